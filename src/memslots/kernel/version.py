@@ -1,0 +1,61 @@
+"""A kernel release as an ordered value."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UnknownKernelError
+
+_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?")
+NEWEST = 1 << 30
+"""Patch level that stands for the newest point release of a branch."""
+
+
+class Version:
+    """`6.1.176`; without a patch level, the newest point release of the branch."""
+
+    __slots__ = ("major", "minor", "patch")
+
+    def __init__(self, major: int, minor: int, patch: int = NEWEST) -> None:
+        self.major = major
+        self.minor = minor
+        self.patch = patch
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read `6.1`, `v6.1.7`, or what uname says (`6.18.44-fc-v657`).
+
+        Raises UnknownKernelError with the text.
+        """
+        match = _RELEASE.match(text)
+        if not match:
+            raise UnknownKernelError(f"not a kernel release: {text!r} (expected e.g. 6.1 or 5.10.223)")
+        major, minor, patch = match.groups()
+        return cls(int(major), int(minor), NEWEST if patch is None else int(patch))
+
+    @property
+    def branch(self) -> tuple[int, int]:
+        """`(6, 1)`: what stable releases of one kernel have in common."""
+        return (self.major, self.minor)
+
+    def _key(self) -> tuple[int, int, int]:
+        return (self.major, self.minor, self.patch)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self._key() == other._key()
+
+    def __lt__(self, other: Version) -> bool:
+        return self._key() < other._key()
+
+    def __le__(self, other: Version) -> bool:
+        return self._key() <= other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __str__(self) -> str:
+        patch = "" if self.patch == NEWEST else f".{self.patch}"
+        return f"{self.major}.{self.minor}{patch}"
+
+    def __repr__(self) -> str:
+        return f"Version({str(self)!r})"

@@ -1,0 +1,74 @@
+"""Kinds of number, and the arithmetic that the kernel does with them.
+
+Guest frame numbers, guest-physical and host-virtual addresses are different
+things, and none of them is a byte count.  Conversions take the page shift,
+because an arm64 host may have three of them: there is no page size here.
+
+`unsigned long` has 32 or 64 bits; arithmetic that wraps takes the width and
+says so in its name.  Small widths (4 to 6 bits) are allowed everywhere, so that
+tests can enumerate a whole machine.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NewType
+
+    Gfn = NewType("Gfn", int)
+    Gpa = NewType("Gpa", int)
+    Hva = NewType("Hva", int)
+    Pages = NewType("Pages", int)
+    Bytes = NewType("Bytes", int)
+
+U32_MAX = 0xFFFF_FFFF
+U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
+
+
+def truncate(value: int, bits: int) -> int:
+    """Keep the low `bits` bits, as a C conversion to an unsigned type does."""
+    return value & ((1 << bits) - 1)
+
+
+def add_ulong(a: int, b: int, bits: int) -> int:
+    """Sum of two unsigned longs of `bits` bits, wrapped."""
+    return (a + b) & ((1 << bits) - 1)
+
+
+def mul_ulong(a: int, b: int, bits: int) -> int:
+    """Product of two unsigned longs of `bits` bits, wrapped."""
+    return (a * b) & ((1 << bits) - 1)
+
+
+def wraps_ulong(a: int, b: int, bits: int) -> bool:
+    """Does a + b exceed the largest unsigned long of `bits` bits?"""
+    return (a + b) >> bits != 0
+
+
+def to_int32(value: int) -> int:
+    """The value as a C `int`: the low 32 bits, read as two's complement."""
+    low = value & U32_MAX
+    return low - (1 << 32) if low >> 31 else low
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The next multiple at or above the value."""
+    return -(-value // multiple) * multiple
+
+
+def format_bytes(nbytes: int) -> str:
+    """A byte count for people: `4 KiB`, `1.07 GiB`; exact below 1 KiB."""
+    if nbytes < 1024:
+        return f"{nbytes} B"
+    value = float(nbytes)
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        value /= 1024
+        if value < 1024 or unit == "PiB":
+            break
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{text} {unit}"
+
+
+def format_range(start: int, end: int) -> str:
+    """A half-open range in hexadecimal: `[0xfee00, 0xfee01)`."""
+    return f"[{start:#x}, {end:#x})"
