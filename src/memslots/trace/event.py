@@ -1,0 +1,102 @@
+"""The neutral form of one recorded call: what every reader makes and replay takes.
+
+An event holds what the recording shows and nothing else.  An argument that was
+not recorded is absent from `fields`; a result that was not recorded is None.
+Three silences stay apart: not observed (absent), unreadable (counted in the
+recording's `Reading`), and not about memory (skipped without a count).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Event:
+    """One call seen in a recording."""
+
+    __slots__ = ("call", "fd", "fields", "line", "new_fd", "pid", "result", "source", "text", "time_ns", "vm")
+
+    def __init__(
+        self,
+        call: str,
+        fields: Mapping[str, int] | None = None,
+        result: int | None = None,
+        *,
+        fd: int | None = None,
+        pid: int | None = None,
+        time_ns: int | None = None,
+        source: str = "",
+        line: int = 0,
+        text: str = "",
+        new_fd: int | None = None,
+        vm: str | None = None,
+    ) -> None:
+        self.call = call
+        """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
+        `fork`), or `message` for an error text that names no call."""
+        self.fields: Mapping[str, int] = fields or {}
+        """The arguments that were recorded, under the C names: slot, flags, guest_phys_addr,
+        memory_size (bytes), userspace_addr, guest_memfd, guest_memfd_offset; first_page,
+        num_pages; cap, arg0...; addr, length, prot for mmap and its kin.  slot holds the
+        address space in bits 16-31, as in the call."""
+        self.result = result
+        """Return value, or the negated errno; None where the recording does not say."""
+        self.fd = fd
+        """The file descriptor called."""
+        self.pid = pid
+        """Thread or process id, as recorded."""
+        self.time_ns = time_ns
+        """Nanoseconds, absolute or since the start, as recorded; None without times."""
+        self.source = source
+        """Name of the file."""
+        self.line = line
+        """Line in it, from 1; 0 if it has no lines."""
+        self.text = text
+        """The line or lines as recorded (at most 4096 characters)."""
+        self.new_fd = new_fd
+        """The file descriptor that the call returned, where it returns one."""
+        self.vm = vm
+        """Which VM, where the recording says so without fds (a process name, a QEMU log)."""
+
+    def get(self, name: str) -> int | None:
+        """The argument of that name, or None if it was not recorded."""
+        return self.fields.get(name)
+
+    @property
+    def errno(self) -> int | None:
+        """The errno of a failed call (positive), 0 for success, None if unknown."""
+        if self.result is None:
+            return None
+        return -self.result if self.result < 0 else 0
+
+    def __repr__(self) -> str:
+        return f"Event({self.call}, {dict(self.fields)}, result={self.result}, line={self.line})"
+
+
+class Reading:
+    """What a reader met on its way: filled while the events are consumed."""
+
+    __slots__ = ("calls", "formats", "lines", "notes", "skipped")
+
+    def __init__(self) -> None:
+        self.lines = 0
+        """Lines looked at (formats with lines)."""
+        self.calls = 0
+        """Events made."""
+        self.skipped: dict[str, int] = {}
+        """Why something that looked like a call could not be read, and how often."""
+        self.formats: dict[str, int] = {}
+        """Format name: events that it gave."""
+        self.notes: list[str] = []
+        """Things worth telling the user, at most a hundred."""
+
+    def skip(self, why: str) -> None:
+        """Count something that could not be read."""
+        self.skipped[why] = self.skipped.get(why, 0) + 1
+
+    def note(self, text: str) -> None:
+        """Remember something for the user, once."""
+        if text not in self.notes and len(self.notes) < 100:
+            self.notes.append(text)
