@@ -1,0 +1,88 @@
+"""Profiles by name: `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`.
+
+The part after the architecture adds (`+`) and takes away (`-`) facts and
+options: any fact of the history, any option of the profile as `+name=value`,
+and these short forms:
+
+    16k 64k 4k        host page size
+    pa46 (any width)  guest-physical address bits of the host
+    intel amd pvm     vendor module
+    ept npt           two-dimensional paging (same as tdp)
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UnknownKernelError
+from .arch import find_arch
+from .profile import FACT_NAMES, OPTIONS, Profile, dated
+from .version import Version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .profile import OptionValue
+
+_NAME = re.compile(r"(?P<release>v?\d+\.\d+[^/+\s]*?)(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$")
+_SHORT = {
+    "4k": ("page-shift", 12),
+    "16k": ("page-shift", 14),
+    "64k": ("page-shift", 16),
+    "intel": ("vendor", "intel"),
+    "amd": ("vendor", "amd"),
+    "pvm": ("vendor", "pvm"),
+    "ept": ("tdp", True),
+    "npt": ("tdp", True),
+}
+
+
+_WORDS = sorted((*FACT_NAMES, *OPTIONS, *_SHORT), key=len, reverse=True)
+_EDIT = re.compile(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)")
+
+
+def find(name: str, *, default_arch: str = "x86_64") -> Profile:
+    """The profile of that name.  Raises UnknownKernelError that says what is wrong."""
+    match = _NAME.match(name.strip())
+    if not match:
+        raise UnknownKernelError(f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k)")
+    arch = find_arch(match["arch"] or default_arch)
+    profile = dated(Version.parse(match["release"]), arch)
+    edits = _parse_edits(name, match["edits"])
+    shift = edits.get("page-shift")
+    if shift is not None and shift not in arch.page_shifts:
+        raise UnknownKernelError(f"{arch.name} has no page size of {1 << int(shift) >> 10} KiB")
+    return profile.edited(edits, "stated", profile.name + match["edits"]) if edits else profile
+
+
+def _parse_edits(name: str, text: str) -> dict[str, OptionValue]:
+    edits: dict[str, OptionValue] = {}
+    while text:
+        # names contain "-" themselves, so the longest known name wins
+        match = _EDIT.match(text)
+        if not match:
+            raise UnknownKernelError(
+                f"no such fact or option: {text!r} in the kernel name {name!r} (`memslots kernel NAME` lists them)"
+            )
+        sign, word, value = match.groups()
+        key, setting = _one_edit(word, value, adding=sign == "+")
+        edits[key] = setting
+        text = text[match.end() :]
+    return edits
+
+
+def _one_edit(word: str, value: str | None, *, adding: bool) -> tuple[str, OptionValue]:
+    if adding and word in _SHORT:
+        return _SHORT[word]
+    if adding and re.fullmatch(r"pa\d\d", word):
+        return "gpa-bits", int(word[2:])
+    if word in ("ept", "npt"):
+        return "tdp", False
+    if value is not None and word in OPTIONS:
+        kind = OPTIONS[word].kind
+        if kind is str:
+            return word, value
+        try:
+            return word, int(value, 0)
+        except ValueError:
+            raise UnknownKernelError(f"{word} takes a number, not {value!r}") from None
+    return word, adding

@@ -1,0 +1,237 @@
+"""The slots of one address space, indexed as look-ups need them.
+
+By id: a two-level table.  By gfn: a sorted list in chunks of some hundreds, so
+that an insertion moves little.  By host address: built when first asked for,
+kept up from then on.  Ranges of one address space never overlap; host ranges
+may.
+
+`copy()` shares chunks: each side copies a chunk when it first writes to it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from .errors import InvariantBrokenError
+from .hva_index import HvaIndex
+from .slot import Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = 256
+"""A chunk splits when it has grown to twice this many slots."""
+_ID_PAGE = 256
+_NO_SLOTS: list[Slot | None] = [None] * _ID_PAGE
+
+
+class SlotSet:
+    """All slots of one address space."""
+
+    __slots__ = ("_bounds", "_by_hva", "_id_owners", "_ids", "_keys", "_owners", "_slots", "_token", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._token = object()
+        """Chunks whose owner is this object are ours alone and may be written."""
+        self._bounds = [-1]
+        """Chunk i holds the gfns from _bounds[i] up to _bounds[i + 1]."""
+        self._keys: list[list[int]] = [[]]
+        self._slots: list[list[Slot]] = [[]]
+        self._owners: list[object] = [self._token]
+        self._ids: list[list[Slot | None]] = []
+        self._id_owners: list[object] = []
+        self._by_hva: HvaIndex | None = None
+
+    def copy(self) -> SlotSet:
+        """An equal set; the cost is that of the chunk lists, not of the slots."""
+        twin = SlotSet.__new__(SlotSet)
+        twin.count = self.count
+        twin._bounds = self._bounds.copy()
+        twin._keys = self._keys.copy()
+        twin._slots = self._slots.copy()
+        twin._owners = self._owners.copy()
+        twin._ids = self._ids.copy()
+        twin._id_owners = self._id_owners.copy()
+        twin._by_hva = None
+        # neither owns a chunk any more
+        self._token, twin._token = object(), object()
+        return twin
+
+    # -- look-ups
+
+    def by_id(self, slot_id: int) -> Slot | None:
+        """The slot with this id."""
+        page = slot_id >> 8
+        if page >= len(self._ids):
+            return None
+        return self._ids[page][slot_id & 0xFF]
+
+    def at(self, gfn: int) -> Slot | None:
+        """The slot that holds this guest frame."""
+        chunk = bisect_right(self._bounds, gfn) - 1
+        keys = self._keys[chunk]
+        i = bisect_right(keys, gfn) - 1
+        if i < 0:
+            slot = self._last_before(chunk)
+            if slot is None:
+                return None
+        else:
+            slot = self._slots[chunk][i]
+        return slot if gfn < slot.base_gfn + slot.npages else None
+
+    def _last_before(self, chunk: int) -> Slot | None:
+        while chunk:
+            chunk -= 1
+            if self._slots[chunk]:
+                return self._slots[chunk][-1]
+        return None
+
+    def meeting(self, start: int, end: int, but_id: int = -1) -> Slot | None:
+        """The first slot that overlaps gfns [start, end), other than the one with id `but_id`."""
+        # ranges do not overlap, so only the last slots that begin before `end` can reach into it
+        chunk = bisect_left(self._bounds, end) - 1
+        slots = self._slots[chunk]
+        i = bisect_left(self._keys[chunk], end) - 1
+        found: Slot | None = None
+        while True:
+            if i < 0:
+                if chunk == 0:
+                    return found
+                chunk -= 1
+                slots = self._slots[chunk]
+                i = len(slots) - 1
+                continue
+            slot = slots[i]
+            if slot.base_gfn + slot.npages <= start:
+                return found
+            if slot.id != but_id:
+                found = slot
+            i -= 1
+
+    def overlaps(self, start: int, end: int, but_id: int = -1) -> list[Slot]:
+        """All slots that overlap gfns [start, end) but the one with id `but_id`, in gfn order."""
+        return [slot for slot in self.in_range(start, end) if slot.id != but_id]
+
+    def in_range(self, start: int, end: int) -> Iterator[Slot]:
+        """The slots that overlap gfns [start, end), in gfn order."""
+        first = self.at(start)
+        if first is not None and start < end:
+            yield first
+        chunk = bisect_right(self._bounds, start) - 1
+        i = bisect_right(self._keys[chunk], start)
+        while chunk < len(self._slots):
+            slots = self._slots[chunk]
+            while i < len(slots):
+                if slots[i].base_gfn >= end:
+                    return
+                yield slots[i]
+                i += 1
+            chunk, i = chunk + 1, 0
+
+    def __iter__(self) -> Iterator[Slot]:
+        """All slots in gfn order."""
+        for slots in self._slots:
+            yield from slots
+
+    def by_hva(self, start: int, end: int, page_shift: int) -> list[Slot]:
+        """The slots whose host range meets bytes [start, end), by host address."""
+        if self._by_hva is None:
+            self._by_hva = HvaIndex(self, page_shift)
+        return self._by_hva.meeting(start, end)
+
+    # -- changes
+
+    def insert(self, slot: Slot) -> None:
+        """Add a slot; its id and gfns must be free (the rules have seen to that)."""
+        gfn = slot.base_gfn
+        chunk = bisect_right(self._bounds, gfn) - 1
+        if self._owners[chunk] is not self._token:
+            self._own(chunk)
+        keys = self._keys[chunk]
+        i = bisect_left(keys, gfn)
+        keys.insert(i, gfn)
+        self._slots[chunk].insert(i, slot)
+        if len(keys) >= 2 * CHUNK:
+            self._split(chunk)
+        self.count += 1
+        self._set_id(slot.id, slot)
+        if self._by_hva is not None:
+            self._by_hva.add(slot)
+
+    def remove(self, slot: Slot) -> None:
+        """Take a slot out."""
+        gfn = slot.base_gfn
+        chunk = bisect_right(self._bounds, gfn) - 1
+        if self._owners[chunk] is not self._token:
+            self._own(chunk)
+        keys = self._keys[chunk]
+        i = bisect_left(keys, gfn)
+        del keys[i]
+        del self._slots[chunk][i]
+        if not keys and chunk:
+            del self._bounds[chunk], self._keys[chunk], self._slots[chunk], self._owners[chunk]
+        self.count -= 1
+        self._set_id(slot.id, None)
+        if self._by_hva is not None:
+            self._by_hva.remove(slot)
+
+    def replace(self, slot: Slot) -> None:
+        """Put a slot in the place of the one with its id, gfns and host range."""
+        gfn = slot.base_gfn
+        chunk = bisect_right(self._bounds, gfn) - 1
+        if self._owners[chunk] is not self._token:
+            self._own(chunk)
+        self._slots[chunk][bisect_left(self._keys[chunk], gfn)] = slot
+        self._set_id(slot.id, slot)
+        if self._by_hva is not None:
+            self._by_hva.replace(slot)
+
+    def _own(self, chunk: int) -> None:
+        self._keys[chunk] = self._keys[chunk].copy()
+        self._slots[chunk] = self._slots[chunk].copy()
+        self._owners[chunk] = self._token
+
+    def _split(self, chunk: int) -> None:
+        keys, slots = self._keys[chunk], self._slots[chunk]
+        # slots arrive in rising order more often than not: leave the full part behind
+        at = len(keys) - CHUNK // 8 if chunk == len(self._keys) - 1 else len(keys) // 2
+        self._bounds.insert(chunk + 1, keys[at])
+        self._keys.insert(chunk + 1, keys[at:])
+        self._slots.insert(chunk + 1, slots[at:])
+        self._owners.insert(chunk + 1, self._token)
+        del keys[at:], slots[at:]
+
+    def _set_id(self, slot_id: int, slot: Slot | None) -> None:
+        page = slot_id >> 8
+        while page >= len(self._ids):
+            self._ids.append(_NO_SLOTS)
+            self._id_owners.append(None)
+        if self._id_owners[page] is not self._token:
+            self._ids[page] = self._ids[page].copy()
+            self._id_owners[page] = self._token
+        self._ids[page][slot_id & 0xFF] = slot
+
+    def check(self) -> None:
+        """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
+        in_order = list(self)
+        by_id = {slot.id: slot for page in self._ids for slot in page if slot is not None}
+        if len(in_order) != self.count or len(by_id) != self.count:
+            raise InvariantBrokenError(f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}")
+        end = 0
+        for slot in in_order:
+            if by_id.get(slot.id) is not slot:
+                raise InvariantBrokenError(f"{slot} is not what its id finds")
+            if slot.base_gfn < end or slot.npages < 1:
+                raise InvariantBrokenError(f"{slot} overlaps its neighbour or is empty")
+            end = slot.end_gfn
+        for i, keys in enumerate(self._keys):
+            if keys != [slot.base_gfn for slot in self._slots[i]]:
+                raise InvariantBrokenError(f"chunk {i}: keys and slots disagree")
+            low = self._bounds[i]
+            high = self._bounds[i + 1] if i + 1 < len(self._bounds) else None
+            if keys and (keys[0] < low or (high is not None and keys[-1] >= high)):
+                raise InvariantBrokenError(f"chunk {i} reaches beyond its bounds")
+        if self._by_hva is not None:
+            self._by_hva.check(in_order)
