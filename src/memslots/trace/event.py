@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class Event:
     """One call seen in a recording."""
 
-    __slots__ = ("call", "fd", "fields", "line", "new_fd", "pid", "result", "source", "text", "time_ns", "vm")
+    __slots__ = (
+        "call", "fd", "fields", "format", "line", "new_fd", "pid", "result", "source", "text", "time_ns", "vm",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Event:
         text: str = "",
         new_fd: int | None = None,
         vm: str | None = None,
+        format: str = "",
     ) -> None:
         self.call = call
         """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
@@ -59,6 +62,9 @@ class Event:
         """The file descriptor that the call returned, where it returns one."""
         self.vm = vm
         """Which VM, where the recording says so without fds (a process name, a QEMU log)."""
+        self.format = format
+        """Which kind of recording showed it: strace, qemu-trace, perf, bpf, message, jsonl, ...
+        A QEMU trace line and QEMU's error message may describe one call: the reader keeps both."""
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""
@@ -78,11 +84,17 @@ class Event:
 class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
-    __slots__ = ("calls", "formats", "lines", "notes", "skipped")
+    __slots__ = ("bytes", "calls", "formats", "lines", "notes", "runs", "skipped", "sources")
 
     def __init__(self) -> None:
+        self.bytes = 0
+        """Bytes looked at, decompressed; grows while reading (for a progress display)."""
         self.lines = 0
         """Lines looked at (formats with lines)."""
+        self.runs = 0
+        """KVM_RUN calls seen that were not made into events; a few are missed in huge files."""
+        self.sources: list[str] = []
+        """Names of what was opened, at most a hundred."""
         self.calls = 0
         """Events made."""
         self.skipped: dict[str, int] = {}

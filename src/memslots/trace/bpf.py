@@ -1,0 +1,61 @@
+"""bpftrace and other eBPF recorders: `NSEC COMM PID/TID fd= slot= flags= gpa= size= hva= ret=`.
+
+Nothing is standardised there; the columns in front may be missing, and fields may
+carry the C names instead.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import words
+from .event import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .event import Reading
+
+_LINE = re.compile(
+    r"(?:(?:^|\s)(?P<time>\d{6,20})\s+)?(?:(?P<comm>\S.{0,30}?)\s+)?(?:(?P<pid>\d{1,10})/(?P<tid>\d{1,10})\s+)?"
+    r"(?P<pairs>(?:fd=-?\w+\s+)?(?:call=\w+\s+)?slot=\w+[\s,].*)",
+    re.ASCII,
+)
+_PAIR = re.compile(r"\b([a-z_]+)=(-?\w+)", re.ASCII)
+_NAMES = {
+    "fd": "fd", "slot": "slot", "flags": "flags", "gpa": "guest_phys_addr", "guest_phys_addr": "guest_phys_addr",
+    "size": "memory_size", "memory_size": "memory_size", "hva": "userspace_addr", "ua": "userspace_addr",
+    "userspace_addr": "userspace_addr", "ret": "ret", "gmem_fd": "guest_memfd", "guest_memfd": "guest_memfd",
+    "gmem_off": "guest_memfd_offset", "guest_memfd_offset": "guest_memfd_offset",
+}  # fmt: skip
+_U32 = ("slot", "flags", "guest_memfd")
+
+
+def parse(text: str, line: int, reading: Reading) -> Event | None:
+    """The event of a line, or None if it is not one of ours."""
+    if "slot=" not in text or "gpa=" not in text and "hva=" not in text:
+        return None
+    found = _LINE.search(text)
+    if found is None:
+        return None
+    fields: dict[str, int] = {}
+    for name, value in _PAIR.findall(found.group("pairs")):
+        known, number = _NAMES.get(name), words.integer(value)
+        if known is None or known in fields:
+            continue
+        if known == "ret" or number is not None and 0 <= number < 1 << (32 if known in _U32 else 64):
+            if number is not None:
+                fields[known] = number
+        elif known != "fd":
+            reading.skip(f"{known} that is no number of its width")
+    if "guest_phys_addr" not in fields and "userspace_addr" not in fields:
+        return None
+    result, fd = fields.pop("ret", None), fields.pop("fd", None)
+    call = "KVM_SET_USER_MEMORY_REGION2" if "guest_memfd" in fields else "KVM_SET_USER_MEMORY_REGION"
+    event = Event(call, fields, result, fd=fd, line=line, format="bpf")
+    event.text = text
+    if found.group("tid"):
+        event.pid = int(found.group("tid"))
+        event.vm = f"{found.group('comm') or 'process'}/{found.group('pid')}"
+    if found.group("time"):
+        event.time_ns = int(found.group("time"))
+    return event

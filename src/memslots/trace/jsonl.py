@@ -1,0 +1,132 @@
+"""memslots' own recordings, one JSON object a line, and log lines that are JSON objects.
+
+    {"v": 1, "call": "KVM_SET_USER_MEMORY_REGION", "fields": {"slot": 0, ...}, "result": 0, "fd": 8, ...}
+
+`v` is the version of the schema.  A reader accepts any version and ignores names
+it does not know; a new version is only made when a name changes its meaning.
+Integers beyond 2**53 are written as hexadecimal strings, because many JSON
+readers would round them; both forms are read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import words
+from .event import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .event import Reading
+
+VERSION = 1
+_INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd")
+_TEXTS = ("source", "text", "vm", "format")
+_EXACT = 1 << 53
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_MESSAGE = re.compile(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
+_DEPTH = 3
+_MESSAGES = 64
+
+
+def event_to_json(event: Event) -> str:
+    """One line without its end."""
+    import json
+
+    row: dict[str, object] = {"v": VERSION, "call": event.call}
+    row["fields"] = {name: _out(value) for name, value in event.fields.items()}
+    for name in _INTS:
+        value = getattr(event, name)
+        if value is not None and not (name == "line" and value == 0):
+            row[name] = _out(value)
+    for name in _TEXTS:
+        value = getattr(event, name)
+        if value:
+            row[name] = value
+    return json.dumps(row, ensure_ascii=True, separators=(", ", ": "))
+
+
+def event_from_json(line: str | bytes) -> Event:
+    """The event of such a line; ValueError if it is not one."""
+    import json
+
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    event = _event(row)
+    if event is None:
+        raise ValueError("a JSON value, but no event of memslots")
+    return event
+
+
+def parse(text: str, line: int, reading: Reading) -> Event | list[str] | None:
+    """An event of ours, or the messages of a log object; None if it is neither."""
+    start = text.find("{")
+    if start < 0 or '"' not in text:
+        return None
+    ours = '"call"' in text and '"v"' in text
+    if not ours and not _MESSAGE.search(text):
+        return None
+    import json
+
+    try:
+        row, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        if ours:
+            reading.skip("damaged event in JSON")
+        return None
+    event = _event(row) if ours else None
+    if event is not None:
+        event.line = event.line or line
+        event.format = event.format or "jsonl"
+        return event
+    messages: list[str] = []
+    _messages(row, messages, _DEPTH)
+    return messages or None
+
+
+def _out(value: int) -> int | str:
+    return value if -_EXACT <= value <= _EXACT else hex(value)
+
+
+def _in(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -words.U64_MAX - 1 <= value <= words.U64_MAX else None
+    return words.integer(value) if isinstance(value, str) and len(value) <= 40 else None
+
+
+def _event(row: object) -> Event | None:
+    if not isinstance(row, dict) or "v" not in row or not isinstance(row.get("call"), str):
+        return None
+    if not _NAME.fullmatch(row["call"]):
+        return None
+    event = Event(row["call"])
+    fields = row.get("fields")
+    if isinstance(fields, dict):
+        numbers = {name: _in(value) for name, value in fields.items() if _NAME.fullmatch(str(name))}
+        event.fields = {name: value for name, value in numbers.items() if value is not None}
+    for name in _INTS:
+        number = _in(row.get(name))
+        if number is not None:
+            setattr(event, name, number)
+    for name in _TEXTS:
+        if isinstance(row.get(name), str):
+            setattr(event, name, row[name][:4096])
+    return event
+
+
+def _messages(value: object, found: list[str], depth: int) -> None:
+    """The strings of a log object that are messages, and of objects within it."""
+    if len(found) >= _MESSAGES or depth < 0:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str):
+                if _MESSAGE.match(f'"{name}":"') or "KVM" in inner or "kvm" in inner:
+                    found.extend(inner.splitlines()[: _MESSAGES - len(found)])
+            else:
+                _messages(inner, found, depth - 1)
+    elif isinstance(value, list):
+        for inner in value[:_MESSAGES]:
+            _messages(inner, found, depth - 1)

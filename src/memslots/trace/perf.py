@@ -1,0 +1,97 @@
+"""perf trace, and the raw system calls of ftrace, trace-cmd and perf script.
+
+perf shows pointers, never what they point at, and leaves arguments out that are
+zero.  ftrace gives a call and its result on two lines of one thread.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .event import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .event import Reading
+    from .strace import Strace
+
+_TRACE = re.compile(
+    r"(?:(\d{1,12})\.(\d{3})\s+)?(?:\(\s*(?:\d+\.\d+ ms|\s*)\s*\):\s*)?(?:(\S.{0,60}?)/(\d{1,10})\s+)?"
+    r"(?:\.\.\. \[continued\]: )?ioctl\((fd: .{0,600}?)\)\s*(?:\.\.\.|=\s*(.*))$",
+    re.ASCII,
+)
+_FTRACE = re.compile(
+    r"(\S.{0,40}?)-(\d{1,10})\s+(?:\(.{0,20}?\)\s+)?\[\d+\]\s+(?:\S{4,6}\s+)?(\d{1,12})\.(\d{6,9}):\s+(.*)$"
+)
+_ENTER = re.compile(
+    r"sys_(?:enter_)?ioctl(?:\(|:? *)?fd: (0x)?([0-9a-f]{1,8}), cmd: (0x)?([0-9a-f]{1,8}), arg: (?:0x)?([0-9a-f]{1,16})"
+    r"|sys_enter: NR \d+ \(([0-9a-f]{1,16}), ([0-9a-f]{1,16}), ([0-9a-f]{1,16})"
+)
+_EXIT = re.compile(r"sys_(?:exit_ioctl:? *|ioctl -> |exit: NR \d+ = )(-?(?:0x)?[0-9a-f]{1,18})")
+_OPEN_MAX = 4096
+
+
+class Perf:
+    """Reads the lines of one file; needs strace's reader for the call itself."""
+
+    def __init__(self, reading: Reading, strace: Strace) -> None:
+        self.reading = reading
+        self.strace = strace
+        self._entered: dict[int, Event] = {}
+
+    def parse(self, text: str, line: int) -> list[Event] | None:
+        """The events of a line; None if it is not one of ours."""
+        if "ioctl(fd: " in text:
+            found = _TRACE.search(text)
+            return self._trace(found, text, line) if found else None
+        if "sys_e" in text or "sys_ioctl" in text:
+            found = _FTRACE.search(text)
+            return self._ftrace(found, text, line) if found else None
+        return None
+
+    def finish(self) -> list[Event]:
+        """Calls that were entered and never left."""
+        events = sorted(self._entered.values(), key=lambda event: event.line)
+        self._entered.clear()
+        return events
+
+    def _trace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
+        ms, us, comm, pid, args, result = found.groups()
+        if ", arg: " not in args:
+            args += ", arg: 0"
+        event = self.strace.ioctl(args.replace(", arg: ", ", ", 1), result or "")
+        if event is None:
+            return []
+        event.pid = int(pid) if pid else None
+        event.vm = comm
+        event.time_ns = int(ms) * 10**6 + int(us) * 1000 if ms else None
+        event.line, event.text, event.format = line, text, "perf"
+        return [event]
+
+    def _ftrace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
+        comm, pid_text, seconds, fraction, what = found.groups()
+        pid = int(pid_text)
+        enter = _ENTER.search(what)
+        if enter:
+            numbers = [enter.group(i) for i in ((2, 4, 5) if enter.group(2) else (6, 7, 8))]
+            fd, code, argument = (int(number, 16) for number in numbers)
+            event = self.strace.ioctl(f"{fd & 0xFFFFFFFF}, {code & 0xFFFFFFFF:#010x}, {argument:#x}", "")
+            if event is None:
+                return []
+            event.pid, event.vm, event.line, event.text, event.format = pid, comm, line, text, "ftrace"
+            event.time_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+            waiting = self._entered.pop(pid, None)
+            if len(self._entered) < _OPEN_MAX:
+                self._entered[pid] = event
+            return [waiting] if waiting else []
+        left = _EXIT.search(what)
+        waiting = self._entered.pop(pid, None) if left else None
+        if left is None or waiting is None:
+            return []
+        value = left.group(1)
+        digits = value.lstrip("-")
+        number = int(digits, 16) if digits[:2] == "0x" or not digits.isdigit() else int(digits)
+        number = -number if value[0] == "-" else number
+        waiting.result = number - (1 << 64) if number >> 63 == 1 else number
+        self.strace.note_new_fd(waiting)
+        return [waiting]

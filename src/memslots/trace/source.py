@@ -1,0 +1,267 @@
+"""Where lines come from: files, pipes, bytes, compressed or not, in constant memory.
+
+`Lines` is a cursor over blocks of bytes.  It can step line by line or jump to the
+next place that a search finds; both keep the line number.  Memory is bounded by
+the block and the longest line allowed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+
+from ..errors import TraceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import IO
+
+    from .event import Reading
+
+    Read = Callable[[int], bytes]
+
+BLOCK = 1 << 18
+"""Bytes read at a time: fits the second-level cache, where the searches then run."""
+LINE_MAX = 1 << 20
+"""Bytes; a longer line is counted and skipped."""
+PEEK_MAX = 1 << 16
+"""Bytes looked ahead for the rest of a wrapped call."""
+
+
+def open_source(source: str | os.PathLike[str] | bytes | IO[bytes], reading: Reading) -> tuple[Read, int | None]:
+    """(a function that reads some bytes, at most n; the size in bytes if known).
+
+    Raises TraceError for what cannot be opened.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        file: IO[bytes] = io.BytesIO(source)
+        return _decoded(file.read, reading), len(source)
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if path == "-":
+            import sys
+
+            return _decoded(_reader(sys.stdin.buffer), reading), None
+        try:
+            if os.path.isdir(path):
+                raise TraceError(f"{path}: is a directory")
+            file = open(path, "rb", buffering=0)
+            size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise TraceError(f"{path}: {error.strerror or error}") from None
+        except ValueError as error:  # a null character in the name
+            raise TraceError(f"{path!r}: {error}") from None
+        reading_file = _guard(file.read, path)
+        return _decoded(reading_file, reading), size or None
+    if not hasattr(source, "read"):
+        raise TypeError(f"a path, bytes or a binary file, not {type(source).__name__}")
+    return _decoded(_guard(_reader(source), getattr(source, "name", "input")), reading), None
+
+
+def _reader(file: IO[bytes]) -> Read:
+    """read1 where there is one, so that a pipe is handled as it comes."""
+    read: Read = getattr(file, "read1", None) or file.read
+    return read
+
+
+def _guard(read: Callable[[int], bytes | None], name: object) -> Read:
+    def guarded(size: int) -> bytes:
+        try:
+            chunk = read(size) or b""
+        except OSError as error:
+            raise TraceError(f"{name}: {error.strerror or error}") from None
+        if not isinstance(chunk, bytes):
+            raise TypeError("a binary file is needed, not a text file")
+        return chunk
+
+    return guarded
+
+
+class _Raw(io.RawIOBase):
+    """A read function as a file object, for the decompressors of the library."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        chunk = self._read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _decoded(read: Read, reading: Reading) -> Read:
+    """Undo compression and UTF-16, told by the first bytes."""
+    head = read(BLOCK)
+
+    def plain(size: int) -> bytes:
+        nonlocal head
+        if head:
+            chunk, head = head[:size], head[size:]
+            return chunk
+        return read(size)
+
+    raw = io.BufferedReader(_Raw(plain), BLOCK)
+    if head[:3] == b"\x1f\x8b\x08":
+        import gzip
+
+        return _tolerant(gzip.GzipFile(fileobj=raw).read1, reading)
+    if head[:3] == b"BZh" and head[4:10] == b"1AY&SY":
+        import bz2
+
+        return _tolerant(bz2.BZ2File(raw).read1, reading)
+    if head[:6] == b"\xfd7zXZ\x00":
+        import lzma
+
+        return _tolerant(lzma.LZMAFile(raw).read1, reading)
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        raise TraceError("compressed with zstd: give the output of `zstd -dc` instead")
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return _utf16(plain)
+    return plain
+
+
+def _tolerant(read: Read, reading: Reading) -> Read:
+    """Damaged compressed data ends the file and is counted; what came before it is good."""
+
+    def tolerant(size: int) -> bytes:
+        try:
+            return read(size)
+        except TraceError:
+            raise
+        except Exception:  # four libraries, no common class
+            reading.skip("damaged or cut compressed data")
+            return b""
+
+    return tolerant
+
+
+def _utf16(read: Read) -> Read:
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def decode(size: int) -> bytes:
+        text, chunk = "", b"-"
+        while chunk and not text:
+            chunk = read(size)
+            text = decoder.decode(chunk, not chunk)
+        return text.encode("utf-8", "replace")
+
+    return decode
+
+
+class Lines:
+    """A cursor over the lines of a source."""
+
+    def __init__(self, read: Read, reading: Reading) -> None:
+        self.line = 0
+        """Number of the line given last, from 1."""
+        self._read = read
+        self._reading = reading
+        self._buffer = b""
+        self._at = 0
+        self._pushed: list[bytes] = []
+        self.ended = False
+        """No more bytes will come (some may still be waiting)."""
+
+    def next(self) -> bytes | None:
+        """The next line without its end; None at the end of the source."""
+        if self._pushed:
+            return self._pushed.pop()
+        while True:
+            end = self._buffer.find(b"\n", self._at)
+            if end >= 0:
+                line = self._buffer[self._at : end]
+                self._at = end + 1
+            elif not self.ended:
+                self._fill()
+                continue
+            elif self._at < len(self._buffer):
+                line = self._buffer[self._at :]
+                self._at = len(self._buffer)
+            else:
+                return None
+            self._count(1)
+            return line
+
+    def peek(self, count: int) -> list[bytes]:
+        """Up to `count` lines that would come next, none of them consumed.
+
+        It stops short of lines that end beyond PEEK_MAX: no wrapped call is that long.
+        """
+        found = self._pushed[: -count - 1 : -1]
+        ahead = 0
+        while len(found) < count and ahead <= PEEK_MAX:
+            end = self._buffer.find(b"\n", self._at + ahead)
+            if end < 0 and not self.ended and len(self._buffer) - self._at <= PEEK_MAX:
+                self._fill()
+                continue
+            if end < 0:
+                end = len(self._buffer) if self.ended else self._at + PEEK_MAX + 1
+            if end - self._at > PEEK_MAX or self._at + ahead >= len(self._buffer):
+                break
+            found.append(self._buffer[self._at + ahead : end])
+            ahead = end - self._at + 1
+        return found
+
+    def push(self, lines: list[bytes]) -> None:
+        """Put back parts of a line that was several; they keep its number."""
+        self._pushed.extend(reversed(lines))
+
+    def jump(self, search: Callable[[bytes, int], int]) -> bool:
+        """Go to the start of the next line in which `search(buffer, from)` finds a place."""
+        if self._pushed:
+            return True
+        while True:
+            place = search(self._buffer, self._at)
+            if place >= 0:
+                start = self._buffer.rfind(b"\n", self._at, place) + 1
+                if start:
+                    self._count(self._buffer.count(b"\n", self._at, start))
+                    self._at = start
+                if not self.ended and self._buffer.find(b"\n", place) < 0:
+                    self._fill()
+                    continue
+                return True
+            start = self._buffer.rfind(b"\n", self._at) + 1
+            if start:
+                self._count(self._buffer.count(b"\n", self._at, start))
+                self._at = start
+            if self.ended:
+                return False
+            self._fill()
+
+    def _count(self, lines: int) -> None:
+        self.line += lines
+        self._reading.lines += lines
+
+    def _fill(self) -> None:
+        """Get one more block; drop the rest of a line that is too long."""
+        rest = self._buffer[self._at :]
+        self._at = 0
+        if len(rest) > LINE_MAX:
+            self._reading.skip(f"line longer than {LINE_MAX} bytes")
+            rest = self._drop()
+            self._buffer = rest
+            return
+        block = self._read(BLOCK)
+        self._reading.bytes += len(block)
+        self.ended = not block
+        self._buffer = rest + block if rest else block
+
+    def _drop(self) -> bytes:
+        """What follows the end of the current line."""
+        self._count(1)
+        while True:
+            block = self._read(BLOCK)
+            self._reading.bytes += len(block)
+            if not block:
+                self.ended = True
+                return b""
+            end = block.find(b"\n")
+            if end >= 0:
+                return block[end + 1 :]
