@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 
+class GuestMemfd:
+    """One file of KVM_CREATE_GUEST_MEMFD.  Size and flags are fixed for life."""
+
+    __slots__ = ("flags", "size_bytes", "vm_uid")
+
+    def __init__(self, size_bytes: int, flags: int, vm_uid: int) -> None:
+        self.size_bytes = size_bytes
+        self.flags = flags
+        self.vm_uid = vm_uid
+        """The VM that made it: no other can bind it."""
+
+    def __repr__(self) -> str:
+        return f"<GuestMemfd of {self.size_bytes:#x} bytes, flags {self.flags}>"
+
+
 class Binding:
     """Pages [start, end) of a guest_memfd file that back one slot."""
 
@@ -14,34 +29,5 @@ class Binding:
         self.end = end
         self.slot_word = slot_word
 
-
-class GuestMemfd:
-    """One file of KVM_CREATE_GUEST_MEMFD: `size_bytes` is fixed for life."""
-
-    __slots__ = ("bindings", "flags", "is_open", "page_shift", "size_bytes", "vm")
-
-    def __init__(self, size_bytes: int, flags: int, vm: object, page_shift: int) -> None:
-        self.size_bytes = size_bytes
-        self.flags = flags
-        self.vm = vm
-        """The VM that it was made by: no other can bind it."""
-        self.page_shift = page_shift
-        self.bindings: list[Binding] = []
-        self.is_open = True
-
-    def bound_at(self, start: int, end: int) -> Binding | None:
-        """A binding that meets pages [start, end) of the file."""
-        for binding in self.bindings:
-            if binding.start < end and start < binding.end:
-                return binding
-        return None
-
-    def close(self) -> None:
-        """The last file descriptor is gone: its slots stay, but nothing backs them."""
-        self.is_open = False
-        self.bindings.clear()
-
-    def unbind(self, binding: Binding) -> None:
-        """Free the pages of a binding."""
-        if binding in self.bindings:
-            self.bindings.remove(binding)
+    def __repr__(self) -> str:
+        return f"<Binding of pages [{self.start:#x}, {self.end:#x}) to slot {self.slot_word:#x}>"

@@ -27,6 +27,7 @@ class Machine:
         "attributes_mask",
         "flags_gmem",
         "flags_plain",
+        "generation_high_bit",
         "generation_step",
         "gfn_end",
         "gfn_end_high",
@@ -67,6 +68,7 @@ class Machine:
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
         self.generation_step = self.spaces if profile.has("spaces-per-vm") else (2 if arch.is_x86 else 1)
+        self.generation_high_bit = profile.has("generation-high-bit")
         self.region2 = profile.has("region2")
         self.flags_plain, self.flags_gmem = _valid_flags(profile, self)
         self.hva_end, self.hva_end_high = user_range_ends(profile)

@@ -1,0 +1,52 @@
+"""memslots: what KVM answers to a guest-memory call, on any kernel, and why.
+
+Start here:
+    Vm              one VM of the model (vm.py); every call returns an Outcome
+    find            a kernel profile by name: "6.1/x86_64", "6.12/arm64+16k"
+    Request         a region call as a value (request.py)
+    Accepted, Refused, Undetermined, Unmodelled    the outcomes (outcome.py)
+    Host, Mapping   what is known of the calling process (host.py)
+    RefusedError    what `outcome.unwrap()` raises: an OSError with the true errno
+
+Map of the package, each importing only what stands above it:
+    units abi errors                numbers and their kinds, the ABI, exceptions
+    kernel/                         facts by release, profiles, machines
+    request slot slot_set change    values and the index of slots
+    accounting/                     page total, MMU budget, their designs
+    host state attempt outcome      what a decision sees, what it says
+    rules/ decide                   the checks in the kernel's order
+    internal_slots vm explain       the calls of a VM, and the why
+    trace/ replay findings          recordings in, steps and findings out
+    views/ cli/                     text out
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from .errors import MemslotsError, RefusedError, UnknownKernelError
+from .host import Host, Mapping
+from .kernel.profile import Profile
+from .kernel.registry import find
+from .outcome import Accepted, Refused, Undetermined, Unmodelled
+from .request import Request
+from .slot import Slot
+from .vm import Vm
+
+__all__ = [
+    "Accepted",
+    "Host",
+    "Mapping",
+    "MemslotsError",
+    "Profile",
+    "Refused",
+    "RefusedError",
+    "Request",
+    "Slot",
+    "Undetermined",
+    "UnknownKernelError",
+    "Unmodelled",
+    "Vm",
+    "__version__",
+    "find",
+]

@@ -1,0 +1,55 @@
+"""Capabilities of a VM that say nothing about memory, but that programs enable.
+
+Only so much is known of them here as a replay needs: which kernels take
+KVM_ENABLE_CAP with zero arguments, and what it answers.  Dates are facts of
+`history`.
+"""
+
+from __future__ import annotations
+
+from errno import EBADF, ENODEV
+
+from .profile import Profile
+
+# capability: (name, fact that brings it, errno of a call with zero arguments)
+_ENABLED_WITH_ZERO = {
+    116: ("KVM_CAP_DISABLE_QUIRKS", "cap-x86-base", 0),
+    129: ("KVM_CAP_X2APIC_API", "cap-x86-base", 0),
+    143: ("KVM_CAP_X86_DISABLE_EXITS", "cap-x86-base", 0),
+    159: ("KVM_CAP_MSR_PLATFORM_INFO", "cap-x86-base", 0),
+    160: ("KVM_CAP_PPC_NESTED_HV", "cap-ppc64-hv", 0),
+    164: ("KVM_CAP_EXCEPTION_PAYLOAD", "cap-x86-base", 0),
+    177: ("KVM_CAP_ARM_NISV_TO_USER", "cap-arm64-nisv", 0),
+    182: ("KVM_CAP_HALT_POLL", "cap-halt-poll", 0),
+    188: ("KVM_CAP_X86_USER_SPACE_MSR", "cap-x86-user-space-msr", 0),
+    193: ("KVM_CAP_X86_BUS_LOCK_EXIT", "cap-x86-bus-lock", 0),
+    194: ("KVM_CAP_PPC_DAWR1", "cap-ppc64-hv", ENODEV),
+    197: ("KVM_CAP_VM_COPY_ENC_CONTEXT_FROM", "cap-sev-context", EBADF),
+    201: ("KVM_CAP_EXIT_HYPERCALL", "cap-x86-late", 0),
+    204: ("KVM_CAP_EXIT_ON_EMULATION_FAILURE", "cap-x86-late", 0),
+    206: ("KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM", "cap-sev-context", EBADF),
+    207: ("KVM_CAP_VM_GPA_BITS", "cap-riscv-gpa-bits", 0),
+    213: ("KVM_CAP_DISABLE_QUIRKS2", "cap-x86-late", 0),
+    216: ("KVM_CAP_ARM_SYSTEM_SUSPEND", "cap-arm64-suspend", 0),
+    218: ("KVM_CAP_X86_TRIPLE_FAULT_EVENT", "cap-x86-late", 0),
+    220: ("KVM_CAP_VM_DISABLE_NX_HUGE_PAGES", "cap-x86-late", 0),
+    228: ("KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE", "cap-arm64-eager-split", 0),
+    239: ("KVM_CAP_ARM_WRITABLE_IMP_ID_REGS", "cap-arm64-7", 0),
+    242: ("KVM_CAP_RISCV_MP_STATE_RESET", "cap-riscv-gpa-bits", 0),
+    245: ("KVM_CAP_ARM_SEA_TO_USER", "cap-arm64-7", 0),
+}
+
+
+def enable_with_zero(profile: Profile, capability: int) -> int | None:
+    """Errno (0: success) of enabling a capability with zero flags and arguments; None: not taken."""
+    entry = _ENABLED_WITH_ZERO.get(capability)
+    if entry is None or not profile.has(entry[1]):
+        return None
+    if entry[1] == "cap-sev-context" and profile.option("vendor") != "amd":
+        return None
+    return entry[2]
+
+
+def is_known(capability: int) -> bool:
+    """Is this one of the capabilities of which only the zero case is known?"""
+    return capability in _ENABLED_WITH_ZERO

@@ -1,0 +1,69 @@
+"""All rules in the order in which the kernel checks them, and the hooks of each architecture.
+
+Order is meaning: the kernel reports the first check that fails.
+"""
+
+from __future__ import annotations
+
+from ..errors import UnknownKernelError
+from .arch import arm64, others, riscv, s390, vma, x86
+from .arguments import ARGUMENT_RULES
+from .identity import IDENTITY_RULES
+from .placement import BINDING_RULES, PLACEMENT_RULES
+from .rule import Rule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..attempt import Attempt
+    from ..change import Change
+    from ..outcome import Refused, Undetermined
+
+    Prepare = Callable[[Attempt, Change], Refused | Undetermined | None]
+
+PREPARE_HOOKS: dict[str, Prepare] = {
+    "x86_64": x86.prepare,
+    "i386": x86.prepare,
+    "arm64": arm64.prepare,
+    "riscv64": riscv.prepare,
+    "s390x": s390.prepare,
+    "loongarch64": others.prepare_loongarch,
+    "ppc64": others.prepare_powerpc,
+    "ppc32": others.prepare_powerpc,
+    "mips": others.prepare_nothing,
+}
+"""kvm_arch_prepare_memory_region() by architecture."""
+
+REGION_RULES = (
+    *ARGUMENT_RULES,
+    *IDENTITY_RULES,
+    *PLACEMENT_RULES,
+    *BINDING_RULES,
+    *x86.RULES,
+    *arm64.RULES,
+    *riscv.RULES,
+    *s390.RULES,
+    *others.RULES,
+    *vma.VMA_RULES,
+)
+"""Rules of the region calls, in order."""
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule, those of the region calls first."""
+    from .vm_calls import VM_CALL_RULES
+
+    return (*REGION_RULES, *VM_CALL_RULES)
+
+
+def find_rule(rule_id: str) -> Rule:
+    """The rule with this id.  Raises UnknownKernelError with the nearest ones."""
+    rules = {rule.id: rule for rule in all_rules()}
+    if rule_id not in rules:
+        from difflib import get_close_matches
+
+        near = get_close_matches(rule_id, rules, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; `memslots rules` lists them"
+        raise UnknownKernelError(f"no rule {rule_id!r}{hint}")
+    return rules[rule_id]

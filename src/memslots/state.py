@@ -1,0 +1,318 @@
+"""One VM's memory state: slots, generations, totals, bitmaps, bindings, switches.
+
+`apply()` takes a change that has been decided and cannot fail; `fail()` leaves
+the traces of a change that the architecture refused midway.  `check()` states
+every invariant.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from .abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
+from .accounting.designs import CappedTotal, Design, Walk
+from .accounting.mmu_budget import MmuBudget
+from .attributes import AttributeMap
+from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS, Change
+from .dirty_bitmap import DirtyBitmap
+from .errors import InvariantBrokenError
+from .guest_memfd import Binding, GuestMemfd
+from .kernel.machine import Machine
+from .slot import Slot
+from .slot_set import SlotSet
+
+_uids = count(1)
+_HIGH_BIT = 1 << 63
+
+
+class VmConfig:
+    """What this VM has switched on: the second gate after what its kernel can do."""
+
+    __slots__ = (
+        "arm64_mte",
+        "hypervisor_vm_created",
+        "identity_map_gpa",
+        "irqchip",
+        "manual_protect",
+        "max_vcpu_id",
+        "protected",
+        "ring_bytes",
+        "ring_with_bitmap",
+        "secure",
+        "split_irqchip",
+        "tss_gpa",
+        "ucontrol",
+        "vcpu_ids",
+    )
+
+    def __init__(self) -> None:
+        self.manual_protect = 0
+        """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: 0, 1, or 3 with all pages initially set."""
+        self.ring_bytes = 0
+        """Dirty ring of each vCPU; 0 is no ring."""
+        self.ring_with_bitmap = False
+        self.vcpu_ids: tuple[int, ...] = ()
+        self.max_vcpu_id: int | None = None
+        """KVM_CAP_MAX_VCPU_ID as enabled by user space."""
+        self.irqchip = False
+        """An in-kernel irqchip, whole or split."""
+        self.split_irqchip = False
+        self.tss_gpa: int | None = None
+        self.identity_map_gpa = 0
+        """0: the default, 0xfffbc000."""
+        self.arm64_mte = False
+        self.protected = False
+        """arm64: a VM of the protected kind."""
+        self.hypervisor_vm_created = False
+        self.secure = False
+        """s390: protected virtualisation is on."""
+        self.ucontrol = False
+        """s390: user-controlled VM."""
+
+    def copy(self) -> VmConfig:
+        """An independent equal configuration."""
+        twin = VmConfig()
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+
+def design_for(machine: Machine) -> Design:
+    """The accounting design that this kernel has."""
+    if machine.profile.has("budget-from-total") or machine.total_capped:
+        return CappedTotal(machine.long_bits)
+    if machine.profile.arch.is_x86 and not machine.profile.has("budget-ulong"):
+        return Walk(32)
+    return Walk(machine.long_bits)
+
+
+class VmState:
+    """The slots of all address spaces and everything that hangs on them."""
+
+    __slots__ = (
+        "_bindings",
+        "_bitmaps",
+        "_bitmaps_shared",
+        "active_sets",
+        "attributes",
+        "budget",
+        "config",
+        "dead",
+        "design",
+        "generations",
+        "machine",
+        "possible_slots",
+        "spaces",
+        "total_pages",
+        "uid",
+    )
+
+    def __init__(self, machine: Machine, design: Design | None = None) -> None:
+        self.machine = machine
+        self.uid = next(_uids)
+        """Identity of the VM, kept by its copies: guest_memfd files remember it."""
+        self.spaces = [SlotSet() for _ in range(machine.spaces)]
+        """Slots by address space, as guest accesses see them once a change is done."""
+        self.generations = [self._first_generation(as_id) for as_id in range(machine.spaces)]
+        """u64 per address space; steps with every swap of its two slot sets."""
+        self.active_sets = [0] * machine.spaces
+        """Which of the two slot sets is the active one."""
+        self.total_pages = 0
+        """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
+        self.design = design_for(machine) if design is None else design
+        self.budget = MmuBudget()
+        self.config = VmConfig()
+        self.attributes = AttributeMap()
+        self.possible_slots: tuple[Slot, ...] = ()
+        """KVM's own slots that may or may not exist: it was not observed what makes them."""
+        self.dead = False
+        self._bitmaps: dict[int, DirtyBitmap] = {}
+        self._bitmaps_shared = False
+        self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
+
+    def _first_generation(self, as_id: int) -> int:
+        if self.machine.profile.has("generation-high-bit"):
+            return as_id
+        return (2 * as_id - 150) % (1 << 64)
+
+    def copy(self) -> VmState:
+        """An equal state that shares what neither side has changed yet."""
+        twin = VmState.__new__(VmState)
+        twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
+        twin.spaces = [slots.copy() for slots in self.spaces]
+        twin.generations = self.generations.copy()
+        twin.active_sets = self.active_sets.copy()
+        twin.total_pages = self.total_pages
+        twin.budget, twin.config = self.budget.copy(), self.config.copy()
+        twin.attributes = self.attributes.copy()
+        twin.possible_slots = self.possible_slots
+        twin.dead = self.dead
+        twin._bitmaps, twin._bitmaps_shared = self._bitmaps, True
+        self._bitmaps_shared = True
+        twin._bindings = self._bindings.copy()
+        return twin
+
+    # -- changes
+
+    def apply(self, change: Change) -> None:
+        """Make a decided change, in the kernel's order: slots, page total, then the budget."""
+        kind, old, new = change.kind, change.old, change.new
+        if kind == CREATE and new is not None:
+            as_id = new.as_id
+            self.spaces[as_id].insert(new)
+            self.total_pages += new.npages
+        elif kind == FLAGS_ONLY and new is not None:
+            as_id = new.as_id
+            self.spaces[as_id].replace(new)
+        elif kind == DELETE and old is not None:
+            as_id = old.as_id
+            self.spaces[as_id].remove(old)
+            self.total_pages -= old.npages
+        elif kind == MOVE and old is not None and new is not None:
+            as_id = new.as_id
+            slots = self.spaces[as_id]
+            slots.remove(old)
+            slots.insert(new)
+        else:
+            return
+        self._swap(as_id, SWAPS[kind])
+        if (old is not None and old.flags) or (new is not None and new.flags):
+            self._commit_flags(change)
+        budget = self.budget
+        if kind & self.design.commits_on and not budget.n_requested:
+            goal = self.design.budget(self.total_pages)
+            if budget.n_used > goal:
+                budget.set_goal(goal)
+            else:
+                budget.n_max = goal
+
+    def _swap(self, as_id: int, times: int) -> None:
+        step = self.machine.generation_step
+        if not self.machine.generation_high_bit:
+            step *= 2
+        self.generations[as_id] = self.generations[as_id] + step * times & 0xFFFF_FFFF_FFFF_FFFF
+        self.active_sets[as_id] ^= times & 1
+
+    def _commit_flags(self, change: Change) -> None:
+        """Bitmaps and guest_memfd bindings: what else a change makes and frees."""
+        old, new = change.old, change.new
+        slot_word = change.slot.slot_word
+        logs = new is not None and bool(new.flags & KVM_MEM_LOG_DIRTY_PAGES)
+        if not logs:
+            if slot_word in self._bitmaps:
+                del self._own_bitmaps()[slot_word]
+        elif new is not None and slot_word not in self._bitmaps and self.uses_bitmaps:
+            initially_set = self.config.manual_protect == 3
+            self._own_bitmaps()[slot_word] = DirtyBitmap(new.npages, initially_set=initially_set)
+        if change.kind == CREATE and new is not None and new.binding is not None:
+            file = new.binding.file
+            self._bindings[file] = (*self._bindings.get(file, ()), new.binding)
+        elif change.kind == DELETE and old is not None and old.binding is not None:
+            file = old.binding.file
+            left = tuple(binding for binding in self._bindings.get(file, ()) if binding is not old.binding)
+            self._bindings[file] = left
+
+    def fail(self, change: Change) -> None:
+        """Leave the traces of a change that the prepare hook refused.
+
+        A delete or move has swapped the sets once to hide the slot.  From 5.7
+        on it is put back, with a second swap; before, it stays, INVALID.
+        """
+        old = change.old
+        if old is None or change.kind not in (DELETE, MOVE):
+            return
+        if self.machine.profile.has("failed-change-restored"):
+            self._swap(old.as_id, 2)
+            return
+        self._swap(old.as_id, 1)
+        flags = old.flags | KVM_MEMSLOT_INVALID
+        self.spaces[old.as_id].replace(
+            Slot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
+        )
+
+    def _own_bitmaps(self) -> dict[int, DirtyBitmap]:
+        if self._bitmaps_shared:
+            self._bitmaps = {word: bitmap.copy() for word, bitmap in self._bitmaps.items()}
+            self._bitmaps_shared = False
+        return self._bitmaps
+
+    # -- look-ups
+
+    @property
+    def uses_bitmaps(self) -> bool:
+        """Do slots that log get a bitmap (no ring, or a ring with bitmap)?"""
+        return not self.config.ring_bytes or self.config.ring_with_bitmap
+
+    @property
+    def nr_slots(self) -> int:
+        """Slots in all spaces, KVM's own included."""
+        return sum(slots.count for slots in self.spaces)
+
+    def bitmap(self, slot_word: int) -> DirtyBitmap | None:
+        """The dirty bitmap of a slot, to look at."""
+        return self._bitmaps.get(slot_word)
+
+    def bitmap_to_change(self, slot_word: int) -> DirtyBitmap | None:
+        """The dirty bitmap of a slot, to change: never one that a copy still shares."""
+        return self._own_bitmaps().get(slot_word) if slot_word in self._bitmaps else None
+
+    def bound_at(self, file: GuestMemfd, start: int, end: int) -> Binding | None:
+        """The binding that meets pages [start, end) of a file."""
+        for binding in self._bindings.get(file, ()):
+            if binding.start < end and start < binding.end:
+                return binding
+        return None
+
+    def unbind_all(self, file: GuestMemfd) -> None:
+        """The file's last descriptor is gone: its slots stay, with nothing behind them."""
+        self._bindings.pop(file, None)
+
+    def mark_dirty(self, as_id: int, gfn: int) -> None:
+        """A guest, or KVM for it, has written this frame."""
+        slot = self.spaces[as_id].at(gfn)
+        if slot is not None:
+            bitmap = self.bitmap_to_change(slot.slot_word)
+            if bitmap is not None:
+                bitmap.mark(gfn - slot.base_gfn)
+
+    # -- invariants
+
+    def check(self) -> None:
+        """Raise InvariantBrokenError if anything that must hold does not."""
+        total = 0
+        for as_id, slots in enumerate(self.spaces):
+            slots.check()
+            for slot in slots:
+                total += slot.npages
+                if slot.as_id != as_id:
+                    raise InvariantBrokenError(f"{slot} is in address space {as_id}")
+                self._check_slot(slot)
+            if self.generations[as_id] & _HIGH_BIT and self.machine.generation_high_bit:
+                raise InvariantBrokenError(f"space {as_id} is marked as being updated")
+        if total != self.total_pages:
+            raise InvariantBrokenError(f"page total {self.total_pages}, slots have {total}")
+        if self.design.caps_total and total > self.machine.ulong_max:
+            raise InvariantBrokenError(f"page total {total} does not fit {self.machine.long_bits} bits")
+        if self.budget.n_requested and self.budget.n_requested < 64:
+            raise InvariantBrokenError(f"requested budget {self.budget.n_requested}")
+        known = {slot.slot_word for slots in self.spaces for slot in slots}
+        if not known.issuperset(self._bitmaps):
+            raise InvariantBrokenError("a bitmap without a slot")
+        for file, bindings in self._bindings.items():
+            ends = 0
+            for binding in sorted(bindings, key=lambda binding: binding.start):
+                if binding.start < ends or binding.slot_word not in known:
+                    raise InvariantBrokenError(f"{binding} of {file} overlaps or has no slot")
+                ends = binding.end
+
+    def _check_slot(self, slot: Slot) -> None:
+        bitmap = self._bitmaps.get(slot.slot_word)
+        if bitmap is not None and bitmap.npages != slot.npages:
+            raise InvariantBrokenError(f"the bitmap of {slot} is for {bitmap.npages} pages")
+        if bitmap is not None and not slot.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            raise InvariantBrokenError(f"{slot} has a bitmap and does not log")
+        if slot.userspace_addr > self.machine.ulong_max:
+            raise InvariantBrokenError(f"{slot} has a host address wider than unsigned long")
+        limit = self.machine.user_slots + self.machine.internal_slots
+        if slot.id >= limit or (not slot.owner and slot.id >= self.machine.user_slots):
+            raise InvariantBrokenError(f"{slot} has an id that user space cannot have")
