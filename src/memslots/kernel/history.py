@@ -156,7 +156,8 @@ FACTS = (
     Fact("vm-type-snp", "6.11", "VM type 4 (SNP) exists.", "source, 6.11.11", arches=X86),
     Fact("vm-type-tdx", "6.16", "VM type 5 (TDX) exists.", "seen in 6.17 (source); first release from history",
          arches=X86),
-    Fact("pre-fault-memory", "6.11", "KVM_PRE_FAULT_MEMORY exists.", "source, 6.11.11", arches=frozenset({"x86_64"})),
+    Fact("pre-fault-memory", "6.11", "KVM_PRE_FAULT_MEMORY exists.", "source, 6.11.11; asked: i386 7.2 too",
+         arches=X86),
     # -- x86
     Fact("x86-max-gfn", "5.18", "A slot must end within the guest's physical address bits.",
          "source, 5.18.12; asked: not on 5.10, from 6.1 on", arches=X86),

@@ -1,0 +1,210 @@
+"""Replay a folder of recorded answers and count where the model disagrees."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+
+from ..errors import TraceError
+from ..units import U64_MAX
+from .kernels import profile_of
+from .play import NotDecided, Player
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .play import Answer
+
+_SEQUENCE_FILES = {"totals": "sequences-totals", "": "sequences", "probe": "sequences"}
+_ENDINGS = (".jsonl.gz", ".jsonl.xz", ".jsonl")
+
+
+class Disagreement:
+    """One operation that the model answers otherwise than the kernel did."""
+
+    __slots__ = ("expected", "index", "kernel", "observed", "operations", "reason", "sequence")
+
+    def __init__(
+        self,
+        kernel: str,
+        sequence: str,
+        index: int,
+        operations: list[list[object]],
+        observed: object,
+        expected: object,
+        reason: str = "",
+    ) -> None:
+        self.kernel = kernel
+        self.sequence = sequence
+        self.index = index
+        """Number of the operation in its sequence, from 0."""
+        self.operations = operations
+        """The whole sequence."""
+        self.observed = observed
+        """What the kernel answered."""
+        self.expected = expected
+        """What the model answers."""
+        self.reason = reason
+        """Why this one is excepted; empty for a true disagreement."""
+
+
+class KernelResult:
+    """The outcome for one file of answers."""
+
+    __slots__ = ("disagreements", "excepted", "kernel", "operations", "skipped")
+
+    def __init__(self, kernel: str) -> None:
+        self.kernel = kernel
+        self.operations = 0
+        self.skipped = 0
+        """Operations that the recording itself says were not run."""
+        self.disagreements: list[Disagreement] = []
+        self.excepted: list[Disagreement] = []
+
+
+def read_lines(path: str) -> Iterator[str]:
+    """The lines of a plain, gzip or xz file.  Raises TraceError if it cannot be read."""
+    try:
+        opened = (
+            gzip.open(path, "rt") if path.endswith(".gz") else lzma.open(path, "rt") if path.endswith(".xz")
+            else open(path, encoding="utf-8")
+        )  # fmt: skip
+        with opened as lines:
+            yield from lines
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
+        raise TraceError(f"cannot read {path}: {error}") from error
+
+
+def answer_files(folder: str) -> list[tuple[str, str]]:
+    """(path, kind) of the files of answers in a folder; kind is "", "probe" or "totals".
+
+    Raises TraceError if there are none.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise TraceError(f"cannot read the folder {folder}: {error.strerror}") from error
+    found = []
+    for name in names:
+        stem = _stem(name)
+        if stem is None or stem.startswith("sequences"):
+            continue
+        kind = stem.rsplit(".", 1)[1] if stem.endswith((".probe", ".totals")) else ""
+        found.append((os.path.join(folder, name), kind))
+    if not found:
+        raise TraceError(f"no recorded answers (*.jsonl, .gz or .xz) in {folder}")
+    return found
+
+
+def _stem(name: str) -> str | None:
+    for ending in _ENDINGS:
+        if name.endswith(ending):
+            return name[: -len(ending)]
+    return None
+
+
+def load_sequences(folder: str, kind: str) -> dict[str, list[list[object]]]:
+    """Sequence id -> operations, for a kind of answers.  Raises TraceError if the file is missing or bad."""
+    for ending in _ENDINGS:
+        path = os.path.join(folder, _SEQUENCE_FILES[kind] + ending)
+        if os.path.exists(path):
+            break
+    else:
+        raise TraceError(f"{folder} has answers but no {_SEQUENCE_FILES[kind]}.jsonl")
+    sequences = {}
+    for number, line in enumerate(read_lines(path), 1):
+        record = _json(path, number, line)
+        if record is not None:
+            try:
+                sequences[record["id"]] = record["ops"]
+            except KeyError as error:
+                raise TraceError(f"{path}, line {number}: no {error}") from None
+    return sequences
+
+
+def _json(path: str, number: int, line: str) -> dict[str, object] | None:
+    if not line.strip() or line.startswith("#"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise TraceError(f"{path}, line {number}: not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise TraceError(f"{path}, line {number}: not a JSON object")
+    return record
+
+
+def replay_file(path: str, sequences: dict[str, list[list[object]]]) -> KernelResult:
+    """Replay one file of answers through the model of its kernel."""
+    lines = read_lines(path)
+    first = _json(path, 1, next(lines, "")) or {}
+    try:
+        name = str(first["meta"]["name"])  # type: ignore[index]
+        profile = profile_of(name, first["kernel"])  # type: ignore[arg-type]
+        probed = "probe" in first["meta"]  # type: ignore[operator]
+        word = first["meta"]["probe"]["word"] if probed else -1  # type: ignore[index]
+    except (KeyError, TypeError, ValueError) as error:
+        raise TraceError(f"{path}: the first line is not a header of recorded answers: {error}") from error
+    kept = {"budget"} if probed else set()
+    if word != -1:
+        kept.add("pages")
+    result = KernelResult(os.path.basename(path).split(".jsonl")[0])
+    for number, line in enumerate(lines, 2):
+        record = _json(path, number, line)
+        if record is None:
+            continue
+        operations = sequences.get(str(record["id"]))
+        if operations is None:
+            raise TraceError(f"{path}, line {number}: no sequence {record['id']!r}")
+        _replay_sequence(result, Player(profile), str(record["id"]), operations, record["res"], kept)  # type: ignore[arg-type]
+    return result
+
+
+def _replay_sequence(
+    result: KernelResult,
+    player: Player,
+    name: str,
+    operations: list[list[object]],
+    answers: list[object],
+    kept: set[str],
+) -> None:
+    for index, (operation, observed) in enumerate(zip(operations, answers)):
+        if isinstance(observed, dict) and "skip" in observed:
+            result.skipped += 1
+            if observed["skip"] == "memory":
+                return  # the program ended the sequence here
+            continue
+        expected: Answer
+        try:
+            expected = player.play(operation)
+        except NotDecided as undecided:
+            expected = str(undecided)
+        result.operations += 1
+        seen = _observable(expected, kept)
+        if seen != observed:
+            found = Disagreement(result.kernel, name, index, operations, observed, seen)
+            found.reason = _exception(found)
+            (result.excepted if found.reason else result.disagreements).append(found)
+
+
+def _observable(answer: Answer, kept: set[str]) -> object:
+    """The answer without what this recording could not observe.
+
+    A probe reports -1 for what it did not see, so it cannot report 2^64 - 1.
+    """
+    if not isinstance(answer, dict):
+        return answer
+    left = {
+        key: value
+        for key, value in answer.items()
+        if key not in ("pages", "budget") or (key in kept and value != U64_MAX)
+    }
+    return left["r"] if set(left) == {"r"} else left
+
+
+def _exception(found: Disagreement) -> str:
+    """Why a disagreement says nothing about KVM; empty if it does."""
+    return ""
