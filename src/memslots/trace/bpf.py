@@ -22,7 +22,8 @@ _LINE = re.compile(
 )
 _PAIR = re.compile(r"\b([a-z_]+)=(-?\w+)", re.ASCII)
 _NAMES = {
-    "fd": "fd", "slot": "slot", "flags": "flags", "gpa": "guest_phys_addr", "guest_phys_addr": "guest_phys_addr",
+    "fd": "fd", "slot": "slot", "flags": "flags", "gpa": "guest_phys_addr",
+    "guest_phys_addr": "guest_phys_addr",
     "size": "memory_size", "memory_size": "memory_size", "hva": "userspace_addr", "ua": "userspace_addr",
     "userspace_addr": "userspace_addr", "ret": "ret", "gmem_fd": "guest_memfd", "guest_memfd": "guest_memfd",
     "gmem_off": "guest_memfd_offset", "guest_memfd_offset": "guest_memfd_offset",
@@ -32,7 +33,7 @@ _U32 = ("slot", "flags", "guest_memfd")
 
 def parse(text: str, line: int, reading: Reading) -> Event | None:
     """The event of a line, or None if it is not one of ours."""
-    if "slot=" not in text or "gpa=" not in text and "hva=" not in text:
+    if "slot=" not in text or ("gpa=" not in text and "hva=" not in text):
         return None
     found = _LINE.search(text)
     if found is None:
@@ -42,7 +43,7 @@ def parse(text: str, line: int, reading: Reading) -> Event | None:
         known, number = _NAMES.get(name), words.integer(value)
         if known is None or known in fields:
             continue
-        if known == "ret" or number is not None and 0 <= number < 1 << (32 if known in _U32 else 64):
+        if known == "ret" or (number is not None and 0 <= number < 1 << (32 if known in _U32 else 64)):
             if number is not None:
                 fields[known] = number
         elif known != "fd":

@@ -17,7 +17,8 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "fd", "fields", "format", "line", "new_fd", "pid", "result", "source", "text", "time_ns", "vm",
+        "call", "fd", "fields", "format", "line", "new_fd", "pid", "result", "source", "text", "time_ns",
+        "vm",
     )  # fmt: skip
 
     def __init__(

@@ -24,7 +24,8 @@ _FTRACE = re.compile(
     r"(\S.{0,40}?)-(\d{1,10})\s+(?:\(.{0,20}?\)\s+)?\[\d+\]\s+(?:\S{4,6}\s+)?(\d{1,12})\.(\d{6,9}):\s+(.*)$"
 )
 _ENTER = re.compile(
-    r"sys_(?:enter_)?ioctl(?:\(|:? *)?fd: (0x)?([0-9a-f]{1,8}), cmd: (0x)?([0-9a-f]{1,8}), arg: (?:0x)?([0-9a-f]{1,16})"
+    r"sys_(?:enter_)?ioctl(?:\(|:? *)?fd: (0x)?([0-9a-f]{1,8}), cmd: (0x)?([0-9a-f]{1,8}), "
+    r"arg: (?:0x)?([0-9a-f]{1,16})"
     r"|sys_enter: NR \d+ \(([0-9a-f]{1,16}), ([0-9a-f]{1,16}), ([0-9a-f]{1,16})"
 )
 _EXIT = re.compile(r"sys_(?:exit_ioctl:? *|ioctl -> |exit: NR \d+ = )(-?(?:0x)?[0-9a-f]{1,18})")

@@ -33,10 +33,12 @@ _IOCTL = re.compile(
 )
 _VCPU = re.compile(r"\bkvm_init_vcpu\b:?\s+index:\s*\d+\s+id:\s*(\d{1,10})", re.ASCII)
 _CONVERT = re.compile(
-    r"\bkvm_convert_memory\b:?\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})\s+(\w+_to_\w+)", re.ASCII
+    r"\bkvm_convert_memory\b:?\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})\s+(\w+_to_\w+)",
+    re.ASCII,
 )
 _CLEAR = re.compile(
-    r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})", re.ASCII
+    r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})",
+    re.ASCII,
 )
 _NAMES = {
     "slot": "slot", "addrspace": "as_id", "as_id": "as_id", "as": "as_id", "flags": "flags",

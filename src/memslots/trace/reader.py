@@ -6,8 +6,9 @@ import os
 import re
 
 from ..errors import TraceError
-from .detect import Reader
+from .detect import Reader, Style
 from .event import Event, Reading
+from .far import LineCounter
 from .source import Lines, open_source
 
 TYPE_CHECKING = False
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 
     One = str | os.PathLike[str] | bytes | IO[bytes]
 
-FAST_FROM = 32 << 20
+FAST_FROM = 16 << 20
 """Bytes from which a file is searched for words instead of read line by line."""
+OPEN_MAX = 64
+"""Files kept open at a time; of larger sets each is opened for each block."""
+SAMPLES, SAMPLE = 16, 1 << 14
+"""Places looked at in a huge file, and bytes at each."""
 _THREAD_FILE = re.compile(r"(.+)\.(\d{1,10})$", re.ASCII)
 
 
@@ -26,21 +31,23 @@ def read(
     source: One | Iterable[str | os.PathLike[str]],
     *,
     reading: Reading | None = None,
+    context: bool = False,
 ) -> Iterator[Event]:
     """The calls of a recording, in its order.
 
     source: a path, `-` for standard input, bytes, a binary file, a directory, or several
         paths; files named `name.TID` (strace -ff) are merged by their times.
+    context: read every line of huge files too, for mmap, close, fork and messages in the middle.
     reading: filled on the way with what was met and what could not be read.
 
     Raises TraceError, at once, for what cannot be opened.
     """
     reading = Reading() if reading is None else reading
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-        return _several(_files(os.fspath(source)), reading)
+        return _several(_files(os.fspath(source)), reading, context)
     if isinstance(source, (list, tuple)):
-        return _several([os.fspath(path) for path in source], reading)
-    return _one(source, reading)  # type: ignore[arg-type]
+        return _several([os.fspath(path) for path in source], reading, context)
+    return _one(source, reading, context)  # type: ignore[arg-type]
 
 
 def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
@@ -48,15 +55,38 @@ def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
     return list(read(text.encode("utf-8", "surrogatepass"), reading=reading))
 
 
-def _one(source: One, reading: Reading, few: bool = False) -> Iterator[Event]:
+def _one(source: One, reading: Reading, context: bool, frugal: bool = False) -> Iterator[Event]:
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
     name = name if isinstance(name, str) else ""
-    read_some, size = open_source(source, reading)
+    read_some, size = open_source(source, reading, frugal=frugal)
     if len(reading.sources) < 100:
         reading.sources.append(name)
     thread = _THREAD_FILE.match(name)
     reader = Reader(Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None)
+    if size is not None and size >= FAST_FROM and not context:
+        style = Style(_sample(source, size))
+        if style.huge:
+            reading.note(
+                f"{name or 'input'}: {size >> 20} MiB, so only KVM's calls were looked for;"
+                " mmap, close, fork and messages far from the beginning and the end were not"
+            )
+            return reader.searched(size, style, LineCounter(lambda: open_source(source, Reading())[0]))
     return reader.all_lines()
+
+
+def _sample(source: One, size: int) -> bytes:
+    """Some places of a recording, evenly spread, to see what kind it is."""
+    parts = []
+    for place in range(SAMPLES):
+        at = (size - SAMPLE) * place // (SAMPLES - 1)
+        if isinstance(source, bytes):
+            parts.append(source[at : at + SAMPLE])
+        elif isinstance(source, (str, os.PathLike)):
+            with open(source, "rb", buffering=0) as file:
+                file.seek(at)
+                parts.append(file.read(SAMPLE) or b"")
+    # The first and last line of each part are cut: they disappear in lines of their own.
+    return b"\n".join(part[part.find(b"\n") + 1 : part.rfind(b"\n") + 1] for part in parts)
 
 
 def _files(folder: str) -> list[str]:
@@ -69,37 +99,45 @@ def _files(folder: str) -> list[str]:
     return names
 
 
-def _several(paths: list[str], reading: Reading) -> Iterator[Event]:
+def _several(paths: list[str], reading: Reading, context: bool) -> Iterator[Event]:
     """Recordings one after the other; the files of one strace -ff merged by time."""
     sets: dict[str, list[str]] = {}
     for path in paths:
         thread = _THREAD_FILE.match(path)
         sets.setdefault(thread.group(1) if thread else path, []).append(path)
     # Opened before the first event is asked for, so that a wrong name is an error at once.
-    opened = [[_one(path, reading, few=len(group) > 1) for path in group] for group in sets.values()]
-    return _chained(list(sets), opened, reading)
+    opened = {
+        name: [_one(path, reading, context, len(paths) > OPEN_MAX) for path in group]
+        for name, group in sets.items()
+    }
+    return _chained(opened, reading)
 
 
-def _chained(names: list[str], groups: list[list[Iterator[Event]]], reading: Reading) -> Iterator[Event]:
-    for name, group in zip(names, groups, strict=True):
+def _chained(opened: dict[str, list[Iterator[Event]]], reading: Reading) -> Iterator[Event]:
+    for name, group in opened.items():
         if len(group) == 1:
             yield from group[0]
             continue
         import heapq
 
-        yield from heapq.merge(*(_timed(events, name, reading) for events in group), key=_When.of)
+        timed = [_timed(events, name, reading) for events in group]
+        # Without times all keys are equal, and merging keeps the order of the files.
+        for _, event in heapq.merge(*timed, key=_time_of):
+            yield event
 
 
-class _When:
-    """Sorts events by time; one without a time stays where the ones before it stand."""
-
-    @staticmethod
-    def of(event: Event) -> int:
-        return event.time_ns or 0
+def _time_of(pair: tuple[int, Event]) -> int:
+    return pair[0]
 
 
-def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[Event]:
+def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[tuple[int, Event]]:
+    """Events with the time to sort by: their own, or that of the one before in the same file."""
+    last = 0
     for event in events:
         if event.time_ns is None:
-            reading.note(f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known")
-        yield event
+            reading.note(
+                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known"
+            )
+        else:
+            last = max(last, event.time_ns)
+        yield last, event

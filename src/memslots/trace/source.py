@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 
 from ..errors import TraceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
     from typing import IO
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     Read = Callable[[int], bytes]
 
-BLOCK = 1 << 18
+BLOCK = 1 << 17
 """Bytes read at a time: fits the second-level cache, where the searches then run."""
 LINE_MAX = 1 << 20
 """Bytes; a longer line is counted and skipped."""
@@ -29,10 +31,12 @@ PEEK_MAX = 1 << 16
 """Bytes looked ahead for the rest of a wrapped call."""
 
 
-def open_source(source: str | os.PathLike[str] | bytes | IO[bytes], reading: Reading) -> tuple[Read, int | None]:
+def open_source(
+    source: str | os.PathLike[str] | bytes | IO[bytes], reading: Reading, *, frugal: bool = False
+) -> tuple[Read, int | None]:
     """(a function that reads some bytes, at most n; the size in bytes if known).
 
-    Raises TraceError for what cannot be opened.
+    frugal: do not keep the file open, for one of thousands.  Raises TraceError for what cannot be opened.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         file: IO[bytes] = io.BytesIO(source)
@@ -46,17 +50,39 @@ def open_source(source: str | os.PathLike[str] | bytes | IO[bytes], reading: Rea
         try:
             if os.path.isdir(path):
                 raise TraceError(f"{path}: is a directory")
-            file = open(path, "rb", buffering=0)
-            size = os.fstat(file.fileno()).st_size
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 (lives as long as the function returned)
+            status = os.fstat(file.fileno())
         except OSError as error:
             raise TraceError(f"{path}: {error.strerror or error}") from None
         except ValueError as error:  # a null character in the name
             raise TraceError(f"{path!r}: {error}") from None
-        reading_file = _guard(file.read, path)
-        return _decoded(reading_file, reading), size or None
+        if not stat.S_ISREG(status.st_mode):
+            return _decoded(_guard(file.read, path), reading), None
+        if frugal:
+            file.close()
+        read = _reopened(path) if frugal else file.read
+        return _decoded(_guard(read, path), reading), status.st_size
     if not hasattr(source, "read"):
         raise TypeError(f"a path, bytes or a binary file, not {type(source).__name__}")
     return _decoded(_guard(_reader(source), getattr(source, "name", "input")), reading), None
+
+
+def _reopened(path: str) -> Read:
+    """Reads a regular file without keeping it open between blocks.
+
+    A recording of strace -ff may have thousands of files, more than a process may open.
+    """
+    offset = 0
+
+    def read(size: int) -> bytes:
+        nonlocal offset
+        with open(path, "rb", buffering=0) as file:
+            file.seek(offset)
+            block = file.read(size) or b""
+        offset += len(block)
+        return block
+
+    return read
 
 
 def _reader(file: IO[bytes]) -> Read:
@@ -160,24 +186,36 @@ class Lines:
     def __init__(self, read: Read, reading: Reading) -> None:
         self.line = 0
         """Number of the line given last, from 1."""
+        self.counting = True
+        """Count lines; a search through a huge source does not (see far.py)."""
+        self.start = 0
+        """Offset in bytes of the line given last."""
         self._read = read
         self._reading = reading
-        self._buffer = b""
-        self._at = 0
+        # A line end stands before the first line, so that a search may ask for "no letter before".
+        self._buffer = b"\n"
+        self._at = 1
         self._pushed: list[bytes] = []
-        self.ended = False
-        """No more bytes will come (some may still be waiting)."""
+        self._ended = False
+        self.given = 0
+        """Bytes taken from the source so far."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left."""
+        return self._ended and self._at >= len(self._buffer) and not self._pushed
 
     def next(self) -> bytes | None:
         """The next line without its end; None at the end of the source."""
         if self._pushed:
             return self._pushed.pop()
         while True:
+            self.start = self.given - len(self._buffer) + self._at
             end = self._buffer.find(b"\n", self._at)
             if end >= 0:
                 line = self._buffer[self._at : end]
                 self._at = end + 1
-            elif not self.ended:
+            elif not self._ended:
                 self._fill()
                 continue
             elif self._at < len(self._buffer):
@@ -197,43 +235,80 @@ class Lines:
         ahead = 0
         while len(found) < count and ahead <= PEEK_MAX:
             end = self._buffer.find(b"\n", self._at + ahead)
-            if end < 0 and not self.ended and len(self._buffer) - self._at <= PEEK_MAX:
+            if end < 0 and not self._ended and len(self._buffer) - self._at <= PEEK_MAX:
                 self._fill()
                 continue
             if end < 0:
-                end = len(self._buffer) if self.ended else self._at + PEEK_MAX + 1
+                end = len(self._buffer) if self._ended else self._at + PEEK_MAX + 1
             if end - self._at > PEEK_MAX or self._at + ahead >= len(self._buffer):
                 break
             found.append(self._buffer[self._at + ahead : end])
             ahead = end - self._at + 1
         return found
 
+    def follows(self, start: bytes) -> bool:
+        """Does the next line begin so?"""
+        if self._pushed:
+            return self._pushed[-1].startswith(start)
+        while len(self._buffer) - self._at < len(start) and not self._ended:
+            self._fill()
+        return self._buffer.startswith(start, self._at)
+
     def push(self, lines: list[bytes]) -> None:
         """Put back parts of a line that was several; they keep its number."""
         self._pushed.extend(reversed(lines))
 
-    def jump(self, search: Callable[[bytes, int], int]) -> bool:
-        """Go to the start of the next line in which `search(buffer, from)` finds a place."""
+    def skip(self, lines: re.Pattern[bytes]) -> bytes:
+        """Pass over whole lines that a pattern matches from here; what was passed over."""
+        if self._pushed:
+            return b""
+        found = lines.match(self._buffer, self._at)
+        if found is None or found.end() == self._at:
+            return b""
+        passed = found.group()
+        self._count(passed.count(b"\n"))
+        self._at = found.end()
+        return passed
+
+    def jump(self, place_in: Callable[[bytes, int, int], int], limit: int = 0) -> bool:
+        """Go to the start of the next line where `place_in(buffer, from, to)` is not negative.
+
+        limit: look at about so many bytes at most, and stop at a line's start; 0 for no limit.
+        The search starts one byte early, at the end of the line before.
+        """
         if self._pushed:
             return True
         while True:
-            place = search(self._buffer, self._at)
+            size = len(self._buffer)
+            end = size
+            if limit and self._at + limit < size:
+                end = self._buffer.find(b"\n", self._at + limit) + 1 or size
+            place = place_in(self._buffer, self._at - 1, end)
             if place >= 0:
-                start = self._buffer.rfind(b"\n", self._at, place) + 1
-                if start:
-                    self._count(self._buffer.count(b"\n", self._at, start))
-                    self._at = start
-                if not self.ended and self._buffer.find(b"\n", place) < 0:
-                    self._fill()
-                    continue
-                return True
-            start = self._buffer.rfind(b"\n", self._at) + 1
-            if start:
-                self._count(self._buffer.count(b"\n", self._at, start))
-                self._at = start
-            if self.ended:
+                self._advance(place)
+                if self._ended or self._buffer.find(b"\n", place) >= 0:
+                    return True
+                self._fill()  # the rest of this line; it may turn out to be too long
+                continue
+            moved = self._advance(end)
+            if self._ended and end == size:
+                if self._at < size:
+                    self._count(1)
+                    self._at = size
+                return False
+            if limit and moved:
                 return False
             self._fill()
+
+    def _advance(self, place: int) -> bool:
+        """Go to the start of the line in which `place` lies; False if we are there already."""
+        start = self._buffer.rfind(b"\n", self._at, place) + 1
+        if not start:
+            return False
+        if self.counting:
+            self._count(self._buffer.count(b"\n", self._at, start))
+        self._at = start
+        return True
 
     def _count(self, lines: int) -> None:
         self.line += lines
@@ -241,26 +316,29 @@ class Lines:
 
     def _fill(self) -> None:
         """Get one more block; drop the rest of a line that is too long."""
-        rest = self._buffer[self._at :]
-        self._at = 0
+        rest = self._buffer[self._at - 1 :]
+        self._at = 1
         if len(rest) > LINE_MAX:
             self._reading.skip(f"line longer than {LINE_MAX} bytes")
-            rest = self._drop()
-            self._buffer = rest
+            self._buffer = b"\n" + self._drop()
             return
+        block = self._block()
+        self._ended = not block
+        self._buffer = rest + block
+
+    def _block(self) -> bytes:
         block = self._read(BLOCK)
+        self.given += len(block)
         self._reading.bytes += len(block)
-        self.ended = not block
-        self._buffer = rest + block if rest else block
+        return block
 
     def _drop(self) -> bytes:
         """What follows the end of the current line."""
         self._count(1)
         while True:
-            block = self._read(BLOCK)
-            self._reading.bytes += len(block)
+            block = self._block()
             if not block:
-                self.ended = True
+                self._ended = True
                 return b""
             end = block.find(b"\n")
             if end >= 0:

@@ -36,7 +36,7 @@ _PREFIX = re.compile(
     re.ASCII,
 )
 _QUOTES = re.compile(r"^[\s>|`*$#-]+(?=[\[\d])")
-_TAIL = re.compile(r"\)\s*(?:=|->|→|⇒)\s*(?=[-\d?E])")
+TAIL = re.compile(r"\)\s*(?:=|->|→|⇒)\s*(?=[-\d?E])")
 _DONE = re.compile(r"[})\]]\s*;?\s*[`\"']*\s*$")
 _FD = re.compile(r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII)
 _REQUEST = re.compile(
@@ -47,6 +47,14 @@ _REQUEST = re.compile(
 _FIELD = re.compile(r"(\w+)\s*[=:]\s*([^,{}\[\]]*)")
 _ARGS = re.compile(r"\bargs\s*[=:]\s*\[([^\]]{0,200})")
 _ELIDED = re.compile(r"\.{2,}|…|\?+|<[^>]*>|xx+|XX+|\s*$|\*+")
+
+_PLAIN = re.compile(
+    rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
+    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
+    rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= (0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
+    rb"(?: <[\d.]{1,20}>)?$"
+)
+"""Most region calls of most recordings, exactly as strace writes them."""
 
 REGION_FIELDS = {
     "slot": 32, "flags": 32, "guest_phys_addr": 64, "memory_size": 64, "userspace_addr": 64,
@@ -127,6 +135,31 @@ class Strace:
         self._last_ns = 0
         self._day_ns = 0
 
+    def plain(self, raw: bytes, line: int) -> Event | None:
+        """The event of an undamaged, fully decoded region call: a quick way to what `parse` finds."""
+        found = _PLAIN.match(raw)
+        if found is None:
+            return None
+        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error = found.groups()
+        number = 0 if result == b"0" else words.ERRNO.get(error.decode())
+        if number is None:
+            return None
+        fields = {
+            "slot": int(slot),
+            "flags": 0 if flags == b"0" else words.FLAGS[flags.decode()],
+            "guest_phys_addr": int(gpa, 16),
+            "memory_size": int(size),
+            "userspace_addr": int(hva, 16),
+        }
+        event = Event("KVM_SET_USER_MEMORY_REGION", fields, -number, fd=int(fd), line=line, format="strace")
+        event.text = raw.decode()
+        if seconds:
+            event.pid = int(pid) if pid else None
+            event.time_ns = int(seconds) * 10**9 + int(us) * 1000
+        elif before:
+            event.pid, event.time_ns = self.prefix(before.decode())
+        return event
+
     def prefix(self, text: str) -> Who:
         """(thread, time in ns) of what stands before a call.
 
@@ -187,10 +220,12 @@ class Strace:
         if cut >= 0:
             self._suspend(text[:cut], start, line, who)
             return None, end
-        tail = _TAIL.search(text, start.end(), end)
+        tail = TAIL.search(text, start.end(), end)
         name = start.group(1)
         if tail is None:
-            if name != "ioctl" or re.match(r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]):
+            if name != "ioctl" or re.match(
+                r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]
+            ):
                 return None, start.end()
             if not final:
                 return None

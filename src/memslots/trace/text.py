@@ -16,6 +16,8 @@ from .strace import STRUCTS, struct_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from .event import Reading
 
 _REGION = "KVM_SET_USER_MEMORY_REGION"
@@ -78,8 +80,22 @@ _ABOUT: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
 )  # fmt: skip
 
 
-def parse(text: str, line: int, reading: Reading, final: bool) -> Event | None | bool:
+_SIGNS = re.compile(
+    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|Bad address"
+    r"|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough|nsufficient"
+    r"|KVM_\w+(?:: |$)"
+)
+
+
+def promising(text: str) -> bool:
+    """Cheaply: could a line be a message of interest?"""
+    return _SIGNS.search(text) is not None
+
+
+def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Literal[False] | None:
     """The event of a message; None if it is none; False if the rest of it seems cut."""
+    if not promising(text):
+        return None
     table = _table(text)
     if table is not None:
         return _finished(table, text, line)
@@ -143,7 +159,7 @@ def _table(text: str) -> Event | None:
     return None
 
 
-def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Event | None | bool:
+def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Event | Literal[False] | None:
     """A message that names the ioctl, with numbers or without."""
     call = named.group(1)
     rest = text[named.end() : named.end() + _SEARCHED]

@@ -62,8 +62,8 @@ CLONE = {
     "CLONE_VFORK": 0x4000, "CLONE_PARENT": 0x8000, "CLONE_THREAD": 0x10000,
 }  # fmt: skip
 
-_FLAGS = {name: bit for bit, name in abi.FLAG_NAMES.items()}
-_FLAGS |= {
+FLAGS = {name: bit for bit, name in abi.FLAG_NAMES.items()}
+FLAGS |= {
     "KVM_MEM_PRIVATE": abi.KVM_MEM_GUEST_MEMFD,  # the name in development trees
     "KVM_MEMORY_ATTRIBUTE_PRIVATE": abi.KVM_MEMORY_ATTRIBUTE_PRIVATE,
     "GUEST_MEMFD_FLAG_MMAP": abi.GUEST_MEMFD_FLAG_MMAP,
@@ -135,7 +135,7 @@ def bits(text: str, table: dict[str, int]) -> int | None:
 def flags(text: str) -> int | None:
     """Flags of the memory calls: `KVM_MEM_READONLY|0x8 /* KVM_MEM_??? */` is 0xa."""
     text = text.strip()
-    return integer(text) if text.isdigit() else bits(text, _FLAGS)
+    return integer(text) if text.isdigit() else bits(text, FLAGS)
 
 
 def capability(text: str) -> int | None:
