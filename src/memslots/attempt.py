@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from .change import NOTHING
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .guest_memfd import Binding
@@ -23,7 +21,6 @@ class Attempt:
     __slots__ = (
         "as_id",
         "binding",
-        "by_other_process",
         "flags",
         "gfn",
         "host",
@@ -32,24 +29,27 @@ class Attempt:
         "machine",
         "npages",
         "old",
-        "owner",
         "request",
         "slot_id",
         "state",
     )
+    owner = ""
+    """What KVM makes the slot for, if it is one of its own."""
+    by_other_process = False
+    """Does a process other than the VM's creator call?"""
+    old: Slot | None
+    """The slot registered under this id; set by the identity check."""
+    kind: int
+    """CREATE, DELETE, MOVE, FLAGS_ONLY or NOTHING; set by the identity check."""
+    binding: Binding
+    """Set by the guest_memfd check, for requests with KVM_MEM_GUEST_MEMFD."""
 
-    def __init__(
-        self, request: Request, state: VmState, host: Host, owner: str = "", by_other_process: bool = False
-    ) -> None:
+    def __init__(self, request: Request, state: VmState, host: Host) -> None:
         machine = state.machine
         self.request = request
         self.state = state
         self.host = host
         self.machine = machine
-        self.owner = owner
-        """What KVM makes the slot for, if it is one of its own; empty for user space."""
-        self.by_other_process = by_other_process
-        """Does a process other than the VM's creator call?"""
         slot_word = request.slot
         self.as_id = slot_word >> 16
         self.slot_id = slot_word & 0xFFFF
@@ -59,9 +59,20 @@ class Attempt:
         """Host pages; 0 deletes."""
         self.hva = request.userspace_addr & machine.ulong_max
         """Host address as an unsigned long, in bytes."""
-        self.old: Slot | None = None
-        """The slot registered under this id."""
-        self.kind = NOTHING
-        """Set by the identity check."""
-        self.binding: Binding | None = None
-        """Set by the guest_memfd check."""
+
+
+class ForeignAttempt(Attempt):
+    """An attempt by a process other than the one that created the VM."""
+
+    __slots__ = ()
+    by_other_process = True
+
+
+class InternalAttempt(Attempt):
+    """KVM registers a slot of its own."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, request: Request, state: VmState, host: Host, owner: str) -> None:
+        super().__init__(request, state, host)
+        self.owner = owner

@@ -7,13 +7,13 @@ undetermined instead of refused.
 
 from __future__ import annotations
 
-from .attempt import Attempt
+from .attempt import InternalAttempt
 from .decide import decide
 from .host import Host
 from .outcome import Accepted, Refused, Undetermined, Unmodelled
 from .request import Request
 from .rules.vm_calls import add_vcpu, check_tss_addr, check_vcpu
-from .slot import Slot
+from .slot import SpecialSlot
 from .state import VmState
 
 TSS_PAGES = 3
@@ -34,11 +34,10 @@ def _make(state: VmState, host: Host, offset: int, gpa: int, npages: int) -> Ref
             from .rules.placement import SLOT_OVERLAP
 
             return SLOT_OVERLAP.refuse_for(state.spaces[as_id].by_id(slot_word & 0xFFFF), start_gfn=gpa >> 12)  # type: ignore[arg-type]
-        outcome = decide(Attempt(request, state, host, _NAMES[offset]))
+        outcome = decide(InternalAttempt(request, state, host, _NAMES[offset]))
         if not isinstance(outcome, Accepted):
             return outcome
-        if outcome.change is not None:
-            state.apply(outcome.change)
+        state.apply(outcome)
     return None
 
 
@@ -46,10 +45,11 @@ def _maybe(state: VmState, offset: int, gpa: int, npages: int) -> None:
     """Remember a slot that may exist."""
     machine = state.machine
     possible = tuple(
-        Slot(as_id, machine.user_slots + offset, gpa >> machine.page_shift, npages, 0, 0, owner=_NAMES[offset])
+        SpecialSlot(as_id, machine.user_slots + offset, gpa >> machine.page_shift, npages, 0, 0, owner=_NAMES[offset])
         for as_id in range(machine.spaces)
     )
     state.possible_slots = (*(slot for slot in state.possible_slots if slot.owner != _NAMES[offset]), *possible)
+    state.unusual = True
 
 
 def _vendor(state: VmState) -> object:

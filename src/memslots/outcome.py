@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from .change import NOTHING, Change
+from .change import KIND_NAMES, NOTHING
 from .errors import RefusedError, UndeterminedError, UnmodelledError, errno_name
 
 TYPE_CHECKING = False
@@ -29,19 +29,23 @@ ASSUMPTIONS = (
 
 
 class Accepted:
-    """KVM accepts the call."""
+    """KVM accepts the call; for a region call also the change of the slots, which nothing can refuse any more."""
 
-    __slots__ = ("change", "data", "value")
+    __slots__ = ("kind", "new", "old")
     accepted = True
     errno = 0
+    value = 0
+    """What the call returns."""
+    data: object = None
+    """What the call hands out beside its value: the dirty bitmap, a guest_memfd."""
 
-    def __init__(self, change: Change | None = None, value: int = 0, data: object = None) -> None:
-        self.data = data
-        """What the call hands out beside its value: the dirty bitmap, a guest_memfd."""
-        self.change = change
-        """What it does to the slots; None if nothing."""
-        self.value = value
-        """What the call returns."""
+    def __init__(self, kind: int = NOTHING, old: Slot | None = None, new: Slot | None = None) -> None:
+        self.kind = kind
+        """CREATE, DELETE, MOVE, FLAGS_ONLY, or NOTHING."""
+        self.old = old
+        """The slot as it was; None for CREATE."""
+        self.new = new
+        """The slot as it will be; None for DELETE."""
 
     @property
     def result(self) -> int:
@@ -49,9 +53,12 @@ class Accepted:
         return self.value
 
     @property
-    def kind(self) -> int:
-        """CREATE, DELETE, MOVE, FLAGS_ONLY or NOTHING."""
-        return NOTHING if self.change is None else self.change.kind
+    def slot(self) -> Slot:
+        """The slot concerned, new if there is a new one."""
+        slot = self.new or self.old
+        if slot is None:
+            raise ValueError("nothing was changed, so there is no slot")
+        return slot
 
     @property
     def reason(self) -> str:
@@ -63,7 +70,18 @@ class Accepted:
         return self.value
 
     def __repr__(self) -> str:
-        return f"Accepted({self.change!r})" if self.change else f"Accepted(value={self.value})"
+        return f"<Accepted {KIND_NAMES[self.kind]}: {self.old} -> {self.new}>" if self.kind else f"<Accepted {self.value}>"
+
+
+class Answer(Accepted):
+    """An accepted call that returns or hands out something and changes no slot."""
+
+    __slots__ = ("data", "value")
+
+    def __init__(self, value: int = 0, data: object = None) -> None:
+        super().__init__()
+        self.value = value
+        self.data = data
 
 
 class Refused:
@@ -78,7 +96,7 @@ class Refused:
         numbers: Mapping[str, int | str] | None = None,
         *,
         other: Slot | None = None,
-        change: Change | None = None,
+        change: Accepted | None = None,
     ) -> None:
         self.rule = rule
         self.numbers = numbers or {}

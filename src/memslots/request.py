@@ -25,6 +25,7 @@ class Request:
         "readable_bytes",
         "region2",
         "slot",
+        "unusual",
         "userspace_addr",
     )
 
@@ -67,6 +68,8 @@ class Request:
         """Is it the call of 6.8 and later?"""
         self.readable_bytes = readable_bytes
         """Bytes of the argument that the kernel can read (EFAULT if too few)."""
+        self.unusual = region2 or readable_bytes < ALL_BYTES
+        """Is there anything to check about the call as such?"""
 
     @property
     def ioctl(self) -> str:
@@ -75,7 +78,7 @@ class Request:
 
     def replace(self, **changes: int) -> Request:
         """The same request with some fields changed: a what-if."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "unusual"}
         fields.update(changes)
         return Request(**fields)
 

@@ -12,19 +12,13 @@ if TYPE_CHECKING:
 class Slot:
     """A range of guest frames backed by host memory (struct kvm_memory_slot)."""
 
-    __slots__ = ("as_id", "base_gfn", "binding", "flags", "id", "npages", "owner", "userspace_addr")
+    __slots__ = ("as_id", "base_gfn", "flags", "id", "npages", "userspace_addr")
+    binding: Binding | None = None
+    """Pages of a guest_memfd that back the slot."""
+    owner = ""
+    """Empty for user space; what KVM made it for otherwise (`TSS`, `APIC access page`)."""
 
-    def __init__(
-        self,
-        as_id: int,
-        id: int,
-        base_gfn: int,
-        npages: int,
-        userspace_addr: int,
-        flags: int,
-        binding: Binding | None = None,
-        owner: str = "",
-    ) -> None:
+    def __init__(self, as_id: int, id: int, base_gfn: int, npages: int, userspace_addr: int, flags: int) -> None:
         self.as_id = as_id
         """Address space: 0 normal, 1 SMM on x86."""
         self.id = id
@@ -37,10 +31,6 @@ class Slot:
         """Host address of the first page, in bytes, as the kernel stores it."""
         self.flags = flags
         """KVM_MEM_* bits, and KVM_MEMSLOT_INVALID where an old kernel left it."""
-        self.binding = binding
-        """Pages of a guest_memfd that back the slot."""
-        self.owner = owner
-        """Empty for user space; what KVM made it for otherwise (`TSS`, `APIC access page`)."""
 
     @property
     def end_gfn(self) -> int:
@@ -63,3 +53,24 @@ class Slot:
             f"<Slot {self.as_id}:{self.id}{who} gfns [{self.base_gfn:#x}, {self.end_gfn:#x}) "
             f"hva {self.userspace_addr:#x} {flag_text(self.flags)}>"
         )
+
+
+class SpecialSlot(Slot):
+    """A slot that is backed by guest_memfd, or that KVM made for itself."""
+
+    __slots__ = ("binding", "owner")
+
+    def __init__(
+        self,
+        as_id: int,
+        id: int,
+        base_gfn: int,
+        npages: int,
+        userspace_addr: int,
+        flags: int,
+        binding: Binding | None = None,
+        owner: str = "",
+    ) -> None:
+        super().__init__(as_id, id, base_gfn, npages, userspace_addr, flags)
+        self.binding = binding
+        self.owner = owner

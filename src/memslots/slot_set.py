@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 CHUNK = 256
 """A chunk splits when it has grown to twice this many slots."""
-_ID_PAGE = 256
+_ID_PAGE, _ID_PAGES = 256, 256
 _NO_SLOTS: list[Slot | None] = [None] * _ID_PAGE
 
 
 class SlotSet:
     """All slots of one address space."""
 
-    __slots__ = ("_bounds", "_by_hva", "_id_owners", "_ids", "_keys", "_owners", "_slots", "_token", "count")
+    __slots__ = ("_bounds", "_by_hva", "_id_owners", "_keys", "_owners", "_slots", "_token", "count", "ids")
 
     def __init__(self) -> None:
         self.count = 0
@@ -40,8 +40,9 @@ class SlotSet:
         self._keys: list[list[int]] = [[]]
         self._slots: list[list[Slot]] = [[]]
         self._owners: list[object] = [self._token]
-        self._ids: list[list[Slot | None]] = []
-        self._id_owners: list[object] = []
+        self.ids: list[list[Slot | None]] = [_NO_SLOTS] * _ID_PAGES
+        """Slot by id, in pages: ids[id >> 8][id & 0xff].  To be read only."""
+        self._id_owners: list[object] = [None] * _ID_PAGES
         self._by_hva: HvaIndex | None = None
 
     def copy(self) -> SlotSet:
@@ -52,7 +53,7 @@ class SlotSet:
         twin._keys = self._keys.copy()
         twin._slots = self._slots.copy()
         twin._owners = self._owners.copy()
-        twin._ids = self._ids.copy()
+        twin.ids = self.ids.copy()
         twin._id_owners = self._id_owners.copy()
         twin._by_hva = None
         # neither owns a chunk any more
@@ -63,10 +64,7 @@ class SlotSet:
 
     def by_id(self, slot_id: int) -> Slot | None:
         """The slot with this id."""
-        page = slot_id >> 8
-        if page >= len(self._ids):
-            return None
-        return self._ids[page][slot_id & 0xFF]
+        return self.ids[slot_id >> 8][slot_id & 0xFF]
 
     def at(self, gfn: int) -> Slot | None:
         """The slot that holds this guest frame."""
@@ -156,7 +154,10 @@ class SlotSet:
         if len(keys) >= 2 * CHUNK:
             self._split(chunk)
         self.count += 1
-        self._set_id(slot.id, slot)
+        slot_id = slot.id
+        if self._id_owners[slot_id >> 8] is not self._token:
+            self._own_ids(slot_id >> 8)
+        self.ids[slot_id >> 8][slot_id & 0xFF] = slot
         if self._by_hva is not None:
             self._by_hva.add(slot)
 
@@ -173,7 +174,10 @@ class SlotSet:
         if not keys and chunk:
             del self._bounds[chunk], self._keys[chunk], self._slots[chunk], self._owners[chunk]
         self.count -= 1
-        self._set_id(slot.id, None)
+        slot_id = slot.id
+        if self._id_owners[slot_id >> 8] is not self._token:
+            self._own_ids(slot_id >> 8)
+        self.ids[slot_id >> 8][slot_id & 0xFF] = None
         if self._by_hva is not None:
             self._by_hva.remove(slot)
 
@@ -184,7 +188,10 @@ class SlotSet:
         if self._owners[chunk] is not self._token:
             self._own(chunk)
         self._slots[chunk][bisect_left(self._keys[chunk], gfn)] = slot
-        self._set_id(slot.id, slot)
+        slot_id = slot.id
+        if self._id_owners[slot_id >> 8] is not self._token:
+            self._own_ids(slot_id >> 8)
+        self.ids[slot_id >> 8][slot_id & 0xFF] = slot
         if self._by_hva is not None:
             self._by_hva.replace(slot)
 
@@ -203,20 +210,14 @@ class SlotSet:
         self._owners.insert(chunk + 1, self._token)
         del keys[at:], slots[at:]
 
-    def _set_id(self, slot_id: int, slot: Slot | None) -> None:
-        page = slot_id >> 8
-        while page >= len(self._ids):
-            self._ids.append(_NO_SLOTS)
-            self._id_owners.append(None)
-        if self._id_owners[page] is not self._token:
-            self._ids[page] = self._ids[page].copy()
-            self._id_owners[page] = self._token
-        self._ids[page][slot_id & 0xFF] = slot
+    def _own_ids(self, page: int) -> None:
+        self.ids[page] = self.ids[page].copy()
+        self._id_owners[page] = self._token
 
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {slot.id: slot for page in self._ids for slot in page if slot is not None}
+        by_id = {slot.id: slot for page in self.ids for slot in page if slot is not None}
         if len(in_order) != self.count or len(by_id) != self.count:
             raise InvariantBrokenError(f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}")
         end = 0

@@ -13,16 +13,19 @@ from .abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
 from .accounting.designs import CappedTotal, Design, Walk
 from .accounting.mmu_budget import MmuBudget
 from .attributes import AttributeMap
-from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS, Change
+from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS
 from .dirty_bitmap import DirtyBitmap
 from .errors import InvariantBrokenError
 from .guest_memfd import Binding, GuestMemfd
 from .kernel.machine import Machine
-from .slot import Slot
+from .outcome import Accepted
+from .slot import Slot, SpecialSlot
 from .slot_set import SlotSet
 
 _uids = count(1)
 _HIGH_BIT = 1 << 63
+_U64_MAX = (1 << 64) - 1
+_NO_CAP = 1 << 128
 
 
 class VmConfig:
@@ -93,9 +96,9 @@ class VmState:
         "_bindings",
         "_bitmaps",
         "_bitmaps_shared",
-        "active_sets",
         "attributes",
         "budget",
+        "committed_pages",
         "config",
         "dead",
         "design",
@@ -103,8 +106,10 @@ class VmState:
         "machine",
         "possible_slots",
         "spaces",
+        "total_cap",
         "total_pages",
         "uid",
+        "unusual",
     )
 
     def __init__(self, machine: Machine, design: Design | None = None) -> None:
@@ -115,17 +120,21 @@ class VmState:
         """Slots by address space, as guest accesses see them once a change is done."""
         self.generations = [self._first_generation(as_id) for as_id in range(machine.spaces)]
         """u64 per address space; steps with every swap of its two slot sets."""
-        self.active_sets = [0] * machine.spaces
-        """Which of the two slot sets is the active one."""
         self.total_pages = 0
         """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
+        self.committed_pages: int | None = None
+        """The total when a commit last looked at it; None before the first."""
         self.design = design_for(machine) if design is None else design
+        self.total_cap = machine.ulong_max if self.design.caps_total else _NO_CAP
+        """Most pages that the total may reach."""
         self.budget = MmuBudget()
         self.config = VmConfig()
         self.attributes = AttributeMap()
         self.possible_slots: tuple[Slot, ...] = ()
         """KVM's own slots that may or may not exist: it was not observed what makes them."""
         self.dead = False
+        self.unusual = False
+        """Is there anything about the VM that `quick` must leave to `decide`?"""
         self._bitmaps: dict[int, DirtyBitmap] = {}
         self._bitmaps_shared = False
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
@@ -141,12 +150,12 @@ class VmState:
         twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
         twin.spaces = [slots.copy() for slots in self.spaces]
         twin.generations = self.generations.copy()
-        twin.active_sets = self.active_sets.copy()
-        twin.total_pages = self.total_pages
+        twin.committed_pages = self.committed_pages
+        twin.total_pages, twin.total_cap = self.total_pages, self.total_cap
         twin.budget, twin.config = self.budget.copy(), self.config.copy()
         twin.attributes = self.attributes.copy()
         twin.possible_slots = self.possible_slots
-        twin.dead = self.dead
+        twin.dead, twin.unusual = self.dead, self.unusual
         twin._bitmaps, twin._bitmaps_shared = self._bitmaps, True
         self._bitmaps_shared = True
         twin._bindings = self._bindings.copy()
@@ -154,46 +163,49 @@ class VmState:
 
     # -- changes
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Accepted) -> None:
         """Make a decided change, in the kernel's order: slots, page total, then the budget."""
         kind, old, new = change.kind, change.old, change.new
-        if kind == CREATE and new is not None:
-            as_id = new.as_id
-            self.spaces[as_id].insert(new)
-            self.total_pages += new.npages
-        elif kind == FLAGS_ONLY and new is not None:
-            as_id = new.as_id
-            self.spaces[as_id].replace(new)
-        elif kind == DELETE and old is not None:
-            as_id = old.as_id
+        if new is None:
+            if old is None:
+                return
+            as_id, flags = old.as_id, old.flags
             self.spaces[as_id].remove(old)
-            self.total_pages -= old.npages
-        elif kind == MOVE and old is not None and new is not None:
-            as_id = new.as_id
-            slots = self.spaces[as_id]
-            slots.remove(old)
-            slots.insert(new)
+            self.total_pages = self.committed_pages = self.total_pages - old.npages
+        elif old is None:
+            as_id, flags = new.as_id, new.flags
+            self.spaces[as_id].insert(new)
+            self.total_pages = self.committed_pages = self.total_pages + new.npages
         else:
-            return
-        self._swap(as_id, SWAPS[kind])
-        if (old is not None and old.flags) or (new is not None and new.flags):
+            as_id, flags = new.as_id, new.flags | old.flags
+            slots = self.spaces[as_id]
+            if kind == FLAGS_ONLY:
+                slots.replace(new)
+            else:
+                slots.remove(old)
+                slots.insert(new)
+        generation = self.generations[as_id] + self.machine.generation_step * SWAPS[kind]
+        self.generations[as_id] = generation & _U64_MAX
+        if flags:
             self._commit_flags(change)
         budget = self.budget
-        if kind & self.design.commits_on and not budget.n_requested:
-            goal = self.design.budget(self.total_pages)
-            if budget.n_used > goal:
-                budget.set_goal(goal)
-            else:
-                budget.n_max = goal
+        if budget.n_used and kind & self.design.commits_on and not budget.n_requested:
+            budget.set_goal(self.design.budget(self.total_pages))
 
-    def _swap(self, as_id: int, times: int) -> None:
-        step = self.machine.generation_step
-        if not self.machine.generation_high_bit:
-            step *= 2
-        self.generations[as_id] = self.generations[as_id] + step * times & 0xFFFF_FFFF_FFFF_FFFF
-        self.active_sets[as_id] ^= times & 1
+    @property
+    def n_max_mmu_pages(self) -> int:
+        """The shadow-MMU budget in force: 0 before the first slot."""
+        if self.budget.goal is not None:
+            return self.budget.goal
+        # worked out when asked for: it follows from the total at the last create or delete
+        return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
 
-    def _commit_flags(self, change: Change) -> None:
+    def active_set(self, as_id: int) -> int:
+        """Which of the two slot sets of an address space is the active one: each swap steps the generation."""
+        steps = (self.generations[as_id] - self._first_generation(as_id)) & _U64_MAX
+        return steps // self.machine.generation_step & 1
+
+    def _commit_flags(self, change: Accepted) -> None:
         """Bitmaps and guest_memfd bindings: what else a change makes and frees."""
         old, new = change.old, change.new
         slot_word = change.slot.slot_word
@@ -212,7 +224,7 @@ class VmState:
             left = tuple(binding for binding in self._bindings.get(file, ()) if binding is not old.binding)
             self._bindings[file] = left
 
-    def fail(self, change: Change) -> None:
+    def fail(self, change: Accepted) -> None:
         """Leave the traces of a change that the prepare hook refused.
 
         A delete or move has swapped the sets once to hide the slot.  From 5.7
@@ -227,14 +239,21 @@ class VmState:
         self._swap(old.as_id, 1)
         flags = old.flags | KVM_MEMSLOT_INVALID
         self.spaces[old.as_id].replace(
-            Slot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
+            SpecialSlot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
         )
+
+    def _swap(self, as_id: int, times: int) -> None:
+        self.generations[as_id] = self.generations[as_id] + self.machine.generation_step * times & _U64_MAX
 
     def _own_bitmaps(self) -> dict[int, DirtyBitmap]:
         if self._bitmaps_shared:
             self._bitmaps = {word: bitmap.copy() for word, bitmap in self._bitmaps.items()}
             self._bitmaps_shared = False
         return self._bitmaps
+
+    def kill(self) -> None:
+        """The VM is marked dead, as the kernel does when it finds a bug of its own."""
+        self.dead = self.unusual = True
 
     # -- look-ups
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from .abi import KVM_MEM_READONLY
 from .accounting.designs import Design
-from .attempt import Attempt
+from .attempt import Attempt, ForeignAttempt
 from .decide import decide
 from .guest_memfd import GuestMemfd
 from .host import Host
@@ -21,7 +21,8 @@ from .internal_slots import create_vcpu, set_tss_addr
 from .kernel.machine import Machine
 from .kernel.profile import Profile
 from .kernel.registry import find
-from .outcome import Accepted, Refused, Undetermined, Unmodelled
+from .outcome import Accepted, Answer, Refused, Undetermined, Unmodelled
+from .quick import accept_plain
 from .request import Request, checked_uint
 from .rules import dirty_log, vm_calls
 from .rules.capabilities import check_extension
@@ -105,13 +106,17 @@ class Vm:
 
     def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
         """Decide a region call and carry out what it does."""
-        outcome = decide(Attempt(request, self.state, self.host, "", by_other_process))
-        change = outcome.change if outcome.accepted is not None else None  # type: ignore[union-attr]
-        if change is not None:
-            if outcome.accepted:
-                self.state.apply(change)
-            else:
-                self.state.fail(change)
+        if not by_other_process:
+            accepted = accept_plain(request, self.state)
+            if accepted is not None:
+                self.state.apply(accepted)
+                return accepted
+        make = ForeignAttempt if by_other_process else Attempt
+        outcome = decide(make(request, self.state, self.host))
+        if outcome.accepted:
+            self.state.apply(outcome)  # type: ignore[arg-type]
+        elif isinstance(outcome, Refused) and outcome.change is not None:
+            self.state.fail(outcome.change)
         return outcome
 
     def what_if(self, request: Request) -> Outcome:
@@ -187,7 +192,7 @@ class Vm:
         if fd is None:
             fd = max((2, *self.host.fds)) + 1
         self.host.fds[fd] = file
-        return Accepted(value=fd, data=file)
+        return Answer(value=fd, data=file)
 
     def close_guest_memfd(self, fd: int) -> bool:
         """close() of a guest_memfd's only descriptor; False (EBADF) if it is not open."""
@@ -225,7 +230,7 @@ class Vm:
     @property
     def mmu_budget(self) -> int | None:
         """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other architectures."""
-        return self.state.budget.n_max if self.profile.arch.is_x86 else None
+        return self.state.n_max_mmu_pages if self.profile.arch.is_x86 else None
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""

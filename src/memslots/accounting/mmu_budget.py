@@ -24,19 +24,20 @@ def permille_budget(total_pages: int, long_bits: int) -> int:
 
 def ratio_budget(total_pages: int) -> int:
     """5.17 and later: total / 50."""
-    return max(total_pages // KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, KVM_MIN_ALLOC_MMU_PAGES)
+    budget = total_pages // KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO
+    return budget if budget > KVM_MIN_ALLOC_MMU_PAGES else KVM_MIN_ALLOC_MMU_PAGES
 
 
 class MmuBudget:
-    """The four counters of one VM, in shadow pages."""
+    """The counters of one VM, in shadow pages."""
 
-    __slots__ = ("n_max", "n_pinned", "n_requested", "n_used")
+    __slots__ = ("goal", "n_pinned", "n_requested", "n_used")
 
     def __init__(self) -> None:
         self.n_requested = 0
         """What user space asked for; 0 is automatic, and there is no way back to it."""
-        self.n_max = 0
-        """The budget in force."""
+        self.goal: int | None = None
+        """The budget in force, where it does not simply follow from the page total."""
         self.n_used = 0
         """Shadow pages in use; only a running guest makes them."""
         self.n_pinned = 0
@@ -45,7 +46,7 @@ class MmuBudget:
     def copy(self) -> MmuBudget:
         """An independent equal budget."""
         twin = MmuBudget()
-        twin.n_requested, twin.n_max = self.n_requested, self.n_max
+        twin.n_requested, twin.goal = self.n_requested, self.goal
         twin.n_used, twin.n_pinned = self.n_used, self.n_pinned
         return twin
 
@@ -54,4 +55,4 @@ class MmuBudget:
         if self.n_used > goal_pages:
             self.n_used = max(goal_pages, min(self.n_pinned, self.n_used))
             goal_pages = self.n_used
-        self.n_max = goal_pages
+        self.goal = goal_pages

@@ -119,12 +119,12 @@ class Player:
 
     def _note(self, outcome: Accepted | Refused) -> None:
         """What a probe inside the kernel would see of this call."""
-        if not isinstance(outcome, Accepted) or outcome.change is None or self.vm is None:
+        if not isinstance(outcome, Accepted) or not outcome.kind or self.vm is None:
             return
         state = self.vm.state
         self.observed["pages"] = state.total_pages
         if self.profile.arch.is_x86 and not state.budget.n_requested and outcome.kind & state.design.commits_on:
-            self.observed["budget"] = state.budget.n_max
+            self.observed["budget"] = state.n_max_mmu_pages
 
     def _new_fd(self) -> int:
         """The lowest number that is free: closed ones come back, under which the program may still know a file."""
@@ -319,7 +319,7 @@ class Player:
     def _op_set_nr_mmu(self, npages: int) -> Answer:
         answer = self._ask(lambda vm: vm.set_nr_mmu_pages(npages & self.ulong_max))
         if answer == 0 and self.vm is not None:
-            self.observed["budget"] = self.vm.state.budget.n_max
+            self.observed["budget"] = self.vm.state.n_max_mmu_pages
         return answer
 
     def _op_get_nr_mmu(self) -> int:

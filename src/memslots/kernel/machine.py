@@ -7,11 +7,13 @@ pair `x`, `x_high` bounds a number that depends on something not stated: up to
 
 from __future__ import annotations
 
-from ..abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ..abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY
 from .profile import Profile
 from .user_range import user_range_ends
 
 _READONLY_ARCHES = frozenset({"x86_64", "i386", "arm64", "mips", "riscv64", "loongarch64"})
+_PLAIN_ARCHES = frozenset({"x86_64", "i386", "ppc32", "mips"})
+"""Architectures whose hooks look at nothing but the range."""
 _NO_LIMIT = 1 << 64
 # Guest-physical bits between which hosts of an architecture lie, if nobody says.
 _GPA_BITS = {"x86_64": (36, 52), "i386": (36, 52), "arm64": (32, 52), "riscv64": (34, 59), "loongarch64": (40, 48)}
@@ -38,6 +40,8 @@ class Machine:
         "long_bits",
         "page_mask",
         "page_shift",
+        "plain_gpa_end",
+        "plain_slots",
         "private_memory",
         "profile",
         "protected_state",
@@ -67,8 +71,9 @@ class Machine:
         )
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
-        self.generation_step = self.spaces if profile.has("spaces-per-vm") else (2 if arch.is_x86 else 1)
         self.generation_high_bit = profile.has("generation-high-bit")
+        interleaved = self.spaces if profile.has("spaces-per-vm") else (2 if arch.is_x86 else 1)
+        self.generation_step = interleaved if self.generation_high_bit else 2 * interleaved
         self.region2 = profile.has("region2")
         self.flags_plain, self.flags_gmem = _valid_flags(profile, self)
         self.hva_end, self.hva_end_high = user_range_ends(profile)
@@ -78,6 +83,10 @@ class Machine:
         self.truncates_hva = profile.has("hva-compared-truncated")
         self.truncates_size = self.long_bits < 64 and not profile.has("size-fits-ulong")
         self.attributes_mask = 8 if self.private_memory else 0
+        # for `quick`: user slots and the end of guest-physical bytes that no hook can refuse; 0 is none
+        plain = not profile.option("page-track") and not profile.has("x86-kvmalloc-2g")
+        self.plain_slots = self.user_slots if arch.name in _PLAIN_ARCHES and plain else 0
+        self.plain_gpa_end = min(self.gfn_end << self.page_shift, KVM_MEM_MAX_NR_PAGES << self.page_shift)
 
 
 def _private_memory(profile: Profile, vm_type: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..abi import CAP_NAMES
 from ..kernel.machine import Machine, guest_memfd_built
-from ..outcome import Accepted, Unmodelled
+from ..outcome import Answer, Unmodelled
 from ..state import VmState
 from .dirty_log import manual_protect_mask, ring_capability
 from .vm_calls import guest_memfd_flags
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def check_extension(state: VmState, capability: int, *, on_system: bool = False) -> Accepted | Unmodelled:
+def check_extension(state: VmState, capability: int, *, on_system: bool = False) -> Answer | Unmodelled:
     """The answer on the VM's file descriptor, or on /dev/kvm itself."""
     answer = _ANSWERS.get(capability)
     if answer is None:
         return Unmodelled(f"KVM_CHECK_EXTENSION({CAP_NAMES.get(capability, capability)})")
     value = answer(state, on_system)
-    return Unmodelled(f"{CAP_NAMES[capability]}, which the build decides") if value is None else Accepted(value=value)
+    return Unmodelled(f"{CAP_NAMES[capability]}, which the build decides") if value is None else Answer(value=value)
 
 
 def _one(state: VmState, on_system: bool) -> int:

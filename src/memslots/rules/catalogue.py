@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..attempt import Attempt
-    from ..change import Change
-    from ..outcome import Refused, Undetermined
+    from ..outcome import Accepted, Refused, Undetermined
 
-    Prepare = Callable[[Attempt, Change], Refused | Undetermined | None]
+    Prepare = Callable[[Attempt, Accepted], Refused | Undetermined | None]
 
 PREPARE_HOOKS: dict[str, Prepare] = {
     "x86_64": x86.prepare,

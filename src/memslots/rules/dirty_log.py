@@ -6,7 +6,7 @@ from errno import E2BIG, EFAULT, EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
 from ..abi import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_DIRTY_RING_MAX_BYTES
 from ..dirty_bitmap import bitmap_bytes
-from ..outcome import Accepted, Refused, Undetermined
+from ..outcome import Accepted, Answer, Refused, Undetermined
 from ..state import VmState
 from .arguments import IOCTL_UNKNOWN
 from .rule import Rule
@@ -128,7 +128,7 @@ def get_dirty_log(state: VmState, slot_word: int, buffer_bytes: int | None) -> A
             changed.clear_all()
     if not fits:
         return BITMAP_UNREADABLE.refuse(bitmap_bytes=nbytes, buffer_bytes=buffer_bytes or 0)
-    return Accepted(data=snapshot)
+    return Answer(data=snapshot)
 
 
 def _check_slot(state: VmState, slot_word: int, *, all_bits: bool = False) -> Refused | None:

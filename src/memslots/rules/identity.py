@@ -73,12 +73,13 @@ def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
     """Compare with the slot of the same id; classify the request as a kind of change."""
     state = attempt.state
     npages = attempt.npages
-    attempt.old = old = state.spaces[attempt.as_id].by_id(attempt.slot_id)
+    slot_id = attempt.slot_id
+    attempt.old = old = state.spaces[attempt.as_id].ids[slot_id >> 8][slot_id & 0xFF]
     if old is None:
         if not npages:
             return _no_pages(attempt)
         attempt.kind = CREATE
-        if state.design.caps_total and state.design.refuses(state.total_pages, npages):
+        if state.total_pages + npages > state.total_cap:
             return PAGE_TOTAL_CAP.refuse(
                 total_pages=state.total_pages, npages=npages, cap_pages=attempt.machine.ulong_max
             )

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import inspect
 
-from ..outcome import Refused, Undetermined
+from ..outcome import Accepted, Refused, Undetermined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..change import Change
     from ..slot import Slot
 
 
@@ -61,7 +60,7 @@ class Rule:
         """A refusal because of another slot."""
         return Refused(self, numbers, other=other)
 
-    def refuse_late(self, change: Change, **numbers: int | str) -> Refused:
+    def refuse_late(self, change: Accepted, **numbers: int | str) -> Refused:
         """A refusal by the architecture's prepare hook, when the change has begun."""
         return Refused(self, numbers, change=change)
 

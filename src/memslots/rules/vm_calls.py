@@ -11,7 +11,7 @@ from errno import EEXIST, EINVAL, ENODEV, ENOENT
 from ..kernel.machine import Machine, guest_memfd_built
 from ..kernel.profile import Profile
 from ..kernel.vm_capabilities import enable_with_zero, is_known
-from ..outcome import Accepted, Refused, Undetermined, Unmodelled
+from ..outcome import Accepted, Answer, Refused, Undetermined, Unmodelled
 from ..state import VmState
 from ..units import to_int32
 from .dirty_log import (
@@ -260,7 +260,7 @@ def get_nr_mmu_pages(state: VmState) -> Accepted | Refused:
     """KVM_GET_NR_MMU_PAGES: the budget as an int."""
     if not state.machine.profile.has("get-nr-mmu-pages"):
         return unknown_ioctl(state)
-    return Accepted(value=to_int32(state.budget.n_max))
+    return Answer(value=to_int32(state.n_max_mmu_pages))
 
 
 def guest_memfd_flags(machine: Machine) -> int:

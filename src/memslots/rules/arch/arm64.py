@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, EPERM
 
-from ...abi import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ...abi import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ...attempt import Attempt
-from ...change import DELETE, MOVE, Change
-from ...outcome import Refused, Undetermined
+from ...change import DELETE, MOVE
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 from .vma import check_mappings
 
@@ -33,7 +33,7 @@ GMEM_NOT_MAPPABLE = Rule(
 RULES = (PROTECTED_VM_CHANGE, IPA_LIMIT, GMEM_NOT_MAPPABLE)
 
 
-def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made?"""
     machine, config, kind = attempt.machine, attempt.state.config, attempt.kind
     if config.protected and machine.profile.has("arm64-protected-vm"):
@@ -45,7 +45,6 @@ def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
     end = attempt.gfn + attempt.npages
     if end > machine.gfn_end:
         return IPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end)
-    binding = attempt.binding
-    if binding is not None and not binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
+    if attempt.flags & KVM_MEM_GUEST_MEMFD and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
         return GMEM_NOT_MAPPABLE.refuse_late(change)
     return check_mappings(attempt, change, needs_writable=machine.profile.has("arm64-vma-write-check"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from errno import ENOMEM
 
 from ...attempt import Attempt
-from ...change import CREATE, PLACING, Change
-from ...outcome import Refused, Undetermined
+from ...change import CREATE, PLACING
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 
 LOONGARCH_GPA_LIMIT = Rule(
@@ -24,7 +24,7 @@ POWERPC_RMAP_TOO_LARGE = Rule(
 RULES = (LOONGARCH_GPA_LIMIT, POWERPC_RMAP_TOO_LARGE)
 
 
-def prepare_loongarch(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare_loongarch(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made on loongarch?"""
     machine = attempt.machine
     end = attempt.gfn + attempt.npages
@@ -35,7 +35,7 @@ def prepare_loongarch(attempt: Attempt, change: Change) -> Refused | Undetermine
     return LOONGARCH_GPA_LIMIT.ask("how many virtual address bits has the host?  State them as +paN", end_gfn=end)
 
 
-def prepare_powerpc(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare_powerpc(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made on powerpc?"""
     profile = attempt.machine.profile
     ram_pages = profile.number("total-ram-pages") if profile.arch.name == "ppc64" else None
@@ -47,5 +47,5 @@ def prepare_powerpc(attempt: Attempt, change: Change) -> Refused | Undetermined 
     return None
 
 
-def prepare_nothing(attempt: Attempt, change: Change) -> None:
+def prepare_nothing(attempt: Attempt, change: Accepted) -> None:
     """mips refuses nothing."""

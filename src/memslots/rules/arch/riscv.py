@@ -5,8 +5,8 @@ from __future__ import annotations
 from errno import EFAULT
 
 from ...attempt import Attempt
-from ...change import DELETE, Change
-from ...outcome import Refused, Undetermined
+from ...change import DELETE
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 from .vma import check_mappings
 
@@ -21,7 +21,7 @@ GPA_LIMIT = Rule(
 RULES = (GPA_LIMIT,)
 
 
-def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made?"""
     if attempt.kind == DELETE:
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from errno import EINVAL
 
 from ...attempt import Attempt
-from ...change import PLACING, Change
-from ...outcome import Refused, Undetermined
+from ...change import PLACING
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/s390/kvm/kvm-s390.c"
@@ -40,7 +40,7 @@ MEMORY_LIMIT = Rule(
 RULES = (UCONTROL_USER_SLOT, SECURE_VM, HVA_SEGMENT_UNALIGNED, SIZE_SEGMENT_UNALIGNED, MEMORY_LIMIT)
 
 
-def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made?"""
     machine, config, request = attempt.machine, attempt.state.config, attempt.request
     profile = machine.profile

@@ -6,9 +6,8 @@ from errno import EINVAL, EPERM
 
 from ...abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ...attempt import Attempt
-from ...change import Change
 from ...host import PROT_WRITE, Mapping
-from ...outcome import Refused, Undetermined
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 
 _PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
@@ -36,7 +35,7 @@ VMA_PFN_CACHEABLE = Rule(
 VMA_RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
 
 
-def check_mappings(attempt: Attempt, change: Change, *, needs_writable: bool) -> Refused | Undetermined | None:
+def check_mappings(attempt: Attempt, change: Accepted, *, needs_writable: bool) -> Refused | Undetermined | None:
     """Walk the known mappings of the slot in address order, each through all checks."""
     start = attempt.hva
     end = start + attempt.request.memory_size
@@ -48,7 +47,7 @@ def check_mappings(attempt: Attempt, change: Change, *, needs_writable: bool) ->
 
 
 def _check_mapping(
-    attempt: Attempt, change: Change, mapping: Mapping, *, needs_writable: bool
+    attempt: Attempt, change: Accepted, mapping: Mapping, *, needs_writable: bool
 ) -> Refused | Undetermined | None:
     profile = attempt.machine.profile
     where = {"mapping_start": mapping.start, "mapping_end": mapping.end}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from errno import EINVAL, ENOMEM
 
 from ...attempt import Attempt
-from ...change import MOVE, PLACING, Change
+from ...change import MOVE, PLACING
 from ...kernel.machine import VM_TYPE_TDX
-from ...outcome import Refused, Undetermined
+from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/x86/kvm/x86.c"
@@ -44,7 +44,7 @@ _LARGEST_ARRAY_BYTES = (1 << 31) - 1
 _TDX_LOWEST_SHARED_GFN = 1 << (47 - 12)
 
 
-def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     """May the change be made?"""
     if not attempt.kind & PLACING:
         return None
@@ -67,7 +67,7 @@ def prepare(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
     return None
 
 
-def _check_arrays(attempt: Attempt, change: Change) -> Refused | Undetermined | None:
+def _check_arrays(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
     profile, npages = attempt.machine.profile, attempt.npages
     pointer_bytes = attempt.machine.long_bits // 8
     numbers = {"npages": npages, "largest_array_bytes": _LARGEST_ARRAY_BYTES}
