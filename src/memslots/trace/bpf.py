@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from .event import Reading
 
 _LINE = re.compile(
-    r"(?:(?:^|\s)(?P<time>\d{6,20})\s+)?(?:(?P<comm>\S.{0,30}?)\s+)?(?:(?P<pid>\d{1,10})/(?P<tid>\d{1,10})\s+)?"
-    r"(?P<pairs>(?:fd=-?\w+\s+)?(?:call=\w+\s+)?slot=\w+[\s,].*)",
+    r"(?:(?:^|\s)(?P<time>\d{6,20})\s{1,16})?(?:(?P<comm>\S.{0,30}?)\s{1,16})?"
+    r"(?:(?P<pid>\d{1,10})/(?P<tid>\d{1,10})\s{1,16})?"
+    r"(?P<pairs>(?:fd=-?\w{1,20}\s{1,16})?(?:call=\w{1,40}\s{1,16})?slot=\w{1,20}[\s,].*)",
     re.ASCII,
 )
 _PAIR = re.compile(r"\b([a-z_]+)=(-?\w+)", re.ASCII)

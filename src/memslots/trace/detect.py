@@ -23,11 +23,14 @@ HEAD = 1 << 18
 """Bytes at the beginning and the end of a huge recording that are read in full."""
 STRIDE = 1 << 12
 """Bytes searched for words before trying again to pass over quiet lines."""
-MORE_LINES = 6
+MORE_PARTS = 64
+"""Lines within one string of a log, or calls on one line."""
+MORE_LINES = 10
 """A call or message may be wrapped over this many further lines."""
 
 ANCHOR = re.compile(
-    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d|errno"
+    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d"
+    rb"|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
     rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace)"
 )
@@ -40,8 +43,8 @@ _NOISE = frozenset(
     b" getgid getpeername getpid getppid getrandom getrlimit getrusage getsockname getsockopt gettid"
     b" gettimeofday getuid io_getevents io_submit io_uring_enter io_uring_setup kill lseek lstat madvise"
     b" mbind memfd_create mincore mlock mlockall munlock nanosleep newfstatat open openat pipe pipe2"
-    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat readv"
-    b" recvfrom recvmsg rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait"
+    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat"
+    b" readv recvfrom recvmsg rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait"
     b" sched_getaffinity sched_setaffinity sched_yield select sendmmsg sendmsg sendto set_robust_list"
     b" set_tid_address setrlimit setsockopt shutdown signalfd4 sigaltstack socket socketpair stat statfs"
     b" statx sysinfo tgkill timer_create timer_settime timerfd_create timerfd_settime uname unlink"
@@ -68,20 +71,27 @@ _QUIET = re.compile(
     rb"|\d+@\d+\.\d+:(?!kvm_(?:set_user|vm_ioctl|ioctl|init_vcpu|convert|clear))\w+ [^\n]*\n){1,64}"
 )
 _SYSCALL = re.compile(
-    rb"(?:\[pid +\d+\] *|\d+ +)?(?: *(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]+)\("
+    rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]{1,40})\("
 )
 _STRACE_LINE = re.compile(
     rb"(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
     rb"(?:[a-z_0-9]+\(|<\.\.\. |\+\+\+ |--- )| > "
 )
 TEXT_READ = 1 << 16
-"""Bytes of a line that are looked at closely."""
+"""Bytes of a line that are looked at closely: a log object may be long."""
+CALL_READ = 1 << 14
+"""Characters of a call or message that are looked at."""
 _TRACE_EVENT = re.compile(rb"\d+@\d+\.\d+:(\w+) ")
 _TRACE_EVENTS = frozenset(
     b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log".split()
 )
 """The events of QEMU that tell something about memory."""
-_STACK = re.compile(rb"^ > (?:\S+\(.*\) \[0x[0-9a-f]+\]|\S*\[0x[0-9a-f]+\]|.* \[0x[0-9a-f]+\])\s*$")
+_STACK_END = re.compile(rb"\[0x[0-9a-f]+\]\s*$")
+
+
+def _is_stack(raw: bytes) -> bool:
+    """A line of the stack that strace -k prints below a call."""
+    return raw.startswith(b" > ") and _STACK_END.search(raw[-64:]) is not None
 
 
 def _place(buffer: bytes, start: int, end: int) -> int:
@@ -212,7 +222,7 @@ class Reader:
 
     def _unusual(self, raw: bytes, number: int) -> list[Event]:
         known = _SYSCALL.match(raw)
-        if (known and known.group(3) in _NOISE) or _STACK.match(raw):
+        if (known and known.group(3) in _NOISE) or _is_stack(raw):
             return []
         traced = _TRACE_EVENT.match(raw)
         if traced and traced.group(1) not in _TRACE_EVENTS:
@@ -244,7 +254,7 @@ class Reader:
         """Keep the stack that strace -k prints after a call."""
         while True:
             following = self.lines.peek(1)
-            if not following or not _STACK.match(following[0]):
+            if not following or not _is_stack(following[0]):
                 return
             self.lines.next()
             if len(event.text) < strace.TEXT_MAX:
@@ -253,6 +263,7 @@ class Reader:
 
     def _named(self, event: Event) -> Event:
         event.source = self.name
+        event.text = event.text[: strace.TEXT_MAX]
         if event.pid is None:
             event.pid = self.pid
         self.reading.calls += 1
@@ -267,6 +278,7 @@ class Reader:
                 return [own]
             if own is not None:
                 return [event for message in own for event in self._events(message, number, depth - 1)]
+        shown = shown[:CALL_READ]
         if "resumed>" in shown:
             resumed = self.strace.resume(shown)
             return self._strace(*resumed, joinable=False) if resumed else []
@@ -277,10 +289,13 @@ class Reader:
             events = self._strace(
                 shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True
             )
-            if events or strace.TAIL.search(shown):
+            if events or "<unfinished ...>" in shown or strace.TAIL.search(shown):
                 return events
         if "kvm_" not in shown and "slot=" not in shown and not text.promising(shown):
             return []
+        if "\\n" in shown and depth:  # several lines in one string, not unescaped
+            parts = shown.split("\\n")[:MORE_PARTS]
+            return [event for part in parts for event in self._events(part, number, 0)]
         return self._joined(shown, lambda text, final: self._message(text, number, final), " ")
 
     def _message(self, shown: str, number: int, final: bool) -> list[Event] | None:
@@ -296,7 +311,7 @@ class Reader:
         def calls(text: str, final: bool) -> list[Event] | None:
             found: list[Event] = []
             at = strace.CALL.search(text)
-            while at:
+            while at and len(found) < MORE_PARTS:
                 parsed = self.strace.parse(text, at, number, who, final or bool(found))
                 if parsed is None:
                     return None

@@ -10,7 +10,8 @@ import re
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _DAMAGE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f\ufeff\u00a0]|&[a-zA-Z#]|<[a-zA-Z/][^<>]{0,200}>|=3D|=20|=\Z|[\u201c\u201d\u2018\u2019\u2212\u2013]"
+    r"[\x00-\x08\x0b-\x1f\x7f\ufeff\u00a0]|&[a-zA-Z#]|<[a-zA-Z/][^<>]{0,200}>|=3D|=20|=\Z"
+    r"|[\u201c\u201d\u2018\u2019\u2212\u2013]"
 )
 _BREAK = re.compile(r"<br ?/?>|</(?:p|div|li|tr|pre|blockquote)>", re.IGNORECASE)
 _TAG = re.compile(
@@ -21,7 +22,7 @@ _TAG = re.compile(
 _ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " "}
 _HEX = re.compile(r"(?:=[0-9A-F]{2})+")
-_QUOTE = re.compile(r"^(?:\s{0,3}[>|](?! /| \S+\(.*\) \[0x| \[0x) ?)+")
+_QUOTE = re.compile(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = re.compile(
     r"ioctl\(|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"

@@ -28,7 +28,8 @@ _SLOT = re.compile(
 )
 _PAIR = re.compile(r"([A-Za-z_]+)[#=]([^\s,]+)", re.ASCII)
 _IOCTL = re.compile(
-    r"\b(kvm_(?:vm_|vcpu_)?ioctl)\b:?\s+(?:cpu_index\s+\d+,\s*)?type\s+(0x[0-9a-f]{1,8}),\s*arg\s+(0x[0-9a-f]+|\(nil\)|\d+)",
+    r"\b(kvm_(?:vm_|vcpu_)?ioctl)\b:?\s+(?:cpu_index\s+\d+,\s*)?type\s+(0x[0-9a-f]{1,8}),\s*"
+    r"arg\s+(0x[0-9a-f]+|\(nil\)|\d+)",
     re.ASCII,
 )
 _VCPU = re.compile(r"\bkvm_init_vcpu\b:?\s+index:\s*\d+\s+id:\s*(\d{1,10})", re.ASCII)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Who = tuple[int | None, int | None]
 
 TEXT_MAX = 4096
+RESULT_READ = 400
+"""Characters of a result that are looked at."""
 PENDING_MAX = 4096
 """Unfinished calls kept at a time (one for each thread)."""
 
@@ -44,14 +46,17 @@ _REQUEST = re.compile(
     r"|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
     re.ASCII,
 )
-_FIELD = re.compile(r"(\w+)\s*[=:]\s*([^,{}\[\]]*)")
+_FIELD = re.compile(r"(?<!\w)(\w{1,40})\s{0,8}[=:]\s{0,8}([^,{}\[\]]{0,400})")
 _ARGS = re.compile(r"\bargs\s*[=:]\s*\[([^\]]{0,200})")
 _ELIDED = re.compile(r"\.{2,}|…|\?+|<[^>]*>|xx+|XX+|\s*$|\*+")
 
 _PLAIN = re.compile(
-    rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
-    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
-    rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= (0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
+    rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
+    rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
+    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "
+    rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
+    rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
+    rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
     rb"(?: <[\d.]{1,20}>)?$"
 )
 """Most region calls of most recordings, exactly as strace writes them."""
@@ -230,7 +235,9 @@ class Strace:
             if not final:
                 return None
         args = text[start.end() : tail.start() if tail else end]
-        result = text[tail.end() : end] if tail else ""
+        result = text[tail.end() : end][:RESULT_READ] if tail else ""
+        if result.strip() == "-1" and not final:
+            return None
         event = self.ioctl(args, result) if name == "ioctl" else self._memory(name, args, result)
         if event is None:
             return None, start.end() if tail is None else tail.end()

@@ -89,7 +89,8 @@ _ANY_SIZE = frozenset((0xAE40, 0xAE46, 0xAE49))
 _NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
 _ERRNO_HERE = re.compile(
     r"\bos error (\d{1,4})|\bcode: (\d{1,4})|\b(?:Sys|Os|OS)?(?:Error|Errno|Error::new)\((\d{1,4})\)"
-    r"|\berrno\s*[:=]?\s*\(?-?(\d{1,4})|\bret(?:val)?\s*[:=]\s*-(\d{1,4})\b|\brc\s*[:=]\s*-(\d{2,4})\b"
+    r"|\berrno\s{0,8}[:=]?\s{0,8}\(?-?(\d{1,4})|\bret(?:val)?\s{0,8}[:=]\s{0,8}-(\d{1,4})\b"
+    r"|\brc\s{0,8}[:=]\s{0,8}-(\d{2,4})\b"
 )
 _NAME_HERE = re.compile(r"(?<![A-Z0-9_])(E(?:2BIG|[A-Z]{2,}(?:_[A-Z]+)?))(?![A-Z0-9_])")
 _KIND_HERE = re.compile(r"\bkind: ([A-Z][A-Za-z]+)|\bErrorKind::([A-Z][A-Za-z]+)")
