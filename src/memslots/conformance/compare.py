@@ -6,6 +6,10 @@ import gzip
 import json
 import lzma
 import os
+import shutil
+import tarfile
+import tempfile
+from contextlib import contextmanager
 
 from ..errors import TraceError
 from ..units import U64_MAX
@@ -76,6 +80,46 @@ def read_lines(path: str) -> Iterator[str]:
             yield from lines
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise TraceError(f"cannot read {path}: {error}") from error
+
+
+@contextmanager
+def open_answers(path: str) -> Iterator[str]:
+    """A folder of recorded answers: as it is, or a tar archive unpacked for the time being.
+
+    Raises TraceError for what is neither.
+    """
+    if os.path.isdir(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="memslots-") as folder:
+        try:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    unpacked = archive.extractfile(member)
+                    if unpacked is not None:
+                        # the name alone: an archive cannot write anywhere else
+                        with open(os.path.join(folder, os.path.basename(member.name)), "wb") as copy:
+                            shutil.copyfileobj(unpacked, copy)
+        except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+            raise TraceError(f"{path} is neither a folder nor a tar archive of answers: {error}") from error
+        yield folder
+
+
+def compare_folder(path: str, kernel: str = "") -> Iterator[KernelResult]:
+    """Replay every file of answers whose name contains `kernel`; `path` is a folder or a tar archive."""
+    with open_answers(path) as folder:
+        loaded: dict[str, dict[str, list[list[object]]]] = {}
+        found = False
+        for answers, kind in answer_files(folder):
+            if kernel not in os.path.basename(answers):
+                continue
+            found = True
+            name = _SEQUENCE_FILES[kind]
+            if name not in loaded:
+                loaded[name] = load_sequences(folder, kind)
+            yield replay_file(answers, loaded[name])
+        if not found:
+            raise TraceError(f"no kernel in {path} has {kernel!r} in its name")
 
 
 def answer_files(folder: str) -> list[tuple[str, str]]:

@@ -17,11 +17,18 @@ _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 _IOCTL = "kvm_vm_ioctl() in virt/kvm/kvm_main.c"
 
 FOREIGN_PROCESS = Rule(
-    "foreign-process", EIO, "The caller's address space is not the one that created the VM, or the VM is dead.",
+    "foreign-process", EIO, "The caller's address space is not the one that created the VM.",
     """A VM belongs to the memory of the process that created it: host addresses mean nothing in another.
     A forked child has a copy of that memory, not the memory itself, so it is refused too.""",
     "Make the call in the process that opened the VM; after a fork, in the parent.",
     _IOCTL, calls="every VM ioctl",
+)
+VM_DEAD = Rule(
+    "vm-dead", EIO, "KVM has marked the VM dead after a bug of its own.",
+    """Once KVM finds itself in a state that cannot be (KVM_BUG_ON in the kernel log) it refuses every further call
+    on the VM.  Older kernels only warn.""",
+    "Look for a warning of KVM in the kernel log just before; nothing about this call is wrong.",
+    _IOCTL, calls="every VM ioctl", needs=("bad-vm-eio",),
 )
 IOCTL_UNKNOWN = Rule(
     "ioctl-unknown", ENOTTY, "The kernel does not have this call.",
@@ -117,6 +124,7 @@ SLOT_TOO_LARGE = Rule(
 
 ARGUMENT_RULES = (
     FOREIGN_PROCESS,
+    VM_DEAD,
     IOCTL_UNKNOWN,
     ARGUMENT_UNREADABLE,
     FLAGS_OF_REGION2,
@@ -142,8 +150,10 @@ _2_64 = 1 << 64
 def check_call(attempt: Attempt) -> Refused | None:
     """May this process make this call at all?"""
     request, machine = attempt.request, attempt.machine
-    if attempt.by_other_process or (attempt.state.dead and machine.profile.has("bad-vm-eio")):
+    if attempt.by_other_process:
         return FOREIGN_PROCESS.refuse()
+    if attempt.state.dead and machine.profile.has("bad-vm-eio"):
+        return VM_DEAD.refuse()
     if request.region2 and not machine.region2:
         return IOCTL_UNKNOWN.refuse(errno=machine.profile.arch.unknown_vm_ioctl)
     if request.readable_bytes < (160 if request.region2 else 32):

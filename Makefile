@@ -1,0 +1,41 @@
+# Each target sets up what it needs: a virtual environment in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench conformance docs clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+$(VENV)/bench-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench,arrays]'
+	touch $@
+
+# The main job: a real QEMU boot, then a recording with refusals, explained.
+demo: $(VENV)/installed
+	$(BIN)/memslots explain examples/recordings/qemu72-q35-lifecycle.strace
+	$(BIN)/memslots explain examples/refused-overlap.strace || test $$? -eq 1
+	$(BIN)/memslots accounting --host-bits 32 --slot-pages 524272 --slots 411
+
+test: $(VENV)/installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+conformance: $(VENV)/installed
+	$(BIN)/memslots conformance tests/conformance/answers.tar.xz
+
+bench: $(VENV)/bench-installed
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/installed
+	$(BIN)/python -m memslots.docs
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,89 @@
+"""The `memslots` command: one module for each sub-command, loaded when it is asked for.
+
+A command module has
+    HELP        one line
+    EPILOG      examples and the Python call that does the same
+    add_arguments(parser)
+    run(options) -> exit code
+and no logic: it declares arguments, calls one library function and hands the
+value to one view.  Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3
+undetermined, 4 device unavailable.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# name: (module, summary); the summary stands here so that --help loads no command
+COMMANDS = {
+    "explain": ("explain", "read a recording or pasted text and explain each refusal and surprise"),
+    "replay": ("replay", "the step table: call, result, expected, page total, MMU budget, slots"),
+    "map": ("map", "the guest-physical map at a step: slots, holes, aliases"),
+    "timeline": ("timeline", "slots and totals over time"),
+    "check": ("check", "a layout or recording against one or many kernels"),
+    "rules": ("rules", "the catalogue of rules"),
+    "rule": ("rule", "one rule: refuses when, why, what to do"),
+    "kernels": ("kernels", "the kernels that are known"),
+    "kernel": ("kernel", "what one kernel does, and how that is known"),
+    "diff": ("diff", "what changes between two kernels"),
+    "cost": ("cost", "kernel memory that a layout costs"),
+    "accounting": ("accounting", "page total and MMU budget under four accounting designs"),
+    "vectors": ("vectors", "call sequences with expected results, for other implementations"),
+    "ask": ("ask", "answer calls from standard input, line by line"),
+    "record": ("record", "record every memory call of a program"),
+    "live": ("live", "this host's KVM: probe it, run a layout on it"),
+    "verify": ("verify", "random and directed calls, the model beside the live kernel"),
+    "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
+    "conformance": ("conformance", "replay recorded answers of real kernels and count disagreements"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    available = _available()
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview(available))
+        return 0 if words else 2
+    if words[0] == "--version":
+        from .. import __version__
+
+        print(f"memslots {__version__}")
+        return 0
+    if words[0] not in available:
+        print(f"memslots: no command {words[0]!r}; `memslots --help` lists them", file=sys.stderr)
+        return 2
+    from .run import run_command
+
+    return run_command(words[0], import_module(f"memslots.cli.{available[words[0]][0]}"), words[1:])
+
+
+def _available() -> dict[str, tuple[str, str]]:
+    from os.path import dirname, exists, join
+
+    here = dirname(__file__)
+    return {name: entry for name, entry in COMMANDS.items() if exists(join(here, entry[0] + ".py"))}
+
+
+def _overview(available: dict[str, tuple[str, str]]) -> str:
+    width = max(map(len, available))
+    lines = [
+        "usage: memslots COMMAND [OPTION...]",
+        "",
+        "What KVM does with guest memory, on any kernel, and why.",
+        "",
+        *(f"  {name:{width}}  {entry[1]}" for name, entry in available.items()),
+        "",
+        "`memslots COMMAND --help` has the options and examples.",
+        "Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3 undetermined, 4 device unavailable.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""What all commands share: parsing, errors to exit codes, a closed pipe."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ..errors import (
+    DeviceUnavailableError,
+    MemslotsError,
+    TraceError,
+    UndeterminedError,
+    UnknownKernelError,
+    UnmodelledError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+FINE, FINDINGS, USAGE, UNDETERMINED, NO_DEVICE = 0, 1, 2, 3, 4
+
+
+def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
+    """Parse the words and run a command module; turn what it raises into a message and an exit code."""
+    parser = argparse.ArgumentParser(
+        prog=f"memslots {name}",
+        description=module.HELP,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        options = parser.parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        code = int(module.run(options))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # whoever reads us has seen enough; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        return 130
+    except (MemslotsError, ValueError, OSError) as error:
+        print(f"memslots {name}: {error}", file=sys.stderr)
+        return _exit_code(error)
+    return code
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, DeviceUnavailableError):
+        return NO_DEVICE
+    if isinstance(error, (UndeterminedError, UnmodelledError)):
+        return UNDETERMINED
+    if isinstance(error, (TraceError, UnknownKernelError, ValueError, OSError)):
+        return USAGE
+    return FINDINGS
