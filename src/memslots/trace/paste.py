@@ -30,6 +30,7 @@ _RECORD = re.compile(
 )
 _PLAIN = {0x201C: '"', 0x201D: '"', 0x2018: "'", 0x2019: "'", 0x2212: "-", 0x2013: "-", 0xA0: " ", 0xFEFF: ""}
 """Typographical characters that editors put in place of those of a recording."""
+_WORD = re.compile(r"\w")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -91,6 +92,6 @@ def join(first: str, second: str) -> str:
     list words never follow each other with a space only.
     """
     second = second.strip()
-    inside = ")" not in first.rpartition("{")[2] and "{" in first
-    glue = "" if inside and (first[-1:].isalnum() or first[-1:] == "_") and second[:1].isalnum() else " "
+    inside = first.rfind("(") > first.rfind(")")
+    glue = "" if inside and _WORD.match(first[-1:]) and _WORD.match(second) else " "
     return f"{first.rstrip()}{glue}{second}"

@@ -56,7 +56,7 @@ _PLANNED = re.compile(
 )
 _VIRTUAL = re.compile(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
 _SIGNS = re.compile(
-    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not"
+    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|o such"
     r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough"
     r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual|MemoryFault"
 )
