@@ -95,7 +95,7 @@ def open_answers(path: str) -> Iterator[str]:
         try:
             with tarfile.open(path) as archive:
                 for member in archive:
-                    unpacked = archive.extractfile(member)
+                    unpacked = archive.extractfile(member) if member.isfile() else None
                     if unpacked is not None:
                         # the name alone: an archive cannot write anywhere else
                         with open(os.path.join(folder, os.path.basename(member.name)), "wb") as copy:
@@ -200,10 +200,13 @@ def replay_file(path: str, sequences: dict[str, list[list[object]]]) -> KernelRe
         record = _json(path, number, line)
         if record is None:
             continue
-        operations = sequences.get(str(record["id"]))
+        name, answers = str(record.get("id")), record.get("res")
+        operations = sequences.get(name)
         if operations is None:
-            raise TraceError(f"{path}, line {number}: no sequence {record['id']!r}")
-        _replay_sequence(result, Player(profile), str(record["id"]), operations, record["res"], kept)  # type: ignore[arg-type]
+            raise TraceError(f"{path}, line {number}: no sequence {name!r}")
+        if not isinstance(answers, list):
+            raise TraceError(f"{path}, line {number}: no list of answers `res`")
+        _replay_sequence(result, Player(profile), name, operations, answers, kept)
     return result
 
 
