@@ -1,0 +1,1 @@
+"""Layouts: what a VMM is going to ask of KVM, written down before it does."""
