@@ -8,6 +8,7 @@ find what reading every line finds).  Prints one line at the end, exits 1 on a f
 and leaves the input that showed it in --save.
 """
 
+# ruff: noqa: E501 (recorded lines are as long as they are)
 from __future__ import annotations
 
 import argparse
@@ -19,14 +20,13 @@ import resource
 import sys
 import time
 
-from memslots.trace import Event, Reading, read
-from memslots.trace import detect, reader, source
+from memslots.trace import Event, Reading, detect, read, reader, source
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PLACES = ("tests/corpus", "examples/recordings", "examples/failures")
 MAX_BYTES = 1 << 17
-SECONDS_EACH = 4.0
+SECONDS_EACH = 3.0
 """Seconds of processor time allowed for one input; usual is a hundredth of it."""
 GROWTH_MIB = 300
 TOKENS = (
@@ -108,7 +108,15 @@ def shuffled(data: bytes, rng: random.Random) -> bytes:
 
 def key(event: Event) -> tuple[object, ...]:
     """What must be equal however a call was found."""
-    return event.call, sorted(event.fields.items()), event.result, event.fd, event.pid, event.line, event.new_fd
+    return (
+        event.call,
+        sorted(event.fields.items()),
+        event.result,
+        event.fd,
+        event.pid,
+        event.line,
+        event.new_fd,
+    )
 
 
 def kvm_calls(events: list[Event]) -> list[tuple[object, ...]]:
@@ -121,7 +129,7 @@ def searching(block: int):  # type: ignore[no-untyped-def]
     """Search even small recordings, from their first byte, in small blocks."""
     saved = reader.FAST_FROM, detect.HEAD, source.BLOCK, reader._sample
     reader.FAST_FROM, detect.HEAD, source.BLOCK = 1, -1, block
-    reader._sample = lambda given, size: given if isinstance(given, bytes) else b""
+    reader._sample = lambda source, size: source if isinstance(source, bytes) else b""
     try:
         yield
     finally:

@@ -87,13 +87,19 @@ def test_two_recordings_of_one_run_tell_the_same() -> None:
     traced = regions(list(read(os.path.join(RECORDINGS, "qemu72-q35-lifecycle.qemu-trace"))))
     assert len(strace) == len(traced) == 84
     for one, other in zip(strace, traced, strict=True):
-        assert (one.call, one.fields, one.result, one.pid) == (other.call, other.fields, other.result, other.pid)
-        assert one.time_ns is not None and other.time_ns is not None
+        assert (one.call, one.fields, one.result, one.pid) == (
+            other.call,
+            other.fields,
+            other.result,
+            other.pid,
+        )
+        assert one.time_ns is not None
+        assert other.time_ns is not None
         assert 0 < other.time_ns - one.time_ns < 100_000_000
 
 
 def test_the_options_of_strace_do_not_change_what_is_told() -> None:
-    told = Counter()
+    told: Counter[str] = Counter()
     for option in ("T", "n", "r", "t", "tt", "ttt", "y", "yy"):
         events = list(read(os.path.join(RECORDINGS, f"qemu72-q35-strace-f-{option}.strace")))
         told[str([(event.call, event.fields, event.result, event.fd, event.new_fd) for event in events])] += 1
@@ -119,6 +125,7 @@ def test_threads_of_one_strace_ff_are_merged_by_time() -> None:
 
 def test_the_stack_of_a_call_is_kept_with_it() -> None:
     first, second = read(os.path.join(RECORDINGS, "qemu72-q35-strace-f-k.strace"))
-    assert "memory_region_transaction_commit" in first.text and "acpi_dsdt_add_gpex" in second.text
+    assert "memory_region_transaction_commit" in first.text
+    assert "acpi_dsdt_add_gpex" in second.text
     assert len(first.text) <= 4096
     assert (first.line, second.line) == (1, 25)

@@ -1,5 +1,6 @@
 """Error messages, QEMU's traces, other recorders, and what mailers do to them."""
 
+# ruff: noqa: E501 (recorded lines are as long as they are)
 from __future__ import annotations
 
 import pytest
@@ -14,7 +15,9 @@ def one(text: str) -> Event:
     return event
 
 
-QEMU = "kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=4, start=0xc0000, size=0xbff40000: File exists"
+QEMU = (
+    "kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=4, start=0xc0000, size=0xbff40000: File exists"
+)
 QEMU_FIELDS = {"slot": 4, "guest_phys_addr": 0xC0000, "memory_size": 0xBFF40000}
 
 
@@ -151,7 +154,13 @@ def test_what_is_no_message(text: str) -> None:
 
 
 TRACE = "flags=0x2 gpa=0xc0000 size=0x20000 ua=0x7f0000000000"
-TRACED = {"slot": 3, "flags": 2, "guest_phys_addr": 0xC0000, "memory_size": 0x20000, "userspace_addr": 0x7F0000000000}
+TRACED = {
+    "slot": 3,
+    "flags": 2,
+    "guest_phys_addr": 0xC0000,
+    "memory_size": 0x20000,
+    "userspace_addr": 0x7F0000000000,
+}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +180,12 @@ TRACED = {"slot": 3, "flags": 2, "guest_phys_addr": 0xC0000, "memory_size": 0x20
 )  # fmt: skip
 def test_trace_events_of_all_generations(text: str, change: dict[str, int], result: int | None) -> None:
     event = one(text)
-    assert (event.call, event.fields, event.result, event.format) == (REGION, TRACED | change, result, "qemu-trace")
+    assert (event.call, event.fields, event.result, event.format) == (
+        REGION,
+        TRACED | change,
+        result,
+        "qemu-trace",
+    )
 
 
 def test_a_slot_of_a_guest_memfd_is_made_by_the_second_call() -> None:
@@ -211,8 +225,20 @@ def test_other_trace_events() -> None:
 
 def test_bpf() -> None:
     event = one("1751910277856 CPU 0/KVM 540/542 fd=8 slot=65536 flags=0x1 gpa=0x0 size=0x1000 hva=0x7f00 ret=-17")
-    assert (event.fd, event.pid, event.vm, event.time_ns, event.result) == (8, 542, "CPU 0/KVM/540", 1751910277856, -17)
-    assert event.fields == {"slot": 65536, "flags": 1, "guest_phys_addr": 0, "memory_size": 4096, "userspace_addr": 0x7F00}
+    assert (event.fd, event.pid, event.vm, event.time_ns, event.result) == (
+        8,
+        542,
+        "CPU 0/KVM/540",
+        1751910277856,
+        -17,
+    )
+    assert event.fields == {
+        "slot": 65536,
+        "flags": 1,
+        "guest_phys_addr": 0,
+        "memory_size": 4096,
+        "userspace_addr": 0x7F00,
+    }
 
 
 def test_perf_and_ftrace() -> None:
@@ -270,7 +296,7 @@ def test_a_damaged_strace_line(damage: str) -> None:
     elif damage.startswith("html"):
         line = "<p>" + line.replace("<", "&lt;").replace(">", "&gt;") + "<br/>bye</p>"
         line = line.replace("&", "&amp;") if damage.endswith("twice") else line
-        line = line.replace("<p>", "<p class=\"a\">")
+        line = line.replace("<p>", '<p class="a">')
     elif damage == "quoted":
         line = "\n".join("> > " + part for part in line.replace(", ", ",\n").split("\n"))
     elif damage == "wrapped":

@@ -1,5 +1,6 @@
 """Lines of strace, one property of the shape at a time."""
 
+# ruff: noqa: E501 (recorded lines are as long as they are)
 from __future__ import annotations
 
 import pytest
@@ -10,7 +11,13 @@ PLAIN = (
     "ioctl(8, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0x1000, "
     "memory_size=8192, userspace_addr=0x7f0000001000}) = 0"
 )
-FIELDS = {"slot": 1, "flags": 0, "guest_phys_addr": 0x1000, "memory_size": 8192, "userspace_addr": 0x7F0000001000}
+FIELDS = {
+    "slot": 1,
+    "flags": 0,
+    "guest_phys_addr": 0x1000,
+    "memory_size": 8192,
+    "userspace_addr": 0x7F0000001000,
+}
 
 
 def one(text: str) -> Event:
@@ -205,7 +212,9 @@ def test_runs_are_counted_and_not_told() -> None:
 
 
 def test_close_is_told_for_the_fds_of_kvm_only() -> None:
-    events = parse_text("ioctl(3, KVM_CREATE_VM, 0) = 8\nclose(7) = 0\nclose(8) = 0\nclose(8) = 0\nclose(9<anon_inode:kvm-vm>) = 0")
+    events = parse_text(
+        "ioctl(3, KVM_CREATE_VM, 0) = 8\nclose(7) = 0\nclose(8) = 0\nclose(8) = 0\nclose(9<anon_inode:kvm-vm>) = 0"
+    )
     assert [(event.call, event.fd) for event in events] == [("KVM_CREATE_VM", 3), ("close", 8), ("close", 9)]
 
 
@@ -231,13 +240,18 @@ def test_unfinished_calls_are_joined_by_thread() -> None:
 
 
 def test_relative_times_add_up_over_all_lines() -> None:
-    lines = ["     0.000000 " + PLAIN, "     0.000100 futex(0x7f, FUTEX_WAKE, 1) = 0", "     0.000030 " + PLAIN]
+    lines = [
+        "     0.000000 " + PLAIN,
+        "     0.000100 futex(0x7f, FUTEX_WAKE, 1) = 0",
+        "     0.000030 " + PLAIN,
+    ]
     assert [event.time_ns for event in parse_text("\n".join(lines))] == [0, 130_000]
 
 
 def test_midnight_does_not_turn_time_back() -> None:
     events = parse_text(f"23:59:59.5 {PLAIN}\n00:00:00.5 {PLAIN}")
-    assert events[1].time_ns is not None and events[0].time_ns is not None
+    assert events[1].time_ns is not None
+    assert events[0].time_ns is not None
     assert events[1].time_ns - events[0].time_ns == 10**9
 
 

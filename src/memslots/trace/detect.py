@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 HEAD = 1 << 18
 """Bytes at the beginning and the end of a huge recording that are read in full."""
+SEARCHED = "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
 STRIDE = 1 << 12
 """Bytes searched for words before trying again to pass over quiet lines."""
 MORE_PARTS = 64
@@ -153,6 +154,8 @@ class Reader:
         self.perf = perf.Perf(reading, self.strace)
         self.qemu = qemu.Qemu(reading)
         self._counter: LineCounter | None = None
+        self.search_from = 0
+        """Bytes of a stream from which it is searched, if it is strace; 0 for never."""
 
     def all_lines(self) -> Iterator[Event]:
         """Every line is looked at, most of them in passing."""
@@ -161,6 +164,12 @@ class Reader:
             self._quiet()
             if lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
+            if self.search_from and lines.given >= self.search_from:
+                self.search_from = 0
+                style = Style(lines.waiting)
+                if style.huge:
+                    self.reading.note(f"{self.name or 'input'}: {SEARCHED}, from line {lines.line}")
+                    yield from self._search(style, 1 << 62)
         yield from self._each_line()
         yield from self.finish()
 
@@ -177,11 +186,16 @@ class Reader:
             self._quiet()
             if lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
-        while not lines.done and lines.given < size - HEAD and not self.strace.relative:
+        yield from self._search(style, size - HEAD)
+        yield from self.all_lines()
+
+    def _search(self, style: Style, end: int) -> Iterator[Event]:
+        """Look at lines with KVM's names only, until so many bytes were taken."""
+        lines = self.lines
+        while not lines.done and lines.given < end and not self.strace.relative:
             place = style.place_or_resumed if self.strace.pending else style.place
             if lines.jump(place):
                 yield from self.line(lines.next() or b"")
-        yield from self.all_lines()
 
     def _quiet(self) -> None:
         """Pass over lines that tell nothing."""
@@ -262,9 +276,9 @@ class Reader:
                 event.text = text[: strace.TEXT_MAX]
 
     def _named(self, event: Event) -> Event:
-        event.source = self.name
+        event.source = event.source or self.name
         event.text = event.text[: strace.TEXT_MAX]
-        if event.pid is None:
+        if event.pid is None and event.format == "strace":
             event.pid = self.pid
         self.reading.calls += 1
         self.reading.formats[event.format] = self.reading.formats.get(event.format, 0) + 1
@@ -286,9 +300,7 @@ class Reader:
         if recorded is not None:
             return recorded
         if strace.CALL.search(shown):
-            events = self._strace(
-                shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True
-            )
+            events = self._strace(shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True)
             if events or "<unfinished ...>" in shown or strace.TAIL.search(shown):
                 return events
         if "kvm_" not in shown and "slot=" not in shown and not text.promising(shown):
@@ -317,6 +329,8 @@ class Reader:
                     return None
                 if parsed[0]:
                     found.append(parsed[0])
+                if not strace.TAIL.search(text, parsed[1]):
+                    break  # no other call is complete: do not look at each
                 at = strace.CALL.search(text, parsed[1])
             return found
 

@@ -110,9 +110,7 @@ _ENTRIES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
 TABLE = tuple((call, needs, re.compile("|".join(words))) for call, needs, words in _ENTRIES)
 """(call, needs an errno, pattern), in the order in which they are tried."""
 
-ABOUT = re.compile(
-    r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::"
-)
+ABOUT = re.compile(r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::")
 """What a Rust error must mention to be of interest: a VMM fails for many reasons."""
 
 

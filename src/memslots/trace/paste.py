@@ -35,7 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def damaged(text: str) -> bool:
-    """Does the line show anything that `split` mends?"""
+    """Whether the line shows anything that `split` mends."""
     return _DAMAGE.search(text) is not None
 
 
@@ -71,7 +71,7 @@ def _octets(found: re.Match[str]) -> str:
 
 
 def soft_break(text: str) -> bool:
-    """Does the line end in quoted-printable's mark for "goes on without a break"?"""
+    """Whether the line ends in quoted-printable's mark for "goes on without a break"."""
     return text.endswith("=") and not text.endswith(" =") and (len(text) >= 60 or "=3D" in text)
 
 
@@ -81,7 +81,7 @@ def unquoted(text: str) -> str:
 
 
 def begins_record(text: str) -> bool:
-    """Is this line the start of something new, and not the rest of a wrapped one?"""
+    """Whether this line starts something new, and is not the rest of a wrapped one."""
     return _RECORD.search(text) is not None
 
 

@@ -6,7 +6,7 @@ import os
 import re
 
 from ..errors import TraceError
-from .detect import Reader, Style
+from .detect import SEARCHED, Reader, Style
 from .event import Event, Reading
 from .far import LineCounter
 from .source import Lines, open_source
@@ -55,22 +55,21 @@ def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
     return list(read(text.encode("utf-8", "surrogatepass"), reading=reading))
 
 
-def _one(source: One, reading: Reading, context: bool, frugal: bool = False) -> Iterator[Event]:
+def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterator[Event]:
     name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
     name = name if isinstance(name, str) else ""
-    read_some, size = open_source(source, reading, frugal=frugal)
+    read_some, size = open_source(source, reading, frugal=files > OPEN_MAX)
     if len(reading.sources) < 100:
         reading.sources.append(name)
-    thread = _THREAD_FILE.match(name)
+    thread = _THREAD_FILE.match(name) if files > 1 else None
     reader = Reader(Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None)
     if size is not None and size >= FAST_FROM and not context:
         style = Style(_sample(source, size))
         if style.huge:
-            reading.note(
-                f"{name or 'input'}: {size >> 20} MiB, so only KVM's calls were looked for;"
-                " mmap, close, fork and messages far from the beginning and the end were not"
-            )
+            reading.note(f"{name or 'input'}: {SEARCHED}, but at the beginning and the end")
             return reader.searched(size, style, LineCounter(lambda: open_source(source, Reading())[0]))
+    if size is None and not context:
+        reader.search_from = FAST_FROM
     return reader.all_lines()
 
 
@@ -106,10 +105,7 @@ def _several(paths: list[str], reading: Reading, context: bool) -> Iterator[Even
         thread = _THREAD_FILE.match(path)
         sets.setdefault(thread.group(1) if thread else path, []).append(path)
     # Opened before the first event is asked for, so that a wrong name is an error at once.
-    opened = {
-        name: [_one(path, reading, context, len(paths) > OPEN_MAX) for path in group]
-        for name, group in sets.items()
-    }
+    opened = {name: [_one(path, reading, context, len(group)) for path in group] for name, group in sets.items()}
     return _chained(opened, reading)
 
 
@@ -135,9 +131,7 @@ def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[tup
     last = 0
     for event in events:
         if event.time_ns is None:
-            reading.note(
-                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known"
-            )
+            reading.note(f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known")
         else:
             last = max(last, event.time_ns)
         yield last, event

@@ -34,19 +34,19 @@ PEEK_MAX = 1 << 16
 def open_source(
     source: str | os.PathLike[str] | bytes | IO[bytes], reading: Reading, *, frugal: bool = False
 ) -> tuple[Read, int | None]:
-    """(a function that reads some bytes, at most n; the size in bytes if known).
+    """(a function that reads some bytes, at most n; the size in bytes if that is what it reads).
 
     frugal: do not keep the file open, for one of thousands.  Raises TraceError for what cannot be opened.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         file: IO[bytes] = io.BytesIO(source)
-        return _decoded(file.read, reading), len(source)
+        return _sized(_decoded(file.read, reading), len(source))
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if path == "-":
             import sys
 
-            return _decoded(_reader(sys.stdin.buffer), reading), None
+            return _decoded(_reader(sys.stdin.buffer), reading)[0], None
         try:
             if os.path.isdir(path):
                 raise TraceError(f"{path}: is a directory")
@@ -57,14 +57,19 @@ def open_source(
         except ValueError as error:  # a null character in the name
             raise TraceError(f"{path!r}: {error}") from None
         if not stat.S_ISREG(status.st_mode):
-            return _decoded(_guard(file.read, path), reading), None
+            return _decoded(_guard(file.read, path), reading)[0], None
         if frugal:
             file.close()
         read = _reopened(path) if frugal else file.read
-        return _decoded(_guard(read, path), reading), status.st_size
+        return _sized(_decoded(_guard(read, path), reading), status.st_size)
     if not hasattr(source, "read"):
         raise TypeError(f"a path, bytes or a binary file, not {type(source).__name__}")
-    return _decoded(_guard(_reader(source), getattr(source, "name", "input")), reading), None
+    return _decoded(_guard(_reader(source), getattr(source, "name", "input")), reading)[0], None
+
+
+def _sized(decoded: tuple[Read, bool], size: int) -> tuple[Read, int | None]:
+    read, plain = decoded
+    return read, size if plain else None
 
 
 def _reopened(path: str) -> Read:
@@ -119,8 +124,8 @@ class _Raw(io.RawIOBase):
         return len(chunk)
 
 
-def _decoded(read: Read, reading: Reading) -> Read:
-    """Undo compression and UTF-16, told by the first bytes."""
+def _decoded(read: Read, reading: Reading) -> tuple[Read, bool]:
+    """Undo compression and UTF-16, told by the first bytes; True if there was nothing to undo."""
     head = read(BLOCK)
 
     def plain(size: int) -> bytes:
@@ -134,20 +139,20 @@ def _decoded(read: Read, reading: Reading) -> Read:
     if head[:3] == b"\x1f\x8b\x08":
         import gzip
 
-        return _tolerant(gzip.GzipFile(fileobj=raw).read1, reading)
+        return _tolerant(gzip.GzipFile(fileobj=raw).read1, reading), False
     if head[:3] == b"BZh" and head[4:10] == b"1AY&SY":
         import bz2
 
-        return _tolerant(bz2.BZ2File(raw).read1, reading)
+        return _tolerant(bz2.BZ2File(raw).read1, reading), False
     if head[:6] == b"\xfd7zXZ\x00":
         import lzma
 
-        return _tolerant(lzma.LZMAFile(raw).read1, reading)
+        return _tolerant(lzma.LZMAFile(raw).read1, reading), False
     if head[:4] == b"\x28\xb5\x2f\xfd":
         raise TraceError("compressed with zstd: give the output of `zstd -dc` instead")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _utf16(plain)
-    return plain
+        return _utf16(plain), False
+    return plain, True
 
 
 def _tolerant(read: Read, reading: Reading) -> Read:
@@ -246,8 +251,13 @@ class Lines:
             ahead = end - self._at + 1
         return found
 
+    @property
+    def waiting(self) -> bytes:
+        """What was read and not looked at yet."""
+        return self._buffer[self._at :]
+
     def follows(self, start: bytes) -> bool:
-        """Does the next line begin so?"""
+        """Whether the next line begins so."""
         if self._pushed:
             return self._pushed[-1].startswith(start)
         while len(self._buffer) - self._at < len(start) and not self._ended:

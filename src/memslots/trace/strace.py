@@ -228,9 +228,7 @@ class Strace:
         tail = TAIL.search(text, start.end(), end)
         name = start.group(1)
         if tail is None:
-            if name != "ioctl" or re.match(
-                r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]
-            ):
+            if name != "ioctl" or re.match(r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]):
                 return None, start.end()
             if not final:
                 return None

@@ -63,7 +63,7 @@ _SIGNS = re.compile(
 
 
 def promising(text: str) -> bool:
-    """Cheaply: could a line be a message of interest?"""
+    """Whether a line could be a message of interest; cheap."""
     return _SIGNS.search(text) is not None
 
 

@@ -1,0 +1,81 @@
+"""memslots' own recordings, both ways."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memslots.trace import Event, Reading, event_from_json, event_to_json, read
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ATTRIBUTES = (
+    "call",
+    "fields",
+    "result",
+    "fd",
+    "pid",
+    "time_ns",
+    "source",
+    "line",
+    "text",
+    "new_fd",
+    "vm",
+    "format",
+)
+
+
+def same(one: Event, other: Event) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in ATTRIBUTES)
+
+
+words = st.text(max_size=40).map(lambda text: text.encode("utf-8", "replace").decode())
+numbers = st.integers(-(1 << 63), (1 << 64) - 1)
+
+
+@given(
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,30}", fullmatch=True),
+    st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True), numbers, max_size=6),
+    st.none() | numbers, st.none() | st.integers(0, 1 << 31), st.none() | numbers, words, words,
+)  # fmt: skip
+def test_there_and_back(call, fields, result, fd, time_ns, text, vm) -> None:  # type: ignore[no-untyped-def]
+    event = Event(call, fields, result, fd=fd, time_ns=time_ns, text=text, vm=vm or None, format="strace", line=3)
+    line = event_to_json(event)
+    assert "\n" not in line
+    assert same(event_from_json(line), event)
+
+
+def test_a_recording_there_and_back() -> None:
+    path = os.path.join(ROOT, "examples", "recordings", "qemu72-q35-lifecycle.strace")
+    events = list(read(path))
+    back = list(read("\n".join(map(event_to_json, events)).encode()))
+    assert len(events) == len(back) == 209
+    assert all(same(one, other) for one, other in zip(events, back, strict=True))
+
+
+def test_large_numbers_survive_readers_with_doubles() -> None:
+    row = json.loads(event_to_json(Event("mmap", {"addr": (1 << 64) - 4096, "length": 4096})))
+    assert row["fields"] == {"addr": "0xfffffffffffff000", "length": 4096}
+    assert row["v"] == 1
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "1", '{"v": 1}', '{"call": "x"}', '{"v": 1, "call": 7}', "[" * 100000])
+def test_what_is_no_event(line: str) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        event_from_json(line)
+
+
+def test_unknown_names_and_versions_are_read() -> None:
+    event = event_from_json(
+        '{"v": 9, "call": "KVM_RUN", "fields": {"a": 1, "b": null, "c d": 2}, "new": [1], "pid": true}'
+    )
+    assert (event.call, event.fields, event.pid) == ("KVM_RUN", {"a": 1}, None)
+
+
+def test_damaged_events_are_counted() -> None:
+    reading = Reading()
+    assert list(read(b'{"v": 1, "call": "KVM_RUN", "fields": {\n', reading=reading)) == []
+    assert reading.skipped == {"damaged event in JSON": 1}
