@@ -7,9 +7,12 @@ the VMs, not with the length of the recording.
 
 from __future__ import annotations
 
-from .change import NOTHING
+from errno import EBADF
+
+from .abi import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
 from .errors import RefusedError
 from .follow import follow_accepted
+from .guest_memfd import GuestMemfd
 from .host import Host
 from .kernel.profile import Profile
 from .outcome import Accepted, Refused, Undetermined, Unmodelled
@@ -62,7 +65,7 @@ class TrackedVm:
 class Step:
     """One call of the recording beside the model's answer, and the totals after it."""
 
-    __slots__ = ("assumed", "event", "number", "outcome", "request", "totals", "tracked", "verdict")
+    __slots__ = ("assumed", "change", "event", "number", "outcome", "request", "totals", "tracked", "verdict")
 
     def __init__(self, number: int, event: Event, tracked: TrackedVm) -> None:
         self.number = number
@@ -75,6 +78,8 @@ class Step:
         """Arguments that the recording does not have."""
         self.outcome: Outcome | None = None
         """The model's answer; None where it has none."""
+        self.change: Accepted | None = None
+        """What the call did to the slots, if it did anything."""
         self.verdict = OTHER
         self.totals: tuple[int, int | None, int] = (0, None, 0)
         """(pages of all slots, MMU budget or None, slots) after the call."""
@@ -127,7 +132,15 @@ class Replay:
             self._current = known
             return known
         if self._current is None:
-            return self._new_vm("VM 1", 0, from_start=False)
+            # calls on /dev/kvm itself: asked of a VM that is none of the recording's
+            made = self._new_vm("/dev/kvm", 0, from_start=False)
+            self.vms.pop()
+            if event.call in REGION_CALLS:
+                made.name = "VM 1"
+                self.vms.append(made)
+                return made
+            self._current = None
+            return made
         return self._current
 
     def _adopt(self, fd: int) -> TrackedVm:
@@ -166,12 +179,11 @@ class Replay:
                 tracked.uncertain_since = step.number
             return
         step.request = request
+        _learn_guest_memfd(tracked.vm, request, event)
         if event.result is None or event.result == 0:
             outcome = tracked.vm.what_if(request)
-            if event.result is None and isinstance(outcome, Accepted):
-                tracked.vm.submit(request)
-            elif event.result == 0:
-                follow_accepted(tracked.vm, request, outcome)
+            if event.result == 0 or isinstance(outcome, Accepted):
+                step.change = follow_accepted(tracked.vm, request, outcome)
         else:
             # a refused change that had begun leaves traces: let the model leave them too
             before = tracked.vm.what_if(request)
@@ -180,12 +192,14 @@ class Replay:
         step.verdict = _compare(step)
         if step.verdict == DIFFERS and not tracked.uncertain_since:
             tracked.uncertain_since = step.number
-        if event.result in (0, None) and isinstance(outcome, Accepted) and outcome.kind != NOTHING:
+        if step.change is not None and step.change.new is not None:
             tracked.made_by[request.slot] = step.number
 
 
+_UNKNOWN_BYTES = (1 << 63) - 1
 VM_FD_CALLS = frozenset(REGION_CALLS) | CONFIGURING_CALLS - {"KVM_CREATE_VM", "KVM_CHECK_EXTENSION"}
-_ASSUMED_HVA = 0x7F00_0000_0000
+_ASSUMED_HVA = 1 << 20
+"""Low and aligned for every page and segment size: an address that was not recorded shall refuse nothing."""
 
 
 def _request_of(event: Event, vm: Vm) -> tuple[Request | None, tuple[str, ...]]:
@@ -199,9 +213,7 @@ def _request_of(event: Event, vm: Vm) -> tuple[Request | None, tuple[str, ...]]:
     flags = fields.get("flags", slot.flags & 7 if slot is not None else 0)
     hva = fields.get("userspace_addr")
     if hva is None:
-        hva = slot.userspace_addr if slot is not None else _ASSUMED_HVA & vm.state.machine.ulong_max
-        if vm.state.machine.long_bits == 32:
-            hva = 0x1000_0000
+        hva = slot.userspace_addr if slot is not None else _ASSUMED_HVA
     try:
         request = Request(
             fields["slot"], flags, fields["guest_phys_addr"], fields["memory_size"], hva,
@@ -210,6 +222,14 @@ def _request_of(event: Event, vm: Vm) -> tuple[Request | None, tuple[str, ...]]:
     except (ValueError, TypeError):
         return None, ()
     return request, tuple(assumed)
+
+
+def _learn_guest_memfd(vm: Vm, request: Request, event: Event) -> None:
+    """A file descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not known."""
+    if not request.flags & KVM_MEM_GUEST_MEMFD or event.result == -EBADF or request.guest_memfd in vm.host.fds:
+        return
+    if request.guest_memfd >> 31 == 0:
+        vm.host.fds[request.guest_memfd] = GuestMemfd(_UNKNOWN_BYTES, GUEST_MEMFD_FLAG_MMAP, vm.state.uid)
 
 
 def _is_echo(step: Step) -> bool:

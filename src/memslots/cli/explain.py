@@ -1,0 +1,60 @@
+"""`memslots explain`: a recording or pasted text, and why each call was refused."""
+
+from __future__ import annotations
+
+import sys
+
+from ..analysis import Analysis
+from ..kernel.registry import find
+from ..views.explanation import analysis_json, explanation_lines, markdown_lines, report_lines
+from ..views.text import Paint
+from .run import FINDINGS, FINE, USAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Read any recording or pasted text, replay it, and explain each refusal and each surprise."
+EPILOG = """\
+examples:
+  memslots explain examples/recordings/qemu72-q35-lifecycle.strace
+  memslots explain --kernel 6.1/x86_64+intel+apicv vmm.strace
+  xclip -o | memslots explain -
+
+Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrace, perf trace,
+Rust error chains, journal and JSON logs, in one paste if need be.  Without --kernel the newest
+release that fits everything recorded is used, and the report says which do.
+Exit code: 0 nothing to report, 1 refusals, surprises or warnings, 2 nothing to read.
+In Python: memslots.analysis.Analysis(source).finish()."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="recordings, or - for standard input")
+    parser.add_argument("--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k")
+    parser.add_argument("--ignore", action="append", default=[], metavar="ID", help="leave out findings of this kind")
+    parser.add_argument("--most", type=int, default=20, metavar="N", help="explanations shown (default 20)")
+    parser.add_argument("--to", choices=("text", "markdown", "json"), default="text", help="form of the report")
+    parser.add_argument("--json", dest="to", action="store_const", const="json", help="same as --to json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Analyse and print; the exit code."""
+    profile = find(options.kernel) if options.kernel else None
+    source = options.files[0] if len(options.files) == 1 else options.files
+    analysis = Analysis(source, profile, frozenset(options.ignore), options.most)
+    paint = Paint()
+    for _, explanation in analysis.run():
+        if explanation is not None and options.to == "text":
+            print("\n".join(explanation_lines(explanation, paint)), end="\n\n")
+    if not analysis.reading.calls:
+        print("memslots explain: no KVM call and no known error message in the input", file=sys.stderr)
+        return USAGE
+    if options.to == "json":
+        import json
+
+        print(json.dumps(analysis_json(analysis), indent=1))
+    else:
+        lines = markdown_lines(analysis) if options.to == "markdown" else report_lines(analysis, paint)
+        print("\n".join(lines).strip("\n"))
+    return FINDINGS if analysis.has_findings else FINE

@@ -1,0 +1,61 @@
+"""`memslots map`: the guest-physical map at a step of a recording."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ..analysis import Analysis
+from ..kernel.registry import find
+from ..views.explanation import totals_lines
+from ..views.guest_map import SCHEMA, map_lines, map_rows
+from .run import FINE, USAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "The guest-physical map at a step of a recording: slots, holes, aliases, flags, largest pages."
+EPILOG = """\
+examples:
+  memslots map examples/recordings/qemu72-q35-lifecycle.strace
+  memslots map --at 95 examples/recordings/qemu72-q35-lifecycle.strace
+
+Flags are L (log dirty pages), R (read-only), G (guest_memfd).  `page` is the largest page that the
+alignment of both addresses allows.  In Python: memslots.views.guest_map.map_lines(vm)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recording, or - for standard input")
+    parser.add_argument("--at", type=int, metavar="STEP", help="step number, as replay shows it (default: the end)")
+    parser.add_argument("--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)")
+    parser.add_argument("--json", action="store_true", help="JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay up to the step and print; the exit code."""
+    source = options.files[0] if len(options.files) == 1 else options.files
+    analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
+    for step, _ in analysis.run():
+        if options.at is not None and step.number >= options.at:
+            break
+    shown = [tracked for tracked in analysis.replay.vms if tracked.vm.state.nr_slots]
+    if not analysis.replay.vms:
+        print("memslots map: no memory-region call in the input", file=sys.stderr)
+        return USAGE
+    if options.json:
+        vms = [
+            {"vm": tracked.name, "spaces": [map_rows(tracked.vm, as_id) for as_id in range(len(tracked.vm.state.spaces))]}
+            for tracked in shown
+        ]
+        print(json.dumps({"schema": SCHEMA, "vms": vms}))
+        return FINE
+    for tracked in shown:
+        for as_id, slots in enumerate(tracked.vm.state.spaces):
+            if slots.count:
+                print("\n".join(map_lines(tracked.vm, as_id)))
+        print("\n".join(totals_lines(tracked)))
+    if not shown:
+        print("no slots at this step")
+    return FINE

@@ -1,0 +1,70 @@
+"""`memslots replay`: the step table of a recording."""
+
+from __future__ import annotations
+
+import sys
+
+from ..analysis import Analysis
+from ..kernel.registry import find
+from ..replay import DIFFERS, INCOMPLETE, UNDETERMINED
+from ..views.explanation import totals_lines
+from ..views.steps import HEAD, step_json, step_line
+from ..views.text import Paint
+from .run import FINDINGS, FINE, UNDETERMINED as EXIT_UNDETERMINED, USAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Replay a recording: each call with its result, the expected one, page total, MMU budget and slots."
+EPILOG = """\
+examples:
+  memslots replay examples/refused-overlap.strace
+  memslots replay --kernel 5.10/i386 --jsonl vmm.strace
+
+Flags are L (log dirty pages), R (read-only), G (guest_memfd).  Exit code: 0 if the model agrees
+with every result, 1 if not, 3 if some call could not be decided.
+In Python: for step in memslots.replay.Replay(memslots.trace.read(path), profile)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recording, or - for standard input")
+    parser.add_argument("--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)")
+    parser.add_argument("--all", action="store_true", help="also calls that are not about memory slots")
+    parser.add_argument("--jsonl", action="store_true", help="one JSON object a step")
+    parser.add_argument("--json", action="store_true", help="one JSON array of all steps")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay and print; the exit code."""
+    source = options.files[0] if len(options.files) == 1 else options.files
+    analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
+    paint, verdicts = Paint(), set()
+    as_json = options.json or options.jsonl
+    if as_json:
+        import json
+    else:
+        print(HEAD)
+    separator = "["
+    for step, _ in analysis.run():
+        verdicts.add(step.verdict)
+        if not (step.is_region or step.change or options.all or step.verdict == DIFFERS):
+            continue
+        if as_json:
+            print((separator if options.json else "") + json.dumps(step_json(step)))
+            separator = ","
+        else:
+            print(step_line(step, paint))
+    if not analysis.reading.calls:
+        print("memslots replay: no KVM call in the input", file=sys.stderr)
+        return USAGE
+    if options.json:
+        print("[]" if separator == "[" else "]")
+    elif not as_json:
+        for tracked in analysis.replay.vms:
+            if tracked.made_by:
+                print("\n".join(totals_lines(tracked)))
+    if DIFFERS in verdicts:
+        return FINDINGS
+    return EXIT_UNDETERMINED if verdicts & {UNDETERMINED, INCOMPLETE} else FINE

@@ -1,0 +1,80 @@
+"""The step table of a replay: call, result, expected, totals."""
+
+from __future__ import annotations
+
+from ..abi import flag_text
+from ..errors import errno_name
+from ..replay import DIFFERS, REFUSED, UNDETERMINED
+from ..units import format_bytes
+from .explanation import result_text
+from .text import Paint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..replay import Step
+
+SCHEMA = "memslots.step/1"
+HEAD = f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} {'slots':>6}"
+_COLOURS = {DIFFERS: "red", REFUSED: "yellow", UNDETERMINED: "blue"}
+_SHORT = {
+    "KVM_SET_USER_MEMORY_REGION": "region",
+    "KVM_SET_USER_MEMORY_REGION2": "region2",
+}
+
+
+def step_line(step: Step, paint: Paint) -> str:
+    """One step in at most 100 columns."""
+    pages, budget, slots = step.totals
+    expected = "" if step.outcome is None else _expected(step)
+    line = (
+        f"{step.number:5} {_call(step):46.46} {result_text(step.observed):>8} {expected:>8} {pages:11} "
+        f"{'' if budget is None else budget:>8} {slots:6}"
+    )
+    colour = _COLOURS.get(step.verdict)
+    return paint(colour, line) if colour else line
+
+
+def _expected(step: Step) -> str:
+    outcome = step.outcome
+    if outcome is None or outcome.result is None:
+        return "?"
+    if outcome.result < 0:
+        return errno_name(outcome.result)
+    # a number that the kernel is free to choose (a file descriptor) is not expected
+    return "" if step.event.new_fd is not None else str(outcome.result)
+
+
+def _call(step: Step) -> str:
+    request = step.request
+    name = _SHORT.get(step.event.call, step.event.call.removeprefix("KVM_").lower())
+    if request is None:
+        fields = " ".join(f"{key}={value:#x}" for key, value in step.event.fields.items())
+        return f"{name} {fields}"
+    flags = "".join(letter for bit, letter in ((1, "L"), (2, "R"), (4, "G")) if request.flags & bit)
+    if request.flags & ~7:
+        flags = flag_text(request.flags)
+    what = format_bytes(request.memory_size) if request.memory_size else "delete"
+    return f"{name} {request.slot:#x} {request.guest_phys_addr:#x} {what} {flags}".rstrip()
+
+
+def step_json(step: Step) -> dict[str, object]:
+    """A step as a JSON object."""
+    outcome = step.outcome
+    pages, budget, slots = step.totals
+    rule = getattr(outcome, "rule", None)
+    return {
+        "schema": SCHEMA,
+        "step": step.number,
+        "line": step.event.line,
+        "vm": step.tracked.name,
+        "call": step.event.call,
+        "fields": dict(step.event.fields),
+        "observed": step.observed,
+        "expected": None if outcome is None else outcome.result,
+        "rule": rule.id if rule is not None else None,
+        "verdict": step.verdict,
+        "uncertain": bool(step.tracked.uncertain_since and step.number >= step.tracked.uncertain_since),
+        "pages": pages,
+        "mmu_budget": budget,
+        "slots": slots,
+    }

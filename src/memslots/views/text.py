@@ -1,0 +1,55 @@
+"""Small things that the text views share: colour, columns, numbers."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..units import format_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bold": 1, "dim": 2}
+WIDTH = 100
+
+
+class Paint:
+    """Colours, if wanted: on a terminal and without NO_COLOR."""
+
+    __slots__ = ("on",)
+
+    def __init__(self, on: bool | None = None) -> None:
+        self.on = sys.stdout.isatty() and "NO_COLOR" not in os.environ if on is None else on
+
+    def __call__(self, style: str, text: str) -> str:
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on else text
+
+
+def wrapped(label: str, text: str, indent: int = 2, label_width: int = 9) -> list[str]:
+    """A labelled paragraph that fits the width: `  numbers  request gfns ...`."""
+    import textwrap
+
+    head = " " * indent + f"{label:{label_width}}"
+    lines = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    rest = " " * len(head)
+    return [head + lines[0], *(rest + line for line in lines[1:])]
+
+
+def table(rows: Iterable[tuple[str, ...]], head: tuple[str, ...], right: frozenset[int] = frozenset()) -> list[str]:
+    """Rows in columns as wide as they need; columns in `right` are right-aligned."""
+    rows = [head, *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return [
+        "  ".join(
+            cell.rjust(widths[column]) if column in right else cell.ljust(widths[column])
+            for column, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def pages_text(npages: int, page_shift: int) -> str:
+    """`262144 pages (1 GiB)`."""
+    return f"{npages} pages ({format_bytes(npages << page_shift)})"

@@ -1,0 +1,59 @@
+"""Slots and totals over time: one line for each change of the slots."""
+
+from __future__ import annotations
+
+from ..change import CREATE, DELETE, FLAGS_ONLY, KIND_NAMES, MOVE
+from ..units import format_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..replay import Step
+
+_SIGNS = {CREATE: "+", DELETE: "-", MOVE: ">", FLAGS_ONLY: "~"}
+_BAR_COLUMNS = 24
+SCHEMA = "memslots.timeline/1"
+
+
+def timeline_rows(steps: list[Step]) -> list[dict[str, object]]:
+    """The changes as JSON objects."""
+    rows: list[dict[str, object]] = []
+    for step in steps:
+        change = step.change
+        if change is None or not change.kind:
+            continue
+        slot = change.slot
+        rows.append(
+            {
+                "step": step.number,
+                "time_ns": step.event.time_ns,
+                "vm": step.tracked.name,
+                "change": KIND_NAMES[change.kind],
+                "slot": slot.slot_word,
+                "base_gfn": slot.base_gfn,
+                "npages": slot.npages,
+                "pages": step.totals[0],
+                "mmu_budget": step.totals[1],
+                "slots": step.totals[2],
+            }
+        )
+    return rows
+
+
+def timeline_lines(steps: list[Step]) -> list[str]:
+    """One line a change in at most 100 columns; the bar is the page total."""
+    changes = [step for step in steps if step.change is not None and step.change.kind]
+    most = max((step.totals[0] for step in changes), default=0) or 1
+    first = next((step.event.time_ns for step in changes if step.event.time_ns is not None), None)
+    lines = [f"{'step':>5} {'time':>10}    {'slot':>6} {'gpa':>14} {'length':>10} {'slots':>5}  pages"]
+    for step in changes:
+        change = step.change
+        if change is None:
+            continue
+        slot, shift = change.slot, step.tracked.vm.page_shift
+        bar = "#" * round(step.totals[0] / most * _BAR_COLUMNS)
+        time = "" if first is None or step.event.time_ns is None else f"{(step.event.time_ns - first) / 1e6:.3f}ms"
+        lines.append(
+            f"{step.number:5} {time:>10}  {_SIGNS[change.kind]} {slot.slot_word:#6x} {slot.base_gfn << shift:#14x} "
+            f"{format_bytes(slot.npages << shift):>10} {step.totals[2]:5}  {bar} {format_bytes(step.totals[0] << shift)}"
+        )
+    return lines
