@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 class Analysis:
     """One recording (or several files of one) under analysis.  `run()` yields the steps."""
 
-    __slots__ = ("evidence", "explained", "explanations", "left_out", "profile", "reading", "region_calls", "replay", "watch")
+    __slots__ = (
+        "evidence",
+        "explained",
+        "explanations",
+        "left_out",
+        "profile",
+        "reading",
+        "region_calls",
+        "replay",
+        "watch",
+    )
 
     def __init__(
         self, source: object, profile: Profile | None = None, ignored: frozenset[str] = frozenset(), most: int = 200

@@ -20,7 +20,7 @@ _NO_CHANGE = Accepted()
 
 def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
     """What KVM answers to this request, and what it does to the slots."""
-    refused = None
+    refused: Refused | Undetermined | Unmodelled | None = None
     if attempt.request.unusual or attempt.state.dead or attempt.by_other_process:
         refused = check_call(attempt)
     refused = refused or check_arguments(attempt) or check_identity(attempt)

@@ -1,8 +1,8 @@
 """What changes between two kernels: facts, limits, options, rules, and what a program notices.
 
-    from memslots.difference import difference
-    found = difference(find("5.16/x86_64"), find("5.17/x86_64"))
-    [rule.id for rule in found.new_rules]
+from memslots.difference import difference
+found = difference(find("5.16/x86_64"), find("5.17/x86_64"))
+[rule.id for rule in found.new_rules]
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .kernel.history import Fact
     from .rules.rule import Rule
+
+
+ONLY_NARROW = frozenset({"hva-compared-truncated", "size-fits-ulong", "zero-size-is-delete"})
+"""Facts about what happens to 64-bit values on 32-bit hosts."""
 
 
 class Change:
@@ -33,14 +37,30 @@ class Change:
 class Difference:
     """All that tells two kernels apart."""
 
-    __slots__ = ("after", "before", "ended", "gone_rules", "limits", "new_rules", "noticed", "options", "started")
+    __slots__ = (
+        "after",
+        "before",
+        "ended",
+        "gone_rules",
+        "idle",
+        "limits",
+        "new_rules",
+        "noticed",
+        "options",
+        "started",
+    )
 
     def __init__(self, before: Profile, after: Profile) -> None:
         self.before = before
         self.after = after
-        self.started = [fact_of(name, after) for name in after.facts if not before.has(name)]
+        wide = min(before.arch.long_bits, after.arch.long_bits) >= 64
+        started = [fact_of(name, after) for name in after.facts if not before.has(name)]
+        ended = [fact_of(name, before) for name in before.facts if not after.has(name)]
+        self.started = [fact for fact in started if not (wide and fact.name in ONLY_NARROW)]
         """Facts that the second has and the first has not."""
-        self.ended = [fact_of(name, before) for name in before.facts if not after.has(name)]
+        self.ended = [fact for fact in ended if not (wide and fact.name in ONLY_NARROW)]
+        self.idle = [fact for fact in (*started, *ended) if wide and fact.name in ONLY_NARROW]
+        """Facts that come or go and say nothing about hosts as wide as these."""
         self.limits = _limits(before, after)
         self.options = [
             Change(option.name, option.summary, before.option(option.name), after.option(option.name))

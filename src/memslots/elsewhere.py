@@ -23,7 +23,9 @@ def transplanted(vm: Vm, profile: Profile) -> Vm:
     """A VM on another kernel with the same slots, as far as that kernel takes them."""
     twin = Vm(profile, host=Host(mappings_known=False, fds_known=False))
     files = {
-        file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid) for file in vm.host.fds.values() if file is not None
+        file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
+        for file in vm.host.fds.values()
+        if file is not None
     }
     twin.host.fds = {fd: None if file is None else files[file] for fd, file in vm.host.fds.items()}
     fds = {file: fd for fd, file in vm.host.fds.items() if file is not None}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .elsewhere import kernels_line
 from .errors import errno_name
 from .lookalikes import names_a_region, other_problem
-from .outcome import Accepted, Refused, Undetermined
+from .outcome import Refused, Undetermined
 from .possibilities import possibilities
 from .remedies import next_refusal, remedies
 from .replay import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
@@ -85,8 +85,7 @@ def explain(step: Step) -> Explanation:
     """The explanation of a step.  To be called before the replay goes on: it looks at the VM as it is now."""
     problem = other_problem(step.event)
     if problem is not None and not step.is_region:
-        explanation = Explanation(step, ELSEWHERE, problem)
-        return explanation
+        return Explanation(step, ELSEWHERE, problem)
     outcome = step.outcome
     if isinstance(outcome, Refused) and (step.observed is None or step.observed == outcome.result):
         if _depends_on_assumed(step, outcome):
@@ -133,14 +132,18 @@ def _refused(step: Step, refused: Refused) -> Explanation:
         vm = step.tracked.vm
         explanation.passes = remedies(vm, request, refused)
         following = next_refusal(vm, request, refused)
-        explanation.then = f"{following.reason.split(';')[0]}" if following else "nothing else would refuse this request"
+        explanation.then = (
+            f"{following.reason.split(';')[0]}" if following else "nothing else would refuse this request"
+        )
         explanation.kernels = kernels_line(vm, request, refused)
     return explanation
 
 
 def _surprise(step: Step, refused: Refused) -> Explanation:
     """Accepted, where the model expects a refusal: the history or the host is not what it seems."""
-    explanation = Explanation(step, POSSIBLE, f"accepted, though {refused.rule.title[0].lower()}{refused.rule.title[1:]}")
+    explanation = Explanation(
+        step, POSSIBLE, f"accepted, though {refused.rule.title[0].lower()}{refused.rule.title[1:]}"
+    )
     explanation.errno = 0
     explanation.rule = refused.rule
     explanation.other = refused.other
@@ -177,7 +180,9 @@ def _possible(step: Step) -> Explanation:
             "or later for KVM_SET_USER_MEMORY_REGION2), or memslots record -o vmm.rec -- COMMAND"
         )
     if not step.tracked.from_start:
-        explanation.questions.append("the calls before this one were not recorded: slots registered earlier are not known")
+        explanation.questions.append(
+            "the calls before this one were not recorded: slots registered earlier are not known"
+        )
     return explanation
 
 
@@ -204,6 +209,3 @@ def _shown(name: str, value: int | str) -> str:
     if name in ("memory_size",) or name.endswith("_bytes"):
         return f"{value:#x} ({value} bytes)" if value % 1024 else f"{value:#x} ({format_bytes(value)})"
     return str(value) if name.endswith(("_id", "fd")) else hex(value)
-
-
-__all__ = ["CERTAIN", "ELSEWHERE", "POSSIBLE", "Accepted", "Explanation", "explain", "needs_explanation"]

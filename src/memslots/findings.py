@@ -27,6 +27,7 @@ class FindingKind:
         self.remedy = remedy
 
 
+# fmt: off
 UNBACKED_WINDOW = FindingKind(
     "unbacked-window", NOTE, "guest memory had no slot for a while",
     "A slot was deleted and its range registered again later.  Between the two calls guest accesses leave the guest as "
@@ -61,7 +62,8 @@ CHURN = FindingKind(
 LOGGING_TOGGLED = FindingKind(
     "logging-toggled", NOTE, "dirty logging was switched while the VM ran",
     "Expected during migration and for display memory.", "Nothing, if a migration was running.",
-)  # fmt: skip
+)
+# fmt: on
 KINDS = {
     kind.id: kind
     for kind in (UNBACKED_WINDOW, HOST_ALIAS, SLOT_OVER_MMIO, MISALIGNED, SLOTS_NEARLY_USED, CHURN, LOGGING_TOGGLED)
@@ -182,7 +184,8 @@ class Watch:
                 nbytes = shared - max(new.userspace_addr, other.userspace_addr)
                 first = f"slot {new.id} (gpa {new.base_gfn << vm.page_shift:#x})"
                 second = f"slot {other.id} (gpa {other.base_gfn << vm.page_shift:#x})"
-                text = f"step {step.number}: {first} and {second} share {format_bytes(nbytes)} at host {new.userspace_addr:#x}"
+                shared_text = f"{format_bytes(nbytes)} at host {new.userspace_addr:#x}"
+                text = f"step {step.number}: {first} and {second} share {shared_text}"
                 self._add(HOST_ALIAS, step, text, nbytes)
 
     def _see_place(self, step: Step, new: Slot) -> None:

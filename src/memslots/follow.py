@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .outcome import Refused, Unmodelled
 
 
-def follow_accepted(vm: Vm, request: Request, outcome: Accepted | Refused | Undetermined | Unmodelled) -> Accepted | None:
+def follow_accepted(
+    vm: Vm, request: Request, outcome: Accepted | Refused | Undetermined | Unmodelled
+) -> Accepted | None:
     """The kernel accepted the request: bring the VM to the state in which it must be now.
 
     If the model agrees, that is its own change.  Otherwise slots that stand in

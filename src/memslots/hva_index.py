@@ -13,7 +13,7 @@ from .slot import Slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = 512
 
@@ -78,7 +78,7 @@ class _SortedKeys:
         self._firsts: list[int] = []
         self._chunks: list[list[int]] = []
 
-    def __iter__(self) -> Iterable[int]:  # type: ignore[misc]
+    def __iter__(self) -> Iterator[int]:
         for chunk in self._chunks:
             yield from chunk
 

@@ -8,13 +8,13 @@ from .errors import errno_name
 from .trace.event import Event
 
 _PROBLEMS = {
-    "KVM_IOEVENTFD": "KVM_IOEVENTFD: EEXIST here means that an eventfd is registered at this address and length already; "
-    "no memory slot is involved",
-    "KVM_CREATE_VM": "KVM_CREATE_VM failed, before there is any memory slot: the host lacks memory or the type is not "
+    "KVM_IOEVENTFD": "KVM_IOEVENTFD: EEXIST here means that an eventfd is registered at this address and length "
+    "already; no memory slot is involved",
+    "KVM_CREATE_VM": "KVM_CREATE_VM, before there is any memory slot: the host lacks memory, or the type is not "
     "supported (the kernel log tells more)",
-    "KVM_RUN": "KVM_RUN failed on a memory access: the slot exists, but the host memory behind it could not be used "
-    "(unmapped, no permission, device memory, hugepages exhausted)",
-    "VFIO_IOMMU_MAP_DMA": "VFIO_IOMMU_MAP_DMA failed: the IOMMU, not KVM, refuses this range (its address width, locked "
+    "KVM_RUN": "KVM_RUN: a memory access failed; the slot exists, but the host memory behind it could not be "
+    "used (unmapped, no permission, device memory, hugepages exhausted)",
+    "VFIO_IOMMU_MAP_DMA": "VFIO_IOMMU_MAP_DMA: the IOMMU, not KVM, refuses this range (its address width, locked "
     "memory limit, or a reserved range)",
     "VFIO_MAP_DMA": "a VFIO DMA mapping failed: the IOMMU, not KVM, refuses this range",
 }

@@ -70,7 +70,9 @@ class Accepted:
         return self.value
 
     def __repr__(self) -> str:
-        return f"<Accepted {KIND_NAMES[self.kind]}: {self.old} -> {self.new}>" if self.kind else f"<Accepted {self.value}>"
+        return (
+            f"<Accepted {KIND_NAMES[self.kind]}: {self.old} -> {self.new}>" if self.kind else f"<Accepted {self.value}>"
+        )
 
 
 class Answer(Accepted):

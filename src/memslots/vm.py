@@ -99,9 +99,7 @@ class Vm:
     ) -> Outcome:
         """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
         return self.submit(
-            Request(
-                slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True
-            )  # fmt: skip
+            Request(slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True)
         )
 
     def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:

@@ -55,9 +55,11 @@ class Walk(Design):
     commits_on = CREATE | DELETE | MOVE | FLAGS_ONLY
 
     def total(self, total_pages: int) -> int:
+        """See Design."""
         return truncate(total_pages, self.long_bits)
 
     def budget(self, total_pages: int) -> int:
+        """See Design."""
         return permille_budget(total_pages, self.long_bits)
 
 
@@ -68,9 +70,11 @@ class Constant(Design):
     letter, title = "b", "cached total * (20 / 1000) (draft)"
 
     def total(self, total_pages: int) -> int:
+        """See Design."""
         return truncate(total_pages, self.long_bits)
 
     def budget(self, total_pages: int) -> int:
+        """See Design."""
         return max(self.total(total_pages) * (KVM_PERMILLE_MMU_PAGES // 1000), KVM_MIN_ALLOC_MMU_PAGES)
 
 
@@ -81,9 +85,11 @@ class WideTotal(Design):
     letter, title = "c", "64-bit total, do_div (draft)"
 
     def total(self, total_pages: int) -> int:
+        """See Design."""
         return truncate(total_pages, 64)
 
     def budget(self, total_pages: int) -> int:
+        """See Design."""
         quotient = truncate(self.total(total_pages) * KVM_PERMILLE_MMU_PAGES, 64) // 1000
         return max(truncate(quotient, self.long_bits), KVM_MIN_ALLOC_MMU_PAGES)
 
@@ -96,12 +102,15 @@ class CappedTotal(Design):
     caps_total = True
 
     def refuses(self, total_pages: int, npages: int) -> bool:
+        """See Design."""
         return total_would_wrap(total_pages, npages, self.long_bits)
 
     def total(self, total_pages: int) -> int:
+        """See Design."""
         return total_pages
 
     def budget(self, total_pages: int) -> int:
+        """See Design."""
         return ratio_budget(total_pages)
 
 

@@ -46,7 +46,10 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     if options.json:
         vms = [
-            {"vm": tracked.name, "spaces": [map_rows(tracked.vm, as_id) for as_id in range(len(tracked.vm.state.spaces))]}
+            {
+                "vm": tracked.name,
+                "spaces": [map_rows(tracked.vm, as_id) for as_id in range(len(tracked.vm.state.spaces))],
+            }
             for tracked in shown
         ]
         print(json.dumps({"schema": SCHEMA, "vms": vms}))

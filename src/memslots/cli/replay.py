@@ -10,7 +10,8 @@ from ..replay import DIFFERS, INCOMPLETE, UNDETERMINED
 from ..views.explanation import totals_lines
 from ..views.steps import HEAD, step_json, step_line
 from ..views.text import Paint
-from .run import FINDINGS, FINE, UNDETERMINED as EXIT_UNDETERMINED, USAGE
+from .run import FINDINGS, FINE, USAGE
+from .run import UNDETERMINED as EXIT_UNDETERMINED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -71,12 +71,9 @@ class KernelResult:
 
 def read_lines(path: str) -> Iterator[str]:
     """The lines of a plain, gzip or xz file.  Raises TraceError if it cannot be read."""
+    opener = gzip.open if path.endswith(".gz") else lzma.open if path.endswith(".xz") else open
     try:
-        opened = (
-            gzip.open(path, "rt") if path.endswith(".gz") else lzma.open(path, "rt") if path.endswith(".xz")
-            else open(path, encoding="utf-8")
-        )  # fmt: skip
-        with opened as lines:
+        with opener(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
             yield from lines
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise TraceError(f"cannot read {path}: {error}") from error
@@ -101,7 +98,8 @@ def open_answers(path: str) -> Iterator[str]:
                         with open(os.path.join(folder, os.path.basename(member.name)), "wb") as copy:
                             shutil.copyfileobj(unpacked, copy)
         except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
-            raise TraceError(f"{path} is neither a folder nor a tar archive of answers: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise TraceError(f"{path} is neither a folder nor a tar archive of answers: {reason}") from error
         yield folder
 
 
@@ -158,12 +156,12 @@ def load_sequences(folder: str, kind: str) -> dict[str, list[list[object]]]:
             break
     else:
         raise TraceError(f"{folder} has answers but no {_SEQUENCE_FILES[kind]}.jsonl")
-    sequences = {}
+    sequences: dict[str, list[list[object]]] = {}
     for number, line in enumerate(read_lines(path), 1):
         record = _json(path, number, line)
         if record is not None:
             try:
-                sequences[record["id"]] = record["ops"]
+                sequences[str(record["id"])] = record["ops"]  # type: ignore[assignment]
             except KeyError as error:
                 raise TraceError(f"{path}, line {number}: no {error}") from None
     return sequences

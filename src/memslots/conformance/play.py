@@ -7,18 +7,19 @@ else was observed.
 
 from __future__ import annotations
 
-from errno import EBADF, EINVAL, ENODEV, ENOMEM, EOPNOTSUPP
+from errno import EBADF, EINVAL
 
-from ..dirty_bitmap import DirtyBitmap, bitmap_bytes
+from ..dirty_bitmap import DirtyBitmap
 from ..errors import RefusedError
 from ..guest_memfd import GuestMemfd
-from ..host import PROT_READ, PROT_WRITE, Mapping
+from ..host import PROT_READ, PROT_WRITE
 from ..kernel.profile import Profile
 from ..outcome import Accepted, Refused, Undetermined, Unmodelled
 from ..rules.capabilities import check_extension
 from ..units import U32_MAX, U64_MAX
 from ..vm import Vm
 from .kernels import host_of
+from .memory import DIRTY_BUFFER_BYTES, MAP_BASE, MAP_STEP, GuestWrites, seen_in_buffer
 from .raw import raw_ioctl
 
 TYPE_CHECKING = False
@@ -29,14 +30,11 @@ if TYPE_CHECKING:
     Operation = Sequence[object]
     Answer = int | str | dict[str, object]
 
-MAP_BASE, MAP_STEP = 0x2000_0000, 0x0400_0000
-DIRTY_BUFFER_BYTES = 1 << 20
-_FILL_BYTE = 0xA5
 _MOST_VMS, _MOST_VCPUS, _MOST_FILES = 8, 16, 32
 _FIRST_FD, _NO_FD = 10, 1 << 30
 
 
-class Player:
+class Player(GuestWrites):
     """Plays one sequence on a fresh process with no VM."""
 
     def __init__(self, profile: Profile) -> None:
@@ -102,6 +100,7 @@ class Player:
 
     @property
     def vm(self) -> Vm | None:
+        """The current VM; None if there is none, or it was closed."""
         return self.vms[self.current] if self.current >= 0 else None
 
     def _ask(self, call: Callable[[Vm], Outcome]) -> int:
@@ -179,9 +178,7 @@ class Player:
         fd = self._file(operands[5]) if len(operands) > 5 else 0
         offset = self._value(operands[6]) if len(operands) > 6 else 0
         return self._ask(
-            lambda vm: vm.set_user_memory_region2(
-                slot & U32_MAX, flags & U32_MAX, gpa, size, hva, fd & U32_MAX, offset
-            )  # fmt: skip
+            lambda vm: vm.set_user_memory_region2(slot & U32_MAX, flags & U32_MAX, gpa, size, hva, fd & U32_MAX, offset)
         )
 
     def _file(self, operand: object) -> int:
@@ -221,7 +218,7 @@ class Player:
         found: dict[str, object] = {"r": self._result(outcome)}
         bitmap = outcome.data if isinstance(outcome, Accepted) else None
         if isinstance(bitmap, DirtyBitmap):
-            found.update(_seen_in_buffer(bitmap, vm.state.machine.long_bits))
+            found.update(seen_in_buffer(bitmap, vm.state.machine.long_bits))
         else:
             # a copy that hits the end of the buffer has filled it
             written = DIRTY_BUFFER_BYTES if isinstance(outcome, Refused) and outcome.rule.id == "bitmap-buffer" else 0
@@ -238,9 +235,7 @@ class Player:
         return self._ask(lambda vm: vm.reset_dirty_rings())
 
     def _op_enable_cap(self, capability: int, first: int = 0, second: int = 0, flags: int = 0) -> int:
-        return self._ask(
-            lambda vm: vm.enable_cap(capability & U32_MAX, first, second, flags=flags & U32_MAX)
-        )
+        return self._ask(lambda vm: vm.enable_cap(capability & U32_MAX, first, second, flags=flags & U32_MAX))
 
     # -- guest_memfd and attributes
 
@@ -339,59 +334,6 @@ class Player:
             self._copy(vm, gpa, 12, PROT_WRITE)
         return 1
 
-    def _copy(self, vm: Vm, gpa: int, nbytes: int, prot: int) -> bool:
-        """kvm_read_guest() or kvm_write_guest(): page by page, up to the first that fails."""
-        while nbytes:
-            chunk = min(nbytes, self.page_bytes - gpa % self.page_bytes)
-            hva = vm.gpa_to_hva(gpa, write=prot == PROT_WRITE)
-            mapping = None if hva is None else self.host.at(hva)
-            if hva is None or mapping is None or not mapping.prot & prot:
-                return False
-            if prot == PROT_WRITE:
-                vm.mark_dirty(gpa)
-                self.written.update(range(hva, hva + chunk))
-            gpa, nbytes = gpa + chunk & U64_MAX, nbytes - chunk
-        return True
-
-    # -- host memory
-
-    def _op_mmap(self, window: int, size: int, prot: int, flags: int = 0) -> int:
-        if not size:
-            return -EINVAL
-        start = MAP_BASE + window * MAP_STEP
-        end = start + self._whole_pages(size)
-        self.host.mmap(Mapping(start, end, prot, is_shared=bool(flags & 1)))
-        self._forget(start, end)
-        return 0
-
-    def _whole_pages(self, size: int) -> int:
-        return -(-size // self.page_bytes) * self.page_bytes
-
-    def _forget(self, start: int, end: int) -> None:
-        self.written = {byte for byte in self.written if not start <= byte < end}
-
-    def _op_munmap(self, start: int, size: int) -> int:
-        if start % self.page_bytes or not size:
-            return -EINVAL
-        end = start + self._whole_pages(size)
-        self.host.munmap(start, end)
-        self._forget(start, end)
-        return 0
-
-    def _op_mprotect(self, start: int, size: int, prot: int) -> int:
-        if start % self.page_bytes:
-            return -EINVAL
-        return 0 if self.host.mprotect(start, start + self._whole_pages(size), prot) else -ENOMEM
-
-    def _op_peek(self, hva: int) -> int:
-        return int(any(byte in self.written for byte in range(hva, hva + 4)))
-
-    def _op_poke(self, hva: int, value: int) -> int:
-        self.written.difference_update(range(hva, hva + 4))
-        if value & U32_MAX:
-            self.written.update(range(hva, hva + 4))
-        return 0
-
     def _op_raw(self, kind: str, nr: int, direction: int, nbytes: int, payload: object = "") -> int:
         if kind == "vm" and self.vm is None:
             return -EBADF
@@ -404,26 +346,3 @@ class NotDecided(Exception):  # noqa: N818  (not an error: an answer of the mode
     def __init__(self, outcome: Undetermined | Unmodelled) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
-
-
-def _seen_in_buffer(bitmap: DirtyBitmap, long_bits: int) -> dict[str, object]:
-    """What the program sees of a bitmap in a buffer that was filled with a pattern."""
-    nbytes = bitmap_bytes(bitmap.npages, long_bits)
-    count = bitmap.count()
-    if count:
-        data = bitmap.to_bytes(long_bits)
-        nbytes = len(data.rstrip(bytes((_FILL_BYTE,))))
-        if nbytes < len(data):
-            count = sum(bin(byte).count("1") for byte in data[:nbytes])
-    seen: dict[str, object] = {"w": nbytes, "bits": count}
-    if count:
-        first = []
-        for page in bitmap.pages():
-            first.append(page)
-            if len(first) == 8:
-                break
-        seen["set"] = first
-    return seen
-
-
-__all__ = ["ENODEV", "EOPNOTSUPP", "NotDecided", "Player"]

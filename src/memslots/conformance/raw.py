@@ -10,9 +10,7 @@ from ..request import Request
 from ..vm import Vm
 
 _API_VERSION = 12
-_BY_ENCODING = {
-    (nr, direction, nbytes): name for name, (nr, direction, nbytes, _) in IOCTLS.items()
-}
+_BY_ENCODING = {(nr, direction, nbytes): name for name, (nr, direction, nbytes, _) in IOCTLS.items()}
 
 
 def raw_ioctl(vm: Vm, kind: str, nr: int, direction: int, nbytes: int, payload: str) -> int:

@@ -16,6 +16,7 @@ from .rule import Rule
 _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 _IOCTL = "kvm_vm_ioctl() in virt/kvm/kvm_main.c"
 
+# fmt: off
 FOREIGN_PROCESS = Rule(
     "foreign-process", EIO, "The caller's address space is not the one that created the VM.",
     """A VM belongs to the memory of the process that created it: host addresses mean nothing in another.
@@ -120,7 +121,8 @@ SLOT_TOO_LARGE = Rule(
     """Page numbers within a slot fit 31 bits.  With 4 KiB pages a slot is just under 8 TiB, with 64 KiB pages
     128 TiB.""",
     "Split the range into several slots.", "KVM_MEM_MAX_NR_PAGES in " + _SET,
-)  # fmt: skip
+)
+# fmt: on
 
 ARGUMENT_RULES = (
     FOREIGN_PROCESS,

@@ -15,6 +15,7 @@ _GET = "kvm_get_dirty_log() and kvm_get_dirty_log_protect() in virt/kvm/kvm_main
 _CLEAR = "kvm_clear_dirty_log_protect() in virt/kvm/kvm_main.c"
 _BOTH = "KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG"
 
+# fmt: off
 DIRTY_LOG_UNSUPPORTED = Rule(
     "dirty-log-unsupported", EOPNOTSUPP, "This flavour of KVM keeps no dirty log.",
     "BookE on 32-bit powerpc.", "Track writes in another way.", "kvmppc_core_get_dirty_log()",
@@ -40,7 +41,7 @@ NOT_LOGGING = Rule(
     "Set KVM_MEM_LOG_DIRTY_PAGES first.", _GET, calls=_BOTH,
 )
 CLEAR_RANGE = Rule(
-    "clear-range", EINVAL, "The pages to clear do not lie in the slot, or end neither at a multiple of 64 nor at its end.",
+    "clear-range", EINVAL, "The pages do not lie in the slot, or end neither at a multiple of 64 nor at its end.",
     "num_pages must be a multiple of 64 or reach the end of the slot exactly.",
     "Round num_pages up to 64, but not beyond the slot.", _CLEAR, calls="KVM_CLEAR_DIRTY_LOG",
 )
@@ -78,7 +79,8 @@ RING_WITH_BITMAP = Rule(
 NO_RING = Rule(
     "no-dirty-ring", EINVAL, "The VM has no dirty ring.", "", "Enable KVM_CAP_DIRTY_LOG_RING first.",
     "kvm_vm_ioctl_reset_dirty_pages() in virt/kvm/kvm_main.c", calls="KVM_RESET_DIRTY_RINGS",
-)  # fmt: skip
+)
+# fmt: on
 
 DIRTY_LOG_RULES = (
     DIRTY_LOG_UNSUPPORTED,
@@ -237,4 +239,3 @@ def enable_ring_with_bitmap(state: VmState, flags: int) -> Accepted | Refused:
         return RING_WITH_BITMAP.refuse(ring_bytes=state.config.ring_bytes, slots_count=state.nr_slots)
     state.config.ring_with_bitmap = True
     return Accepted()
-

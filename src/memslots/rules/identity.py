@@ -13,6 +13,7 @@ from .rule import Rule
 
 _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 
+# fmt: off
 DELETE_MISSING = Rule(
     "delete-missing", EINVAL, "memory_size is 0 and there is no slot with this id.",
     "A slot is deleted once; the second deletion finds nothing.",
@@ -55,7 +56,8 @@ GUEST_MEMFD_TOGGLE = Rule(
     """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind, a
     memory-safety bug.""",
     "Delete the slot and create it anew.", _SET, needs=("guest-memfd", "guest-memfd-toggle-refused"),
-)  # fmt: skip
+)
+# fmt: on
 
 IDENTITY_RULES = (
     DELETE_MISSING,

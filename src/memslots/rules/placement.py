@@ -9,6 +9,7 @@ from ..guest_memfd import Binding, GuestMemfd
 from ..outcome import Refused, Undetermined
 from .rule import Rule
 
+# fmt: off
 SLOT_OVERLAP = Rule(
     "slot-overlap", EEXIST, "Another slot of the same address space covers part of the range.",
     """A guest frame has one backing.  KVM's own slots count: on Intel the APIC access page at 0xfee00000, the TSS
@@ -42,7 +43,8 @@ GMEM_RANGE_BOUND = Rule(
     "Bindings are tracked by file, not by guest address, over all address spaces.  EINVAL up to 7.1.",
     "Give each slot its own part of the file; delete the other slot first.",
     "kvm_gmem_bind() in virt/kvm/guest_memfd.c", needs=("guest-memfd",),
-)  # fmt: skip
+)
+# fmt: on
 
 PLACEMENT_RULES = (SLOT_OVERLAP,)
 BINDING_RULES = (GMEM_FD_CLOSED, GMEM_FD_OTHER_FILE, GMEM_RANGE, GMEM_RANGE_BOUND)

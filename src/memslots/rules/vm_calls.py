@@ -26,6 +26,7 @@ from .rule import Rule
 _X86 = "arch/x86/kvm/x86.c"
 _MAIN = "virt/kvm/kvm_main.c"
 
+# fmt: off
 VM_TYPE_UNSUPPORTED = Rule(
     "vm-type-unsupported", EINVAL, "KVM_CREATE_VM was given a type that this host does not offer.",
     """x86 takes 0 up to 6.7, and since 6.8 the types that KVM_CAP_VM_TYPES lists.  On arm64 the type is the number
@@ -101,7 +102,8 @@ PREFAULT_INVALID = Rule(
 PREFAULT_NO_SLOT = Rule(
     "pre-fault-no-slot", ENOENT, "No slot holds the address.", "", "Register the memory first.",
     f"kvm_arch_vcpu_pre_fault_memory() in {_X86}", calls="KVM_PRE_FAULT_MEMORY",
-)  # fmt: skip
+)
+# fmt: on
 
 VM_CALL_RULES = (
     VM_TYPE_UNSUPPORTED,

@@ -48,7 +48,9 @@ def explanation_lines(explanation: Explanation, paint: Paint) -> list[str]:
     """One explanation as text of at most 100 columns."""
     step = explanation.step
     where = f"line {step.event.line}" if step.event.line else ""
-    lines = [paint("bold", f"step {step.number}") + f"  {call_text(step)}" + (paint("dim", f"  ({where})") if where else "")]
+    lines = [
+        paint("bold", f"step {step.number}") + f"  {call_text(step)}" + (paint("dim", f"  ({where})") if where else "")
+    ]
     for label, text in _paragraphs(explanation):
         lines += wrapped(label, text)
     return lines

@@ -30,9 +30,7 @@ def _slot_row(vm: Vm, slot: Slot) -> dict[str, object]:
     shift = vm.page_shift
     gpa, nbytes = slot.base_gfn << shift, slot.npages << shift
     end = slot.userspace_addr + nbytes
-    aliases = [
-        other.id for other in vm.slots_at_hva(slot.userspace_addr, end, slot.as_id) if other.id != slot.id
-    ]
+    aliases = [other.id for other in vm.slots_at_hva(slot.userspace_addr, end, slot.as_id) if other.id != slot.id]
     return {
         "kind": "slot",
         "slot": slot.id,

@@ -24,6 +24,7 @@ class Paint:
         self.on = sys.stdout.isatty() and "NO_COLOR" not in os.environ if on is None else on
 
     def __call__(self, style: str, text: str) -> str:
+        """The text in a style, or as it is."""
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on else text
 
 

@@ -54,6 +54,7 @@ def timeline_lines(steps: list[Step]) -> list[str]:
         time = "" if first is None or step.event.time_ns is None else f"{(step.event.time_ns - first) / 1e6:.3f}ms"
         lines.append(
             f"{step.number:5} {time:>10}  {_SIGNS[change.kind]} {slot.slot_word:#6x} {slot.base_gfn << shift:#14x} "
-            f"{format_bytes(slot.npages << shift):>10} {step.totals[2]:5}  {bar} {format_bytes(step.totals[0] << shift)}"
+            f"{format_bytes(slot.npages << shift):>10} {step.totals[2]:5}  "
+            f"{bar} {format_bytes(step.totals[0] << shift)}"
         )
     return lines

@@ -13,6 +13,7 @@ from .vma import check_mappings
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/arm64/kvm/mmu.c"
 
+# fmt: off
 PROTECTED_VM_CHANGE = Rule(
     "protected-vm-change", EPERM, "A protected VM deletes or moves a slot once it runs, or logs or write-protects one.",
     "The hypervisor owns the memory of a protected VM.", "Set up the memory before the first vCPU runs.", _PREPARE,
@@ -28,7 +29,8 @@ GMEM_NOT_MAPPABLE = Rule(
     "gmem-not-mappable", EINVAL, "The slot's guest_memfd was made without GUEST_MEMFD_FLAG_MMAP.",
     "arm64 takes guest_memfd only as memory that user space shares.",
     "Create the file with GUEST_MEMFD_FLAG_MMAP.", _PREPARE, needs=("arm64-gmem-needs-mmap",),
-)  # fmt: skip
+)
+# fmt: on
 
 RULES = (PROTECTED_VM_CHANGE, IPA_LIMIT, GMEM_NOT_MAPPABLE)
 

@@ -9,6 +9,7 @@ from ...change import CREATE, PLACING
 from ...outcome import Accepted, Refused, Undetermined
 from ..rule import Rule
 
+# fmt: off
 LOONGARCH_GPA_LIMIT = Rule(
     "gpa-size-limit", ENOMEM, "The slot ends beyond the guest-physical size.",
     "loongarch since 6.8: half of the virtual address size up to 6.12, all of it since.",
@@ -19,7 +20,8 @@ POWERPC_RMAP_TOO_LARGE = Rule(
     "rmap-exceeds-ram", ENOMEM, "The reverse map of the slot (8 bytes a page) would not fit the host's memory.",
     "powerpc HV since 5.16 compares with all RAM of the host.", "Use a smaller slot.",
     "kvmppc_core_prepare_memory_region_hv() in arch/powerpc/kvm/book3s_hv.c", needs=("powerpc-rmap-cap",),
-)  # fmt: skip
+)
+# fmt: on
 
 RULES = (LOONGARCH_GPA_LIMIT, POWERPC_RMAP_TOO_LARGE)
 

@@ -12,6 +12,7 @@ from ..rule import Rule
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/s390/kvm/kvm-s390.c"
 _SEGMENT_BYTES = 1 << 20
 
+# fmt: off
 UCONTROL_USER_SLOT = Rule(
     "ucontrol-user-slot", EINVAL, "A user-controlled VM gets a slot from user space.",
     "Such a VM has one flat slot of KVM's own.", "Do not register memory on a ucontrol VM.", _PREPARE,
@@ -35,7 +36,8 @@ MEMORY_LIMIT = Rule(
     "memory-limit", EINVAL, "The slot ends beyond the VM's memory limit.",
     "The limit is what the hardware gives, unless user space lowered it (KVM_S390_VM_MEM_LIMIT_SIZE).",
     "Raise the limit before creating vCPUs, or give the guest less memory.", _PREPARE,
-)  # fmt: skip
+)
+# fmt: on
 
 RULES = (UCONTROL_USER_SLOT, SECURE_VM, HVA_SEGMENT_UNALIGNED, SIZE_SEGMENT_UNALIGNED, MEMORY_LIMIT)
 

@@ -12,6 +12,7 @@ from ..rule import Rule
 
 _PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
 
+# fmt: off
 VMA_NOT_WRITABLE = Rule(
     "vma-not-writable", EPERM, "The slot is writable and part of its host memory is mapped read-only.",
     "riscv, and arm64 up to 5.6.  Parts that are not mapped at all are fine.",
@@ -30,7 +31,8 @@ VMA_PFN_CACHEABLE = Rule(
     "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it coherent.",
     "arm64 since 6.17; whether the host can (FWB and DIC) decides.", "Map the device memory uncached.", _PREPARE,
     needs=("arm64-pfn-cacheable",),
-)  # fmt: skip
+)
+# fmt: on
 
 VMA_RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
 

@@ -12,6 +12,7 @@ from ..rule import Rule
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/x86/kvm/x86.c"
 
+# fmt: off
 PAGE_TRACK_MOVE = Rule(
     "page-track-move", EINVAL, "The slot moves while an external page tracker (GPU pass-through) is registered.",
     "Trackers know pages by guest frame and cannot follow a move.",
@@ -37,7 +38,8 @@ METADATA_ALLOCATION = Rule(
     a write-track counter has 2 bytes: more than 4 TiB.""",
     "Split the slot, or use 5.18 and later.", "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c",
     needs=("x86-kvmalloc-2g",),
-)  # fmt: skip
+)
+# fmt: on
 
 RULES = (PAGE_TRACK_MOVE, GFN_ABOVE_MAX, ALIAS_BIT, METADATA_ALLOCATION)
 _LARGEST_ARRAY_BYTES = (1 << 31) - 1
