@@ -10,18 +10,19 @@ import re
 
 from . import words
 from .event import Event
+from .lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .event import Reading
 
-_LINE = re.compile(
+_LINE = lazy(
     r"(?:(?:^|\s)(?P<time>\d{6,20})\s{1,16})?(?:(?P<comm>\S.{0,30}?)\s{1,16})?"
     r"(?:(?P<pid>\d{1,10})/(?P<tid>\d{1,10})\s{1,16})?"
     r"(?P<pairs>(?:fd=-?\w{1,20}\s{1,16})?(?:call=\w{1,40}\s{1,16})?slot=\w{1,20}[\s,].*)",
     re.ASCII,
 )
-_PAIR = re.compile(r"\b([a-z_]+)=(-?\w+)", re.ASCII)
+_PAIR = lazy(r"\b([a-z_]+)=(-?\w+)", re.ASCII)
 _NAMES = {
     "fd": "fd", "slot": "slot", "flags": "flags", "gpa": "guest_phys_addr",
     "guest_phys_addr": "guest_phys_addr",

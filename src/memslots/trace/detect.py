@@ -11,6 +11,7 @@ import re
 
 from . import bpf, far, jsonl, paste, perf, qemu, strace, text
 from .event import Event, Reading
+from .lazy import lazy
 from .source import Lines
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ MORE_PARTS = 64
 MORE_LINES = 10
 """A call or message may be wrapped over this many further lines."""
 
-ANCHOR = re.compile(
+ANCHOR = lazy(
     rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d"
     rb"|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
@@ -65,29 +66,31 @@ def _alternatives(names: frozenset[bytes]) -> bytes:
 
 # Runs of lines that tell nothing: this runs in C.  Relative times (-r) must be added up line by
 # line, so lines with them are left to `line`.  KVM_RUN that did not fail is noise as well.
-_QUIET = re.compile(
+_QUIET = lazy(
     rb"(?:(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
     rb"(?:(?:" + _alternatives(_NOISE) + rb")\(|ioctl\(\d+(?:<[^>\n]*>)?, KVM_RUN, 0\) += 0"
     rb"|<\.\.\. (?:" + _alternatives(_NOISE) + rb") resumed>)[^\n]*\n"
     rb"|\d+@\d+\.\d+:(?!kvm_(?:set_user|vm_ioctl|ioctl|init_vcpu|convert|clear))\w+ [^\n]*\n){1,64}"
 )
-_SYSCALL = re.compile(
+_SYSCALL = lazy(
     rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]{1,40})\("
 )
-_STRACE_LINE = re.compile(
+_STRACE_LINE = lazy(
     rb"(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
     rb"(?:[a-z_0-9]+\(|<\.\.\. |\+\+\+ |--- )| > "
 )
+PASTE = 1 << 14
+"""Bytes up to which every line may be looked at."""
 TEXT_READ = 1 << 16
 """Bytes of a line that are looked at closely: a log object may be long."""
 CALL_READ = 1 << 14
 """Characters of a call or message that are looked at."""
-_TRACE_EVENT = re.compile(rb"\d+@\d+\.\d+:(\w+) ")
+_TRACE_EVENT = lazy(rb"\d+@\d+\.\d+:(\w+) ")
 _TRACE_EVENTS = frozenset(
     b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log".split()
 )
 """The events of QEMU that tell something about memory."""
-_STACK_END = re.compile(rb"\[0x[0-9a-f]+\]\s*$")
+_STACK_END = lazy(rb"\[0x[0-9a-f]+\]\s*$")
 
 
 def _is_stack(raw: bytes) -> bool:
@@ -198,8 +201,8 @@ class Reader:
                 yield from self.line(lines.next() or b"")
 
     def _quiet(self) -> None:
-        """Pass over lines that tell nothing."""
-        while True:
+        """Pass over lines that tell nothing; not worth the pattern in a paste."""
+        while self.lines.given > PASTE:
             passed = self.lines.skip(_QUIET)
             if not passed:
                 return

@@ -14,6 +14,7 @@ import re
 
 from . import words
 from .event import Event
+from .lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ VERSION = 1
 _INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd")
 _TEXTS = ("source", "text", "vm", "format")
 _EXACT = 1 << 53
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_MESSAGE = re.compile(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
+_NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_MESSAGE = lazy(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
 _DEPTH = 3
 _MESSAGES = 64
 

@@ -6,7 +6,7 @@ The first entry that matches decides, so the particular stands before the genera
 
 from __future__ import annotations
 
-import re
+from .lazy import lazy
 
 REGION = "KVM_SET_USER_MEMORY_REGION"
 
@@ -107,10 +107,10 @@ _ENTRIES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
     ("message", True, (r"add_memory_region", r"(?i:memslot).{0,60}(?i:fail|error)")),
 )
 
-TABLE = tuple((call, needs, re.compile("|".join(words))) for call, needs, words in _ENTRIES)
+TABLE = tuple((call, needs, lazy("|".join(words))) for call, needs, words in _ENTRIES)
 """(call, needs an errno, pattern), in the order in which they are tried."""
 
-ABOUT = re.compile(r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::")
+ABOUT = lazy(r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::")
 """What a Rust error must mention to be of interest: a VMM fails for many reasons."""
 
 

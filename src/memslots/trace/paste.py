@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import re
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_DAMAGE = re.compile(
+from .lazy import lazy
+
+_ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_DAMAGE = lazy(
     r"[\x00-\x08\x0b-\x1f\x7f\ufeff\u00a0]|&[a-zA-Z#]|<[a-zA-Z/][^<>]{0,200}>|=3D|=20|=\Z"
     r"|[\u201c\u201d\u2018\u2019\u2212\u2013]"
 )
-_BREAK = re.compile(r"<br ?/?>|</(?:p|div|li|tr|pre|blockquote)>", re.IGNORECASE)
-_TAG = re.compile(
+_BREAK = lazy(r"<br ?/?>|</(?:p|div|li|tr|pre|blockquote)>", re.IGNORECASE)
+_TAG = lazy(
     r"</?(?:p|pre|code|span|div|tt|b|i|em|strong|font|a|td|tr|th|table|li|ul|ol|blockquote|samp|kbd|h[1-6])"
     r"(?: [^<>]{0,300})?>",
     re.IGNORECASE,
 )
-_ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
+_ENTITY = lazy(r"&(lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " "}
-_HEX = re.compile(r"(?:=[0-9A-F]{2})+")
-_QUOTE = re.compile(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
-_RECORD = re.compile(
+_HEX = lazy(r"(?:=[0-9A-F]{2})+")
+_QUOTE = lazy(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
+_RECORD = lazy(
     r"ioctl\(|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"
     r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) |^--? ?$"
 )
 _PLAIN = {0x201C: '"', 0x201D: '"', 0x2018: "'", 0x2019: "'", 0x2212: "-", 0x2013: "-", 0xA0: " ", 0xFEFF: ""}
 """Typographical characters that editors put in place of those of a recording."""
-_WORD = re.compile(r"\w")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_WORD = lazy(r"\w")
+_CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def damaged(text: str) -> bool:

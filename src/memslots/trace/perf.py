@@ -9,28 +9,29 @@ from __future__ import annotations
 import re
 
 from .event import Event
+from .lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .event import Reading
     from .strace import Strace
 
-_TRACE = re.compile(
+_TRACE = lazy(
     r"(?:(\d{1,12})\.(\d{3})\s{1,16})?"
     r"(?:\(\s{0,16}(?:\d{1,9}\.\d{1,9} ms)?\s{0,16}\):\s{0,16})?(?:(\S.{0,60}?)/(\d{1,10})\s{1,16})?"
     r"(?:\.\.\. \[continued\]: )?ioctl\((fd: .{0,600}?)\)\s*(?:\.\.\.|=\s*(.*))$",
     re.ASCII,
 )
-_FTRACE = re.compile(
+_FTRACE = lazy(
     r"(\S.{0,40}?)-(\d{1,10})\s{1,16}(?:\(.{0,20}?\)\s{1,16})?\[\d{1,6}\]\s{1,16}"
     r"(?:\S{4,6}\s{1,16})?(\d{1,12})\.(\d{6,9}):\s+(.*)$"
 )
-_ENTER = re.compile(
+_ENTER = lazy(
     r"sys_(?:enter_)?ioctl(?:\(|:? *)?fd: (0x)?([0-9a-f]{1,8}), cmd: (0x)?([0-9a-f]{1,8}), "
     r"arg: (?:0x)?([0-9a-f]{1,16})"
     r"|sys_enter: NR \d+ \(([0-9a-f]{1,16}), ([0-9a-f]{1,16}), ([0-9a-f]{1,16})"
 )
-_EXIT = re.compile(r"sys_(?:exit_ioctl:? *|ioctl -> |exit: NR \d+ = )(-?(?:0x)?[0-9a-f]{1,18})")
+_EXIT = lazy(r"sys_(?:exit_ioctl:? *|ioctl -> |exit: NR \d+ = )(-?(?:0x)?[0-9a-f]{1,18})")
 _OPEN_MAX = 4096
 
 

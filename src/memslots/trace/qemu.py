@@ -15,29 +15,30 @@ import re
 
 from . import words
 from .event import Event
+from .lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .event import Reading
 
-_WHO = re.compile(r"(?:^|[\s>])(\d{1,10})@(\d{1,12})\.(\d{6}):", re.ASCII)
-_SLOT = re.compile(
+_WHO = lazy(r"(?:^|[\s>])(\d{1,10})@(\d{1,12})\.(\d{6}):", re.ASCII)
+_SLOT = lazy(
     r"\bkvm_set_user_memory\b:?\s+(?:[\d.]+ )?(?=\S{0,40}[#=])"
     r"(?P<pairs>(?:[A-Za-z_]+[#=][^\s,]+[,\s]{0,4}){1,16})",
     re.ASCII,
 )
-_PAIR = re.compile(r"([A-Za-z_]+)[#=]([^\s,]+)", re.ASCII)
-_IOCTL = re.compile(
+_PAIR = lazy(r"([A-Za-z_]+)[#=]([^\s,]+)", re.ASCII)
+_IOCTL = lazy(
     r"\b(kvm_(?:vm_|vcpu_)?ioctl)\b:?\s+(?:cpu_index\s+\d+,\s*)?type\s+(0x[0-9a-f]{1,8}),\s*"
     r"arg\s+(0x[0-9a-f]+|\(nil\)|\d+)",
     re.ASCII,
 )
-_VCPU = re.compile(r"\bkvm_init_vcpu\b:?\s+index:\s*\d+\s+id:\s*(\d{1,10})", re.ASCII)
-_CONVERT = re.compile(
+_VCPU = lazy(r"\bkvm_init_vcpu\b:?\s+index:\s*\d+\s+id:\s*(\d{1,10})", re.ASCII)
+_CONVERT = lazy(
     r"\bkvm_convert_memory\b:?\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})\s+(\w+_to_\w+)",
     re.ASCII,
 )
-_CLEAR = re.compile(
+_CLEAR = lazy(
     r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})",
     re.ASCII,
 )

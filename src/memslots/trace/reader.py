@@ -45,9 +45,9 @@ def read(
     reading = Reading() if reading is None else reading
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
         return _several(_files(os.fspath(source)), reading, context)
-    if isinstance(source, (list, tuple)):
-        return _several([os.fspath(path) for path in source], reading, context)
-    return _one(source, reading, context)  # type: ignore[arg-type]
+    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(source, "read"):
+        return _one(source, reading, context)  # type: ignore[arg-type]
+    return _several([os.fspath(path) for path in source], reading, context)
 
 
 def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:

@@ -13,6 +13,7 @@ import re
 from .. import abi
 from . import words
 from .event import Event
+from .lazy import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,31 +27,29 @@ RESULT_READ = 400
 PENDING_MAX = 4096
 """Unfinished calls kept at a time (one for each thread)."""
 
-CALL = re.compile(
-    r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|mprotect|pkey_mprotect|close|v?fork|clone[23]?)\(", re.ASCII
-)
-_NEXT = re.compile(r"(?<![\w.>:])ioctl\(\d", re.ASCII)
-RESUMED = re.compile(r"<\.\.\. (\w+) resumed>", re.ASCII)
-_PREFIX = re.compile(
+CALL = lazy(r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|mprotect|pkey_mprotect|close|v?fork|clone[23]?)\(", re.ASCII)
+_NEXT = lazy(r"(?<![\w.>:])ioctl\(\d", re.ASCII)
+RESUMED = lazy(r"<\.\.\. (\w+) resumed>", re.ASCII)
+_PREFIX = lazy(
     r"(?:\[pid +(\d{1,10})(?:<[^>]*>)?\] *|(\d{1,10})(?:<[^>]*>)? +)?"
     r"(?:(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? +|(\d{1,12})\.(\d{3,9}) +)?"
     r"(?:\(\+ *\d+\.\d+\) +)?(?:\[ *\w{1,18}\] +)?$",
     re.ASCII,
 )
-_QUOTES = re.compile(r"^[\s>|`*$#-]+(?=[\[\d])")
-TAIL = re.compile(r"\)\s*(?:=|->|→|⇒)\s*(?=[-\d?E])")
-_DONE = re.compile(r"[})\]]\s*;?\s*[`\"']*\s*$")
-_FD = re.compile(r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII)
-_REQUEST = re.compile(
+_QUOTES = lazy(r"^[\s>|`*$#-]+(?=[\[\d])")
+TAIL = lazy(r"\)\s*(?:=|->|→|⇒)\s*(?=[-\d?E])")
+_DONE = lazy(r"[})\]]\s*;?\s*[`\"']*\s*$")
+_FD = lazy(r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII)
+_REQUEST = lazy(
     r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}|\d{4,10})\b(?:\s*/\*\s*(.{0,120}?)\s*\*/)?"
     r"|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
     re.ASCII,
 )
-_FIELD = re.compile(r"(?<!\w)(\w{1,40})\s{0,8}[=:]\s{0,8}([^,{}\[\]]{0,400})")
-_ARGS = re.compile(r"\bargs\s*[=:]\s*\[([^\]]{0,200})")
-_ELIDED = re.compile(r"\.{2,}|…|\?+|<[^>]*>|xx+|XX+|\s*$|\*+")
+_FIELD = lazy(r"(?<!\w)(\w{1,40})\s{0,8}[=:]\s{0,8}([^,{}\[\]]{0,400})")
+_ARGS = lazy(r"\bargs\s*[=:]\s*\[([^\]]{0,200})")
+_ELIDED = lazy(r"\.{2,}|…|\?+|<[^>]*>|xx+|XX+|\s*$|\*+")
 
-_PLAIN = re.compile(
+_PLAIN = lazy(
     rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
     rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
     rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "

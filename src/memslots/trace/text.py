@@ -13,6 +13,7 @@ import re
 from .. import abi
 from . import lookalike, words
 from .event import Event
+from .lazy import lazy
 from .lookalike import REGION
 from .strace import STRUCTS, struct_fields
 
@@ -27,35 +28,35 @@ _SEARCHED = 600
 
 _LONGEST = 4096
 
-_NAMED = re.compile(r"\b(KVM_[A-Z0-9_]{2,40})\b")
+_NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
 _QUERIES = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_API_VERSION", "KVM_GET_VCPU_MMAP_SIZE"))
 _CALLS = (frozenset(abi.IOCTLS) | words.LOOKALIKE_NAMES) - _QUERIES
-_FAILS = re.compile(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
-_STRUCT = re.compile(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
-_PAIR = re.compile(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
+_FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
+_STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
+_PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
 _ALIASES = {
     "start": "guest_phys_addr", "gpa": "guest_phys_addr", "size": "memory_size", "len": "memory_size",
     "hva": "userspace_addr", "ua": "userspace_addr", "address": "guest_phys_addr",
 }  # fmt: skip
 _LOG_ALIASES = {"start": "first_page", "size": "num_pages"}
-_DOSEMU = re.compile(
+_DOSEMU = lazy(
     r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16}) size=(0x[0-9a-f]{1,16})"
     r"(?: unixaddr=(0x[0-9a-f]{1,16}))?"
 )
-_MAPPED = re.compile(r"Created userspace mapping: ([0-9a-f]{1,16}) -> ([0-9a-f]{1,16}) ([0-9a-f]{1,16})\b")
-_PROCESS = re.compile(r"(?:^|\s)([A-Za-z][\w./@-]{0,60})\[(\d{1,10})\]: ", re.ASCII)
+_MAPPED = lazy(r"Created userspace mapping: ([0-9a-f]{1,16}) -> ([0-9a-f]{1,16}) ([0-9a-f]{1,16})\b")
+_PROCESS = lazy(r"(?:^|\s)([A-Za-z][\w./@-]{0,60})\[(\d{1,10})\]: ", re.ASCII)
 
-_RUST = re.compile(
+_RUST = lazy(
     r"\bos error \d{1,4}\)|\b(?:Error|Errno|SysError)\(-?\d{1,4}\)|\bOs \{ code: \d|\bErrno\([A-Z]"
     r"|\(E[A-Z]{3,8}\)"
 )
-_RUST_REGION = re.compile(r"(?i:set_?user_?memory|create_?user_?memory|user_memory_region)")
-_PLANNED = re.compile(
+_RUST_REGION = lazy(r"(?i:set_?user_?memory|create_?user_?memory|user_memory_region)")
+_PLANNED = lazy(
     r"\bGuest memory host_addr=(?P<hva>0x[0-9a-f]{1,16}) guest_addr=(?:0x)?(?P<gpa>[0-9a-f]{1,16}) "
     r"len=(?:0x)?(?P<size>[0-9a-f]{1,16})\b"
 )
-_VIRTUAL = re.compile(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
-_SIGNS = re.compile(
+_VIRTUAL = lazy(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
+_SIGNS = lazy(
     r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|o such"
     r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough"
     r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual|MemoryFault"

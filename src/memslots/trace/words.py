@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from .. import abi
+from .lazy import lazy
 
 U64_MAX = (1 << 64) - 1
 
@@ -86,15 +87,15 @@ _REQUESTS = {abi.KVMIO << 8 | row[0]: (name, row[2]) for name, row in abi.IOCTLS
 _ANY_SIZE = frozenset((0xAE40, 0xAE46, 0xAE49))
 """Region calls keep their name with a wrong structure size: the size is then the finding."""
 
-_NUMBER = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
-_ERRNO_HERE = re.compile(
+_NUMBER = lazy(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
+_ERRNO_HERE = lazy(
     r"\bos error (\d{1,4})|\bcode: (\d{1,4})|\b(?:Sys|Os|OS)?(?:Error|Errno|Error::new)\((\d{1,4})\)"
     r"|\berrno\s{0,8}[:=]?\s{0,8}\(?-?(\d{1,4})|\bret(?:val)?\s{0,8}[:=]\s{0,8}-(\d{1,4})\b"
     r"|\brc\s{0,8}[:=]\s{0,8}-(\d{2,4})\b"
 )
-_NAME_HERE = re.compile(r"(?<![A-Z0-9_])(E(?:2BIG|[A-Z]{2,}(?:_[A-Z]+)?))(?![A-Z0-9_])")
-_KIND_HERE = re.compile(r"\bkind: ([A-Z][A-Za-z]+)|\bErrorKind::([A-Z][A-Za-z]+)")
-_TEXT_HERE = re.compile(
+_NAME_HERE = lazy(r"(?<![A-Z0-9_])(E(?:2BIG|[A-Z]{2,}(?:_[A-Z]+)?))(?![A-Z0-9_])")
+_KIND_HERE = lazy(r"\bkind: ([A-Z][A-Za-z]+)|\bErrorKind::([A-Z][A-Za-z]+)")
+_TEXT_HERE = lazy(
     r"(?<![a-z])(?:" + "|".join(sorted(map(re.escape, ERROR_TEXT), key=len, reverse=True)) + r")(?![a-z])",
     re.IGNORECASE,
 )
