@@ -66,13 +66,12 @@ class Machine:
         self.ulong_max = (1 << arch.long_bits) - 1
         self.user_slots = profile.limit("user-slots")
         self.internal_slots = profile.limit("internal-slots")
-        self.protected_state = arch.is_x86 and (
-            vm_type in (VM_TYPE_SEV_ES, VM_TYPE_TDX) or (vm_type == VM_TYPE_SNP)
-        )
+        self.protected_state = arch.is_x86 and (vm_type in (VM_TYPE_SEV_ES, VM_TYPE_TDX) or (vm_type == VM_TYPE_SNP))
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
         self.generation_high_bit = profile.has("generation-high-bit")
-        interleaved = self.spaces if profile.has("spaces-per-vm") else (2 if arch.is_x86 else 1)
+        by_spaces = profile.has("spaces-per-vm") or profile.has("smm-optional")
+        interleaved = self.spaces if by_spaces else (2 if arch.is_x86 else 1)
         self.generation_step = interleaved if self.generation_high_bit else 2 * interleaved
         self.region2 = profile.has("region2")
         self.flags_plain, self.flags_gmem = _valid_flags(profile, self)
