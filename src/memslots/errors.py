@@ -66,4 +66,6 @@ class InvariantBrokenError(MemslotsError):
 
 def errno_name(number: int) -> str:
     """`EEXIST` for 17 or -17; `errno 524` for one without a name."""
+    if abs(number) == _errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"  # Python's table may hold its other name, ENOTSUP
     return _errno.errorcode.get(abs(number), f"errno {abs(number)}")
