@@ -1,4 +1,4 @@
-"""Profiles by name: `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`.
+"""Profiles by name: `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`, `debian-12/arm64`.
 
 The part after the architecture adds (`+`) and takes away (`-`) facts and
 options: any fact of the history, any option of the profile as `+name=value`,
@@ -16,6 +16,7 @@ import re
 
 from ..errors import UnknownKernelError
 from .arch import find_arch
+from .distributions import distributed, is_distribution
 from .profile import FACT_NAMES, OPTIONS, Profile, dated
 from .version import Version
 
@@ -23,8 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .profile import OptionValue
 
-_NAME = re.compile(r"(?P<release>v?\d+\.\d+[^/+\s]*?)(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$")
-_SHORT = {
+_NAME = re.compile(
+    r"(?P<release>v?\d+\.\d+[^/+\s]*?)(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$"
+)
+_SHORT: dict[str, tuple[str, OptionValue]] = {
     "4k": ("page-shift", 12),
     "16k": ("page-shift", 14),
     "64k": ("page-shift", 16),
@@ -42,16 +45,31 @@ _EDIT = re.compile(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\
 
 def find(name: str, *, default_arch: str = "x86_64") -> Profile:
     """The profile of that name.  Raises UnknownKernelError that says what is wrong."""
-    match = _NAME.match(name.strip())
+    match = _NAME.match(name.strip()) or _distribution(name.strip())
     if not match:
-        raise UnknownKernelError(f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k)")
+        raise UnknownKernelError(
+            f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k, debian-12)"
+        )
     arch = find_arch(match["arch"] or default_arch)
-    profile = dated(Version.parse(match["release"]), arch)
+    release = match.groupdict().get("release")
+    profile = distributed(match["name"], arch) if release is None else dated(Version.parse(release), arch)
     edits = _parse_edits(name, match["edits"])
     shift = edits.get("page-shift")
     if shift is not None and shift not in arch.page_shifts:
         raise UnknownKernelError(f"{arch.name} has no page size of {1 << int(shift) >> 10} KiB")
     return profile.edited(edits, "stated", profile.name + match["edits"]) if edits else profile
+
+
+def _distribution(name: str) -> re.Match[str] | None:
+    """A distribution's name contains "-" itself, as edits do: the longest known name wins."""
+    word = re.split(r"[/+]", name, maxsplit=1)[0]
+    for end in range(len(word), 0, -1):
+        if is_distribution(word[:end]):
+            return re.fullmatch(
+                rf"(?P<name>{re.escape(word[:end])})"
+                r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)", name
+            )  # fmt: skip
+    return None
 
 
 def _parse_edits(name: str, text: str) -> dict[str, OptionValue]:
