@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from errno import EEXIST, EINVAL, ENODEV, ENOENT
 
+from ..errors import UnknownKernelError
 from ..kernel.machine import Machine, guest_memfd_built
 from ..kernel.profile import Profile
 from ..kernel.vm_capabilities import enable_with_zero, is_known
@@ -199,17 +200,23 @@ def create_irqchip(state: VmState) -> Accepted | Refused:
     return Accepted()
 
 
-def check_vcpu(state: VmState, vcpu_id: int) -> Refused | None:
+def check_vcpu(state: VmState, vcpu_id: int) -> Refused | Undetermined | None:
     """KVM_CREATE_VCPU, the checks before KVM's own slots are made."""
     profile, config = state.machine.profile, state.config
     if not profile.has("vcpu-id-checked-wide"):
         vcpu_id &= 0xFFFF_FFFF
-    limit = profile.limit("max-vcpu-id")
+    try:
+        limit, most = profile.limit("max-vcpu-id"), profile.limit("max-vcpus")
+    except UnknownKernelError:
+        # s390x, mips and loongarch: nobody asked such a kernel, but one vCPU all have
+        if vcpu_id == 0 and not config.vcpu_ids:
+            return None
+        return VCPU_ID_TOO_HIGH.ask("how many vCPUs does the host allow?  State +max-vcpu-id=N and +max-vcpus=N")
     if profile.arch.name == "ppc64":
-        limit = profile.limit("max-vcpus")  # ids are packed by core, one thread a core unless asked
+        limit = most  # ids are packed by core, one thread a core unless asked
     if config.max_vcpu_id is not None:
         limit = min(limit, config.max_vcpu_id)
-    if vcpu_id >= limit or len(config.vcpu_ids) >= profile.limit("max-vcpus"):
+    if vcpu_id >= limit or len(config.vcpu_ids) >= most:
         return VCPU_ID_TOO_HIGH.refuse(vcpu_id=vcpu_id, limit_count=limit)
     return None
 
