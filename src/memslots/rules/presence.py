@@ -49,11 +49,8 @@ _ANY_FACT: dict[str, tuple[str, ...]] = {
     "pre-fault-no-slot": ("pre-fault-memory",),
     "first-page-unaligned": ("clear-dirty-log",),
     "clear-range": ("clear-dirty-log",),
-    "manual-protect-argument": ("clear-dirty-log",),
-    "dirty-ring-size": ("dirty-ring", "dirty-ring-acq-rel"),
     "dirty-ring-too-large": ("dirty-ring", "dirty-ring-acq-rel"),
     "dirty-ring-too-late": ("dirty-ring", "dirty-ring-acq-rel"),
-    "ring-with-bitmap": ("dirty-ring-with-bitmap",),
     "no-dirty-ring": ("reset-dirty-rings",),
 }
 """Facts of which one must hold, where the rule itself does not say."""

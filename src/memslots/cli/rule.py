@@ -1,0 +1,32 @@
+"""`memslots rule`: the page of one rule."""
+
+from __future__ import annotations
+
+from ..rules.catalogue import find_rule
+from ..views.rule_page import as_json, rule_lines
+from .run import FINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "One rule: refuses when, why KVM checks it, what to do, on which kernels, and where it stands in the source."
+EPILOG = """\
+examples:
+  memslots rule slot-overlap
+  memslots rule page-total-cap --json
+
+In Python: memslots.rules.catalogue.find_rule("slot-overlap")."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("rule", metavar="RULE", help="the rule's id, as in every report")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Find and print; the exit code."""
+    rule = find_rule(options.rule)
+    print(as_json([rule]) if options.json else "\n".join(rule_lines(rule)))
+    return FINE
