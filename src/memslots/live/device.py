@@ -1,0 +1,84 @@
+"""/dev/kvm: opening it, its own calls, and request numbers of this host."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..abi import IOCTLS, ioctl_number
+from ..errors import DeviceUnavailableError
+from . import libc
+
+KVM_API_VERSION = 12
+DEFAULT_PATH = "/dev/kvm"
+
+_ODD = os.uname().machine.startswith(("ppc", "powerpc", "mips"))
+NUMBERS = {name: ioctl_number(name, powerpc_or_mips=_ODD) for name in IOCTLS}
+"""Request numbers as this host's architecture encodes them."""
+
+
+def number_of(nr: int, direction: int, nbytes: int) -> int:
+    """The request number of a call that is not in the table of memory calls."""
+    if _ODD:
+        bits = (4 if direction & 1 else 0) | (2 if direction & 2 else 0) or 1
+        return bits << 29 | nbytes << 16 | 0xAE00 | nr
+    return direction << 30 | nbytes << 16 | 0xAE00 | nr
+
+
+class Device:
+    """An open /dev/kvm; a context manager.
+
+    Raises DeviceUnavailableError, with what to do about it, where it cannot be opened.
+    """
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, path: str = DEFAULT_PATH) -> None:
+        self.path = path
+        self.fd = -1
+        try:
+            self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise DeviceUnavailableError(_advice(path, error)) from None
+        version = libc.ioctl(self.fd, NUMBERS["KVM_GET_API_VERSION"])
+        if version != KVM_API_VERSION:
+            self.close()
+            raise DeviceUnavailableError(f"{path} is not KVM's device, or a very old one (API version {version})")
+
+    def check_extension(self, capability: int) -> int:
+        """KVM_CHECK_EXTENSION on the device itself."""
+        return libc.ioctl(self.fd, NUMBERS["KVM_CHECK_EXTENSION"], capability)
+
+    def create_vm(self, vm_type: int = 0) -> int:
+        """KVM_CREATE_VM: a file descriptor, or the negated errno.  A signal makes it try again."""
+        while True:
+            result = libc.ioctl(self.fd, NUMBERS["KVM_CREATE_VM"], vm_type)
+            if result != -errno.EINTR:
+                return result
+
+    def vcpu_mmap_bytes(self) -> int:
+        """KVM_GET_VCPU_MMAP_SIZE."""
+        return libc.ioctl(self.fd, NUMBERS["KVM_GET_VCPU_MMAP_SIZE"])
+
+    def close(self) -> None:
+        """Close the descriptor; VMs made from it live on."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Device {self.path} fd {self.fd}>"
+
+
+def _advice(path: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"{path} does not exist: load kvm_intel or kvm_amd, or enable (nested) virtualisation on this host"
+    if error.errno == errno.EACCES:
+        return f"{path}: permission denied: add your user to the group that owns it (usually kvm)"
+    return f"{path}: {error.strerror or error}"

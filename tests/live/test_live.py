@@ -1,0 +1,148 @@
+"""What only the kernel's side has: the device, host memory, the budget, guests, the probe."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+
+import pytest
+from requires import requires
+
+from memslots import find
+from memslots.cli.main import main
+from memslots.errors import DeviceUnavailableError
+from memslots.live.device import NUMBERS, Device
+from memslots.live.memory import PAGE_BYTES, anonymous, file, memfd, sparse
+
+
+def open_fds() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_a_device_that_is_not_there_says_what_to_do(tmp_path, capsys):
+    with pytest.raises(DeviceUnavailableError, match="does not exist: load"):
+        Device(str(tmp_path / "kvm"))
+    assert main(["live", "probe", "--device", str(tmp_path / "kvm")]) == 4
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_kvm_device():
+    with pytest.raises(DeviceUnavailableError, match="is not KVM's device"):
+        Device("/dev/null")
+
+
+def test_request_numbers():
+    if os.uname().machine == "x86_64":
+        assert NUMBERS["KVM_SET_USER_MEMORY_REGION"] == 0x4020AE46
+        assert NUMBERS["KVM_CLEAR_DIRTY_LOG"] == 0xC018AEC0
+
+
+@pytest.mark.parametrize("make", [anonymous, memfd, sparse])
+def test_host_memory_is_readable_and_writable(make):
+    memory = make(PAGE_BYTES + 1)
+    view = memory.view()
+    view[PAGE_BYTES] = 7
+    assert view[PAGE_BYTES] == 7
+    assert memory.nbytes % PAGE_BYTES == 0
+    address = memory.address
+    del memory
+    gc.collect()
+    assert view[PAGE_BYTES] == 7, f"{address:#x} was unmapped below a view"
+
+
+def test_memory_of_a_file_and_of_nothing(tmp_path):
+    path = tmp_path / "ram"
+    path.write_bytes(b"x" * 10_000)
+    memory = file(str(path))
+    assert memory.nbytes == 3 * PAGE_BYTES
+    memory.view()[0] = 0x41
+    assert path.read_bytes()[:2] == b"Ax"
+    with pytest.raises(ValueError, match="at least 1 byte"):
+        anonymous(0)
+
+
+@requires("kvm")
+class TestVm:
+    def test_nothing_is_left_behind(self):
+        from memslots.live import LiveVm
+
+        before = open_fds()
+        for _ in range(3):
+            with LiveVm() as vm:
+                vm.create_vcpu(0)
+                vm.create_guest_memfd(PAGE_BYTES)
+        vm.close()
+        assert open_fds() == before
+
+    def test_memory_stays_while_a_slot_uses_it(self):
+        from memslots.live import LiveVm, MemoryInUseError
+
+        with LiveVm() as vm:
+            memory = vm.allocate(16 * PAGE_BYTES)
+            vm.set_user_memory_region(0, 0, 0, memory.nbytes, memory.address).unwrap()
+            with pytest.raises(MemoryInUseError, match="slot 0x0 uses"):
+                vm.release(memory)
+            vm.set_user_memory_region(0, 0, 0, 0, 0).unwrap()
+            vm.release(memory)
+            assert memory.address == 0
+
+    def test_a_huge_slot_needs_no_host_memory_but_a_budget(self):
+        from memslots.live import KernelMemoryError, LiveVm
+
+        with LiveVm(budget_bytes=64 << 20) as vm:
+            memory = vm.allocate(8 << 30, "sparse")
+            assert vm.set_user_memory_region(0, 0, 0, memory.nbytes, memory.address).accepted
+            with pytest.raises(KernelMemoryError, match="64 MiB|63 MiB"):
+                vm.set_user_memory_region(1, 0, 1 << 40, 64 << 30, 0)
+            # what the kernel refuses before it allocates is asked
+            assert vm.set_user_memory_region(1, 0, 1 << 40, 1 << 43, 0).result == -22
+            vm.set_user_memory_region(0, 0, 0, 0, 0).unwrap()
+            assert vm.set_user_memory_region(1, 0, 1 << 40, 16 << 30, 0).accepted
+
+    def test_kvm_itself_dirties_a_page(self):
+        from memslots.live import LiveVm
+
+        with LiveVm() as vm:
+            memory = vm.allocate(64 * PAGE_BYTES)
+            vm.set_user_memory_region(0, 1, 0, memory.nbytes, memory.address).unwrap()
+            with pytest.raises(ValueError, match="needs a vCPU"):
+                vm.mark_dirty(5 * PAGE_BYTES)
+            vm.create_vcpu(0).unwrap()
+            vm.mark_dirty(5 * PAGE_BYTES)
+            assert list(vm.get_dirty_log(0).data.pages()) == [5]
+            assert list(vm.get_dirty_log(0).data.pages()) == []
+
+    def test_the_probe_leaves_nothing_and_names_a_profile(self, capsys):
+        before = open_fds()
+        profile = find("host")
+        assert open_fds() == before
+        assert profile.name == "host"
+        assert profile.arch.name in ("x86_64", "arm64", "riscv64")
+        assert find("host+page-track").option("page-track") is True
+        assert main(["live", "probe", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["schema"] == 1
+
+    def test_a_recording_run_here(self, tmp_path, capsys):
+        path = tmp_path / "calls.strace"
+        path.write_text(
+            "ioctl(3, KVM_CREATE_VM, 0) = 4\n"
+            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, memory_size=8192,"
+            " userspace_addr=0x20000000}) = 0\n"
+            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0x1000, memory_size=8192,"
+            " userspace_addr=0x20000000}) = 0\n"
+        )
+        assert main(["live", "run", str(path)]) == 1
+        out = capsys.readouterr().out
+        assert "-EEXIST (File exists) here, 0 recorded" in out
+        assert "3 calls made, 1 answered otherwise" in out
+
+
+@requires("kvm", "guest")
+def test_a_guest_that_writes():
+    from memslots.live.demo import show
+
+    shown = show()
+    assert shown.live_pages == shown.expected_pages == [2, 5, 127]
+    assert shown.rom_exit.name == "mmio"
+    assert shown.as_expected

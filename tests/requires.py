@@ -1,0 +1,76 @@
+"""What tests need of the machine: without it they are skipped, with the reason.
+
+MEMSLOTS_REQUIRE=kvm,qemu turns the skips for these names into failures, so that
+a machine that is meant to run everything cannot pass by skipping.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+REQUIRED = frozenset(filter(None, os.environ.get("MEMSLOTS_REQUIRE", "").split(",")))
+_PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc"}
+
+
+def missing(name: str) -> str | None:
+    """Why something is not there, or None if it is: kvm, ptrace, guest, qemu, strace, gcc."""
+    if name in _PROGRAMS:
+        return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"
+    return _CHECKS[name]()
+
+
+def requires(*names: str) -> pytest.MarkDecorator:
+    """Skip a test unless all of these are there; fail it if MEMSLOTS_REQUIRE names one that is not."""
+    reasons = [(name, missing(name)) for name in names]
+    lacking = [(name, reason) for name, reason in reasons if reason]
+    must = [f"{name}: {reason}" for name, reason in lacking if name in REQUIRED]
+    if must:
+        raise RuntimeError("MEMSLOTS_REQUIRE: " + "; ".join(must))
+    text = "; ".join(reason for _, reason in lacking if reason)
+    return pytest.mark.skipif(bool(lacking), reason=text or "everything is there")
+
+
+def _kvm() -> str | None:
+    from memslots.errors import DeviceUnavailableError
+    from memslots.live.device import Device
+
+    try:
+        Device().close()
+    except DeviceUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _guest() -> str | None:
+    from memslots.errors import MemslotsError
+    from memslots.live.demo import show
+
+    try:
+        show()
+    except MemslotsError as error:
+        return str(error)
+    return None
+
+
+def _ptrace() -> str | None:
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return "the recorder needs Linux on x86_64"
+    from memslots.errors import MemslotsError
+
+    try:
+        from memslots.record.recorder import record
+
+        with tempfile.TemporaryDirectory() as folder:
+            record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
+    except MemslotsError as error:
+        return str(error)
+    return None
+
+
+_CHECKS = {"kvm": _kvm, "guest": _guest, "ptrace": _ptrace}
