@@ -341,19 +341,24 @@ class Reader:
 
     def _joined(self, shown: str, parse: Callable[[str, bool], list[Event] | None], glue: str) -> list[Event]:
         """Parse a line; if it is cut, try it with the lines after it, else do with what is there."""
+        skipped = self.reading.skipped.copy()
         events = parse(shown, False)
         if events is not None:
             return events
         whole = shown
         for count, raw in enumerate(self.lines.peek(MORE_LINES), 1):
             more = raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r")
-            more = paste.unquoted(paste.split(more)[0] if paste.damaged(more) else more)
+            parts = paste.split(more) if paste.damaged(more) else [more]
+            more = paste.unquoted(parts[0])
             if not more.strip() or paste.begins_record(more) or len(whole) > strace.TEXT_MAX:
                 break
             whole = f"{whole.rstrip()} {more.strip()}" if glue else paste.join(whole, more)
+            self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
             events = parse(whole, False)
             if events is not None:
                 for _ in range(count):
                     self.lines.next()
+                self.lines.push([part.encode("utf-8", "replace") for part in parts[1:]])
                 return events
+        self.reading.skipped = skipped
         return parse(shown, True) or []

@@ -26,7 +26,8 @@ _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp":
 _HEX = lazy(r"(?:=[0-9A-F]{2})+")
 _QUOTE = lazy(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
-    r"ioctl\(|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
+    r"ioctl\(|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
+    r"|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"
     r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) |^--? ?$"
 )
