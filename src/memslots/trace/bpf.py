@@ -58,7 +58,8 @@ def parse(text: str, line: int, reading: Reading) -> Event | None:
     event.text = text
     if found.group("tid"):
         event.pid = int(found.group("tid"))
-        event.vm = f"{found.group('comm') or 'process'}/{found.group('pid')}"
+        # The command's name differs between the threads of one VMM; the process does not.
+        event.vm = f"process {found.group('pid')}"
     if found.group("time"):
         event.time_ns = int(found.group("time"))
     return event

@@ -60,20 +60,19 @@ class Perf:
         return events
 
     def _trace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
-        ms, us, comm, pid, args, result = found.groups()
+        ms, us, _, pid, args, result = found.groups()
         if ", arg: " not in args:
             args += ", arg: 0"
         event = self.strace.ioctl(args.replace(", arg: ", ", ", 1), result or "")
         if event is None:
             return []
         event.pid = int(pid) if pid else None
-        event.vm = comm
         event.time_ns = int(ms) * 10**6 + int(us) * 1000 if ms else None
         event.line, event.text, event.format = line, text, "perf"
         return [event]
 
     def _ftrace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
-        comm, pid_text, seconds, fraction, what = found.groups()
+        _, pid_text, seconds, fraction, what = found.groups()
         pid = int(pid_text)
         enter = _ENTER.search(what)
         if enter:
@@ -82,7 +81,7 @@ class Perf:
             event = self.strace.ioctl(f"{fd & 0xFFFFFFFF}, {code & 0xFFFFFFFF:#010x}, {argument:#x}", "")
             if event is None:
                 return []
-            event.pid, event.vm, event.line, event.text, event.format = pid, comm, line, text, "ftrace"
+            event.pid, event.line, event.text, event.format = pid, line, text, "ftrace"
             event.time_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
             waiting = self._entered.pop(pid, None)
             if len(self._entered) < _OPEN_MAX:
