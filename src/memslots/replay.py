@@ -106,7 +106,8 @@ class Replay:
         self.vms: list[TrackedVm] = []
         """All VMs met, in order."""
         self._events = events
-        self._by_fd: dict[int, TrackedVm] = {}
+        self._by_fd: dict[tuple[str | None, int], TrackedVm] = {}
+        """By program and fd: numbers mean nothing in another process."""
         self._current: TrackedVm | None = None
 
     def __iter__(self) -> Iterator[Step]:
@@ -123,12 +124,13 @@ class Replay:
         if event.call == "KVM_CREATE_VM" and (event.result is None or event.result >= 0):
             made = self._new_vm(f"VM {len(self.vms) + 1}", event.get("type") or 0, from_start=True)
             if event.new_fd is not None:
-                self._by_fd[event.new_fd] = made
+                self._by_fd[event.vm, event.new_fd] = made
             return made
         if event.fd is not None and event.call in VM_FD_CALLS:
-            known = self._by_fd.get(event.fd)
+            key = (event.vm, event.fd)
+            known = self._by_fd.get(key)
             if known is None:
-                known = self._by_fd[event.fd] = self._adopt(event.fd)
+                known = self._by_fd[key] = self._adopt(event)
             self._current = known
             return known
         if self._current is None:
@@ -143,10 +145,13 @@ class Replay:
             return made
         return self._current
 
-    def _adopt(self, fd: int) -> TrackedVm:
+    def _adopt(self, event: Event) -> TrackedVm:
         """An fd without a recorded creation: the one VM whose creation gave no fd, or a new one."""
         unplaced = [tracked for tracked in self.vms if tracked not in self._by_fd.values()]
-        return unplaced[-1] if unplaced else self._new_vm(f"VM on fd {fd}", 0, from_start=False)
+        if unplaced and event.vm is None:
+            return unplaced[-1]
+        owner = f" of {event.vm}" if event.vm else ""
+        return self._new_vm(f"VM on fd {event.fd}{owner}", 0, from_start=False)
 
     def _new_vm(self, name: str, vm_type: int, *, from_start: bool) -> TrackedVm:
         host = Host(mappings_known=False, fds_known=False)
