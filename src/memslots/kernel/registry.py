@@ -8,6 +8,8 @@ and these short forms:
     pa46 (any width)  guest-physical address bits of the host
     intel amd pvm     vendor module
     ept npt           two-dimensional paging (same as tdp)
+
+`host` is the kernel under us, asked through /dev/kvm; it takes edits too.
 """
 
 from __future__ import annotations
@@ -44,7 +46,15 @@ _EDIT = re.compile(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\
 
 
 def find(name: str, *, default_arch: str = "x86_64") -> Profile:
-    """The profile of that name.  Raises UnknownKernelError that says what is wrong."""
+    """The profile of that name.  Raises UnknownKernelError that says what is wrong.
+
+    `host` is the running kernel, asked (DeviceUnavailableError without /dev/kvm).
+    """
+    if name == "host" or name.startswith(("host+", "host-")):
+        # asking is optional machinery far above this module, so it is loaded for this name only
+        from ..live.probe import probe
+
+        return probe().edited(_parse_edits(name, name[4:]), "stated", name)
     match = _NAME.match(name.strip()) or _distribution(name.strip())
     if not match:
         raise UnknownKernelError(
