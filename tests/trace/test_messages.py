@@ -110,6 +110,8 @@ def test_the_process_is_taken_from_the_journal() -> None:
          {}, -2),
         ("ioctl(KVM_CREATE_VM) failed: 12 Cannot allocate memory", "KVM_CREATE_VM", {}, -12),
         ("ioctl(KVM_CREATE_VM) failed: 16", "KVM_CREATE_VM", {}, -16),
+        ("KVM_SET_USER_MEMORY_REGION failed with error 17", REGION, {}, -17),
+        ("KVM_SET_USER_MEMORY_REGION ioctl failed: -EINVAL", REGION, {}, -22),
         ("q: failed to initialize kvm: Cannot allocate memory", "KVM_CREATE_VM", {}, -12),
         ("Cannot create VMM: Error opening VM fd: VmFd(Os { code: 12, kind: Other, message: \"Out of memory\" })",
          "KVM_CREATE_VM", {}, -12),
@@ -228,7 +230,7 @@ def test_bpf() -> None:
     assert (event.fd, event.pid, event.vm, event.time_ns, event.result) == (
         8,
         542,
-        "CPU 0/KVM/540",
+        "process 540",
         1751910277856,
         -17,
     )

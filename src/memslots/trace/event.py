@@ -43,8 +43,9 @@ class Event:
         self.fields: Mapping[str, int] = fields or {}
         """The arguments that were recorded, under the C names: slot, flags, guest_phys_addr,
         memory_size (bytes), userspace_addr, guest_memfd, guest_memfd_offset; first_page,
-        num_pages; cap, arg0...; addr, length, prot for mmap and its kin.  slot holds the
-        address space in bits 16-31, as in the call."""
+        num_pages; cap, arg0...; type of a VM, vcpu_id, nr_pages of a budget; address, size,
+        attributes; addr, length, prot for mmap and its kin.  slot holds the address space in
+        bits 16-31, as in the call.  docs/recordings.md has them call by call."""
         self.result = result
         """Return value, or the negated errno; None where the recording does not say."""
         self.fd = fd

@@ -332,7 +332,7 @@ class Strace:
             _put(fields, "offset", words.integer(parts[5]))
             backing = _FD.match(parts[4] + ",")
             fd = words.integer(backing.group(1)) if backing else None
-            event.fd = fd if fd is not None and fd >= 0 else None
+            event.fd = fd if fd is not None and 0 <= fd < 1 << 31 else None
         return event
 
     def _child(self, name: str, args: str, result: int | None) -> Event | None:

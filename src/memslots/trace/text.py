@@ -29,6 +29,9 @@ _SEARCHED = 600
 _LONGEST = 4096
 
 _NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
+_FAILED_WITH = lazy(
+    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
+)
 _QUERIES = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_API_VERSION", "KVM_GET_VCPU_MMAP_SIZE"))
 _CALLS = (frozenset(abi.IOCTLS) | words.LOOKALIKE_NAMES) - _QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
@@ -152,7 +155,7 @@ def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Ev
     fields = _pairs(call, rest, reading)
     number = words.errno_in(rest)
     if number is None:
-        found = re.match(r"\W{0,3}\s*(?:failed|error)\W{0,3}\s*\(?(-?\d{1,3})\b", rest)
+        found = _FAILED_WITH.match(rest)
         number = abs(int(found.group(1))) if found else None
     region = call.startswith(REGION) or call.endswith("_LOG")
     if number is None and not final and region:
