@@ -24,14 +24,16 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from .errors import MemslotsError, RefusedError, UnknownKernelError
-from .host import Host, Mapping
-from .kernel.profile import Profile
-from .kernel.registry import find
-from .outcome import Accepted, Refused, Undetermined, Unmodelled
-from .request import Request
-from .slot import Slot
-from .vm import Vm
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import MemslotsError, RefusedError, UnknownKernelError
+    from .host import Host, Mapping
+    from .kernel.profile import Profile
+    from .kernel.registry import find
+    from .outcome import Accepted, Refused, Undetermined, Unmodelled
+    from .request import Request
+    from .slot import Slot
+    from .vm import Vm
 
 __all__ = [
     "Accepted",
@@ -50,3 +52,26 @@ __all__ = [
     "__version__",
     "find",
 ]
+
+# Names are loaded when first asked for, so that `memslots --help` loads no model.
+_HOMES = {
+    "errors": ("MemslotsError", "RefusedError", "UnknownKernelError"),
+    "host": ("Host", "Mapping"),
+    "kernel.profile": ("Profile",),
+    "kernel.registry": ("find",),
+    "outcome": ("Accepted", "Refused", "Undetermined", "Unmodelled"),
+    "request": ("Request",),
+    "slot": ("Slot",),
+    "vm": ("Vm",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -73,7 +73,7 @@ def read_lines(path: str) -> Iterator[str]:
     """The lines of a plain, gzip or xz file.  Raises TraceError if it cannot be read."""
     opener = gzip.open if path.endswith(".gz") else lzma.open if path.endswith(".xz") else open
     try:
-        with opener(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
+        with opener(path, "rt", encoding="utf-8") as lines:
             yield from lines
     except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise TraceError(f"cannot read {path}: {error}") from error
@@ -186,7 +186,7 @@ def replay_file(path: str, sequences: dict[str, list[list[object]]]) -> KernelRe
     try:
         name = str(first["meta"]["name"])  # type: ignore[index]
         profile = profile_of(name, first["kernel"])  # type: ignore[arg-type]
-        probed = "probe" in first["meta"]  # type: ignore[operator]
+        probed = "probe" in first["meta"]
         word = first["meta"]["probe"]["word"] if probed else -1  # type: ignore[index]
     except (KeyError, TypeError, ValueError) as error:
         raise TraceError(f"{path}: the first line is not a header of recorded answers: {error}") from error

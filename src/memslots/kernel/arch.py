@@ -32,10 +32,12 @@ class Arch:
 
     @property
     def is_x86(self) -> bool:
+        """x86_64 or i386."""
         return self.name in ("x86_64", "i386")
 
     @property
     def is_powerpc(self) -> bool:
+        """ppc64 or ppc32."""
         return self.name in ("ppc64", "ppc32")
 
     def __repr__(self) -> str:

@@ -75,6 +75,7 @@ def _reached(version: Version, dated: Version) -> bool:
     return (version.branch, version.patch) >= (dated.branch, patch)
 
 
+# fmt: off
 FACTS = (
     # -- the region call
     Fact("size-fits-ulong", "5.15", "A slot's size must fit an unsigned long.",
@@ -240,7 +241,8 @@ FACTS = (
          arches=frozenset({"loongarch64"})),
     Fact("loongarch-gpa-full-width", "6.13", "The guest-physical size has all bits of the virtual one.",
          "source, 6.13.7", arches=frozenset({"loongarch64"})),
-)  # fmt: skip
+)
+# fmt: on
 
 
 class Limit:
@@ -269,6 +271,7 @@ class Limit:
 _X86_SLOTS = (("2.6", 509), ("5.12", 32764))
 _X86_INTERNAL = (("2.6", 3),)
 
+# fmt: off
 LIMITS = (
     Limit("user-slots", "Slots that user space may name, per address space (KVM_CAP_NR_MEMSLOTS).",
           "specification 12.1; asked on every architecture but s390x, mips, loongarch64",
@@ -285,7 +288,8 @@ LIMITS = (
     Limit("max-vcpus", "vCPUs of one VM (KVM_CAP_MAX_VCPUS).", "asked",
           {"x86_64": (("2.6", 288), ("5.15", 1024)), "i386": (("2.6", 288), ("5.15", 1024)),
            "arm64": (("2.6", 512),), "riscv64": (("2.6", 1024),), "ppc64": (("2.6", 2048),), "ppc32": (("2.6", 1),)}),
-)  # fmt: skip
+)
+# fmt: on
 
 FIRST_RELEASES = {"riscv64": Version(5, 16, 0), "loongarch64": Version(6, 7, 0)}
 """Release in which KVM came to an architecture."""

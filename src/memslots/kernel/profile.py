@@ -27,9 +27,7 @@ class Option:
 
     __slots__ = ("arches", "default", "kind", "name", "summary")
 
-    def __init__(
-        self, name: str, kind: type, default: OptionValue, summary: str, arches: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, name: str, kind: type, default: OptionValue, summary: str, arches: tuple[str, ...] = ()) -> None:
         self.name = name
         self.kind = kind
         self.default = default
@@ -180,7 +178,5 @@ def dated(version: Version, arch: Arch) -> Profile:
     if version < first:
         raise UnknownKernelError(f"KVM facts for {arch.name} begin with {first}, not {version}")
     provenance = f"dated, {version}"
-    facts = {
-        fact.name: f"{provenance}: {fact.source}" for fact in FACTS if fact.holds(version, arch.name)
-    }
+    facts = {fact.name: f"{provenance}: {fact.source}" for fact in FACTS if fact.holds(version, arch.name)}
     return Profile(f"{version}/{arch.name}", version, arch, facts, {})

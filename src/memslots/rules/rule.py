@@ -6,8 +6,6 @@ column of checks in the kernel's order, next to the rules it names.
 
 from __future__ import annotations
 
-import inspect
-
 from ..outcome import Accepted, Refused, Undetermined
 
 TYPE_CHECKING = False
@@ -39,9 +37,9 @@ class Rule:
         """Positive errno, the usual one where the kernel decides between two."""
         self.title = title
         """One line: refuses when."""
-        self.page = inspect.cleandoc(page)
+        self.page = " ".join(page.split())
         """Why KVM checks it, and what is easy to miss."""
-        self.remedy = inspect.cleandoc(remedy)
+        self.remedy = " ".join(remedy.split())
         """What to do."""
         self.source = source
         """Function in the kernel, or the specification's row."""
