@@ -61,8 +61,8 @@ class LivePlayer:
         """Make one call, if it is one that a VM takes and was recorded in full."""
         if event.call == "KVM_CREATE_VM":
             return self._create_vm(event)
-        if event.call == "close" and event.fields.get("fd") in self._files:
-            vm, fd = self._files.pop(event.fields["fd"])
+        if event.call == "close" and event.fd in self._files:
+            vm, fd = self._files.pop(event.fd)
             vm.close_guest_memfd(fd)
             return Answered(event, 0)
         if event.call not in VM_CALLS:

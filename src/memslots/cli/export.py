@@ -1,0 +1,47 @@
+"""`memslots export`: a recording in another form."""
+
+from __future__ import annotations
+
+import sys
+
+from .run import FINE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "A recording as a stand-alone C program, Python script, JSONL, strace's text, or a Perfetto trace."
+EPILOG = """\
+examples:
+  memslots export --to c vmm.strace -o calls.c && gcc calls.c -o calls && ./calls
+  memslots export --to python vmm.rec | python3 - 6.1/x86_64
+  memslots export --to jsonl vmm.rec
+  memslots export --to perfetto vmm.rec -o vmm.json     then open it in https://ui.perfetto.dev
+
+The C program and the script make the recorded calls again, print what is answered, and end
+with 1 if anything is answered otherwise than recorded.
+In Python: memslots.export.export(events, "c")."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", nargs="+", metavar="FILE", help="recordings, or - for standard input")
+    parser.add_argument("--to", required=True, choices=("c", "python", "jsonl", "strace", "perfetto"), help="the form")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output")
+    parser.add_argument("--kernel", metavar="NAME", help="kernel whose totals `perfetto` draws (default: the newest)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, write; the exit code."""
+    from ..export import export
+    from ..kernel.registry import find
+    from ..trace import read
+
+    events = (event for name in options.file for event in read(name))
+    lines = export(events, options.to, find(options.kernel) if options.kernel else None)
+    if options.output is None:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+    else:
+        with open(options.output, "w") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    return FINE

@@ -1,0 +1,1 @@
+"""Random and directed calls on the live kernel beside the model."""

@@ -1,0 +1,123 @@
+"""A recording as a Python script for the live kernel or a kernel of the model."""
+
+from __future__ import annotations
+
+from ..trace.event import Event
+from .sequence import Call, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_HEAD = '''\
+"""Calls of a recording, made again.  Exported by memslots.
+
+    python3 calls.py              on this machine's /dev/kvm
+    python3 calls.py 6.1/x86_64   on a kernel of the model
+"""
+
+import sys
+
+from memslots import MemslotsError
+
+if len(sys.argv) > 1:
+    from memslots import Vm
+
+    make_vm = lambda vm_type: Vm(sys.argv[1], vm_type)
+else:
+    from memslots.live import LiveVm
+
+    make_vm = lambda vm_type: LiveVm(vm_type=vm_type)
+
+differing = 0
+
+
+def new_vm(number, vm_type=0, recorded=0):
+    try:
+        vm, result = make_vm(vm_type), 0
+    except OSError as error:
+        vm, result = None, -error.errno
+    show(number, "KVM_CREATE_VM", result, recorded, "")
+    return vm
+
+
+def step(number, name, call, recorded):
+    try:
+        outcome = call()
+    except MemslotsError as error:
+        print(number, name, "not made:", error)
+        return None
+    show(number, name, outcome.result, recorded, "" if outcome.accepted else outcome.reason)
+    return outcome.result
+
+
+def show(number, name, result, recorded, note):
+    global differing
+    same = None in (recorded, result) or result == recorded or (result >= 0 and recorded >= 0)
+    differing += not same
+    print(number, name, "=", result, note, "" if same else f"recorded: {recorded}")
+
+'''
+
+
+def python_lines(events: Iterable[Event]) -> Iterator[str]:
+    """The script."""
+    yield from _HEAD.splitlines()
+    sequence = Sequence(events)
+    for call in sequence.calls():
+        yield from _step(call)
+    yield ""
+    yield 'print(f"{differing} answered otherwise than recorded")'
+    yield "sys.exit(differing > 0)"
+
+
+def _step(call: Call) -> Iterator[str]:
+    event = call.event
+    if event.call == "KVM_CREATE_VM":
+        yield f"vm{call.vm} = new_vm({call.number}, {event.fields.get('type', 0)}, {event.result})"
+        return
+    if event.call == "close":
+        yield f"vm{call.vm}.close_guest_memfd(file{call.file})"
+        return
+    if event.call == "KVM_SET_MSRS":
+        yield f"vm{call.vm}.mark_dirty({event.fields['data']:#x})  # KVM writes its wall clock there"
+        return
+    if call.vm < 0:
+        return  # capabilities of /dev/kvm itself
+    if call.implicit:
+        yield f"vm{call.vm} = new_vm(0)  # not recorded"
+    done = f'step({call.number}, "{event.call}", lambda: vm{call.vm}.{_method(call)}, {event.result})'
+    yield f"file{call.file} = {done}" if event.call == "KVM_CREATE_GUEST_MEMFD" else done
+
+
+def _method(call: Call) -> str:
+    event, fields = call.event, call.event.fields
+    method, names = _METHODS[event.call]
+    arguments = [hex(fields.get(name, 0)) if fields.get(name, 0) > 9 else str(fields.get(name, 0)) for name in names]
+    if event.call == "KVM_ENABLE_CAP" and fields.get("flags"):
+        arguments.append(f"flags={fields['flags']:#x}")
+    if event.call == "KVM_CLEAR_DIRTY_LOG":
+        arguments.append(hex(fields["mask"]) if "mask" in fields else "None")
+    if event.call == "KVM_SET_USER_MEMORY_REGION2" and call.file is not None:
+        arguments[5] = f"file{call.file}"
+    return f"{method}({', '.join(arguments)})"
+
+
+_REGION = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
+_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "KVM_SET_USER_MEMORY_REGION": ("set_user_memory_region", _REGION),
+    "KVM_SET_USER_MEMORY_REGION2": ("set_user_memory_region2", (*_REGION, "guest_memfd", "guest_memfd_offset")),
+    "KVM_CHECK_EXTENSION": ("check_extension", ("cap",)),
+    "KVM_ENABLE_CAP": ("enable_cap", ("cap", "arg0", "arg1", "arg2", "arg3")),
+    "KVM_CREATE_VCPU": ("create_vcpu", ("vcpu_id",)),
+    "KVM_SET_TSS_ADDR": ("set_tss_addr", ("addr",)),
+    "KVM_SET_IDENTITY_MAP_ADDR": ("set_identity_map_addr", ("addr",)),
+    "KVM_CREATE_IRQCHIP": ("create_irqchip", ()),
+    "KVM_GET_DIRTY_LOG": ("get_dirty_log", ("slot",)),
+    "KVM_CLEAR_DIRTY_LOG": ("clear_dirty_log", ("slot", "first_page", "num_pages")),
+    "KVM_SET_NR_MMU_PAGES": ("set_nr_mmu_pages", ("nr_pages",)),
+    "KVM_GET_NR_MMU_PAGES": ("get_nr_mmu_pages", ()),
+    "KVM_RESET_DIRTY_RINGS": ("reset_dirty_rings", ()),
+    "KVM_CREATE_GUEST_MEMFD": ("create_guest_memfd", ("size", "flags")),
+    "KVM_SET_MEMORY_ATTRIBUTES": ("set_memory_attributes", ("address", "size", "attributes", "flags")),
+}
