@@ -87,6 +87,8 @@ def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
             )
         return None
     if not npages:
+        if attempt.request.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
+            return SIZE_CHANGE.refuse_for(old, npages=0, registered_npages=old.npages)
         attempt.kind = DELETE
         if state.design.caps_total and total_would_underflow(state.total_pages, old.npages):
             return PAGE_TOTAL_UNDERFLOW.refuse(total_pages=state.total_pages, npages=old.npages)
