@@ -28,6 +28,12 @@ def remedies(vm: Vm, request: Request, refused: Refused, most: int = 3) -> list[
     return found
 
 
+def candidates(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+    """Changes worth trying, in words and as requests; none has been tried yet."""
+    maker = _MAKERS.get(refused.rule.id)
+    return maker(vm, request, refused) if maker else iter(())
+
+
 def passes(vm: Vm, requests: tuple[Request, ...]) -> str | None:
     """Would the requests be accepted, one after the other?  The VM stays as it is.
 
@@ -140,11 +146,13 @@ def _address_space(vm: Vm, request: Request, refused: Refused) -> Iterator[Candi
 
 
 def _too_large(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
-    most = KVM_MEM_MAX_NR_PAGES << vm.page_shift
-    text = f"split in slots of at most {most:#x} bytes ({format_bytes(most)}, 2^31 - 1 pages)"
+    shift = vm.page_shift
+    # 2^31 - 1 pages, and on 32-bit hosts what fits an unsigned long
+    most = min(KVM_MEM_MAX_NR_PAGES << shift, (vm.state.machine.ulong_max + 1 >> shift) - 1 << shift)
+    text = f"split in slots of at most {most:#x} bytes ({format_bytes(most)}, {most >> shift} pages)"
     rest = request.memory_size - most
     free = next(_slot_id(vm, request, refused), None)
-    if free is not None and rest <= most:
+    if free is not None and 0 < rest <= most and (request.userspace_addr + most) >> 64 == 0:
         second = free[1][0].replace(guest_phys_addr=request.guest_phys_addr + most, memory_size=rest,
                                     userspace_addr=request.userspace_addr + most)  # fmt: skip
         if second.slot == request.slot:
