@@ -1,0 +1,44 @@
+"""`memslots check`: a layout or recording against one or many kernels."""
+
+from __future__ import annotations
+
+from ..survey import survey
+from ..views.matrix import survey_json, survey_junit, survey_lines, survey_sarif
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Ask kernels whether they would accept a memory layout, before it happens."
+EPILOG = """\
+examples:
+  memslots check examples/layouts/pc.toml
+  memslots check examples/layouts/pc.toml --kernel 6.1/x86_64 --kernel 6.18/x86_64-smm
+  memslots check examples/layouts/pc-hotplug.toml --kernel all+pa46
+  memslots check examples/layouts/arm64-virt.toml
+  memslots check examples/recordings/qemu72-q35-lifecycle.strace --kernel all --json
+
+FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, or any recording.
+Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
+In Python: memslots.survey.survey(FILE, ["all"]); in tests: memslots.survey.assert_accepted(FILE)."""
+FORMATS = {"text": survey_lines, "json": survey_json, "junit": survey_junit, "sarif": survey_sarif}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("layout", metavar="FILE", help="layout or recording (- for standard input)")
+    parser.add_argument(
+        "--kernel", action="append", default=[], metavar="K",
+        help="kernel, repeatable: 6.1/x86_64, debian-12; all, all/arm64, all+pa46, all/all "
+        "(default: those the layout names, else all)",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="what to print")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="same as --format json")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask and print; the exit code."""
+    found = survey(options.layout, options.kernel)
+    text = FORMATS[options.format](found)
+    print(text if isinstance(text, str) else "\n".join(text))
+    return found.exit_code
