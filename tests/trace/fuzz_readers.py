@@ -69,7 +69,9 @@ def mutated(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
             start = rng.randrange(len(other) + 1)
             data = data[:at] + other[start : start + rng.choice((40, 400, 4000))] + data[at:]
         elif kind == 5:
-            data = data.replace(rng.choice((b"\n", b" ", b",", b")", b"=")), rng.choice(TOKENS), rng.choice((1, 5, -1)))
+            token = rng.choice(TOKENS)
+            most = MAX_BYTES // len(token)  # or the fuzzer itself takes the memory that it measures
+            data = data.replace(rng.choice((b"\n", b" ", b",", b")", b"=")), token, rng.choice((1, 5, most)))
         elif kind == 6:
             data = b"\n".join(b"> " + line for line in data.split(b"\n"))
         elif kind == 7:
