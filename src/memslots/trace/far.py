@@ -47,31 +47,33 @@ class LineCounter:
         return self._line
 
 
+_LINE = Event.__dict__["line"]
+"""The slot itself, which the property below hides."""
+
+
 class FarEvent(Event):
-    """An event whose line is known by its offset."""
+    """An event whose line is known by its offset.
 
-    __slots__ = ("_lines", "offset")
+    It has no slots of its own, so that an event can become one after it was made; its slot
+    `line` holds the counter and the offset in bytes.
+    """
 
-    _lines: LineCounter
-    offset: int
-    """Bytes from the beginning of the source to the line."""
+    __slots__ = ()
 
     @property
     def line(self) -> int:
         """Line in the source, from 1; counted now."""
-        return self._lines.line_at(self.offset)
+        lines, offset = _LINE.__get__(self)
+        return int(lines.line_at(offset))
 
     @line.setter
     def line(self, value: int) -> None:
-        self.offset = value
+        raise AttributeError("the line of a recorded event is a fact")
 
 
-def far(event: Event, lines: LineCounter) -> FarEvent:
-    """The same event; its `line` so far was an offset."""
-    copy = FarEvent(
-        event.call, event.fields, event.result, fd=event.fd, pid=event.pid, time_ns=event.time_ns,
-        source=event.source, line=event.line, text=event.text, new_fd=event.new_fd, vm=event.vm,
-        format=event.format,
-    )  # fmt: skip
-    copy._lines = lines
-    return copy
+def far(event: Event, lines: LineCounter) -> Event:
+    """Turn an event whose `line` is an offset so far into one that counts when asked."""
+    offset = event.line
+    event.__class__ = FarEvent
+    _LINE.__set__(event, (lines, offset))
+    return event

@@ -6,6 +6,7 @@ import os
 import re
 
 from ..errors import TraceError
+from . import binary
 from .detect import SEARCHED, Reader, Style
 from .event import Event, Reading
 from .far import LineCounter
@@ -61,6 +62,9 @@ def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterat
     read_some, size = open_source(source, reading, frugal=files > OPEN_MAX)
     if len(reading.sources) < 100:
         reading.sources.append(name)
+    read_some, head = binary.peeked(read_some)
+    if head.startswith(binary.MAGIC):
+        return binary.events(read_some, reading, name)
     thread = _THREAD_FILE.match(name) if files > 1 else None
     reader = Reader(Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None)
     if size is not None and size >= FAST_FROM and not context:

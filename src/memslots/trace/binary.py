@@ -1,0 +1,133 @@
+"""The recordings of `memslots record`: a line of JSON that describes them, then binary records.
+
+The description names the layout of a record and the fields of each call, so
+that recordings of other versions can be read.  A record that is cut, because
+the recorder was killed in the middle, ends the recording; all before it is good.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..errors import TraceError
+from .event import Event, Reading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Read = Callable[[int], bytes]
+
+MAGIC = b"memslots-recording "
+_BLOCK = 1 << 16
+_DESCRIPTION_MAX = 1 << 20
+_NEW_FD = frozenset(("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_GUEST_MEMFD"))
+_FIELDS_MAX = 64
+
+
+def peeked(read_some: Read) -> tuple[Read, bytes]:
+    """A function that reads the same bytes, and the first of them."""
+    head = read_some(_BLOCK)
+
+    def read(size: int) -> bytes:
+        nonlocal head
+        if head:
+            chunk, head = head[:size], head[size:]
+            return chunk
+        return read_some(size)
+
+    return read, head
+
+
+class _Description:
+    """What the first line says."""
+
+    def __init__(self, row: dict[str, object], name: str) -> None:
+        try:
+            self.header = struct.Struct(str(row["record"]))
+            kinds, calls = row["kinds"], row["calls"]
+            if not isinstance(kinds, dict) or not isinstance(calls, list):
+                raise TypeError("kinds and calls")
+            self.kinds = {int(number): str(kind) for kind, number in kinds.items()}
+            self.calls = [(str(call), tuple(map(str, fields))) for call, fields in calls]
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise TraceError(f"{name}: a recording whose description lacks something: {error}") from None
+        self.where = f"{row.get('release', '?')} {row.get('machine', '')}".strip()
+        self.how = str(row.get("how", ""))
+
+
+def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
+    """The calls of a recording.  Raises TraceError, at once, for a description that cannot be read."""
+    import json
+
+    data = b""
+    while b"\n" not in data:
+        chunk = read_some(_BLOCK)
+        if not chunk or len(data) > _DESCRIPTION_MAX:
+            raise TraceError(f"{name}: the recording ends within its description")
+        data += chunk
+    line, _, rest = data.partition(b"\n")
+    try:
+        row = json.loads(line[len(MAGIC) :])
+    except ValueError as error:
+        raise TraceError(f"{name}: the recording's description is damaged: {error}") from None
+    if not isinstance(row, dict):
+        raise TraceError(f"{name}: the recording's description is damaged")
+    description = _Description(row, name)
+    reading.note(f"{name}: recorded on {description.where} ({description.how})")
+    return _records(read_some, rest, description, reading, name)
+
+
+def _records(
+    read_some: Read, data: bytes, description: _Description, reading: Reading, name: str
+) -> Iterator[Event]:  # fmt: skip
+    header = description.header
+    length_of = struct.Struct("<H").unpack_from
+    at, ended = 0, False
+    while True:
+        if len(data) - at < 2 or len(data) - at < length_of(data, at)[0]:
+            chunk = read_some(_BLOCK)
+            if not chunk:
+                break
+            data, at = data[at:] + chunk, 0
+            reading.bytes += len(chunk)
+            continue
+        (nbytes,) = length_of(data, at)
+        if nbytes < header.size or (nbytes - header.size) & 7 or nbytes > header.size + 8 * _FIELDS_MAX:
+            reading.skip("damaged record: what follows it cannot be found")
+            return
+        record = data[at : at + nbytes]
+        at += nbytes
+        event = _event(record, description, reading)
+        if event is not None:
+            event.source = name
+            yield event
+        ended = description.kinds.get(record[2]) == "end"
+    if len(data) > at:
+        reading.note(f"{name}: the last record is cut: the recorder was killed while it wrote")
+    elif not ended:
+        reading.note(f"{name}: no end mark: the recorder was killed, or is still recording")
+
+
+def _event(record: bytes, description: _Description, reading: Reading) -> Event | None:
+    _, kind_id, call_id, tid, time_ns, result, fd = description.header.unpack_from(record)
+    kind = description.kinds.get(kind_id)
+    if kind not in ("call", "unfinished"):
+        return None
+    if call_id >= len(description.calls):
+        reading.skip("record of a call that the description does not name")
+        return None
+    call, names = description.calls[call_id]
+    count = (len(record) - description.header.size) // 8
+    values = struct.unpack_from(f"<{count}Q", record, description.header.size)
+    if count < len(names):
+        reading.skip(f"{call} whose argument could not be read (the call will have failed with EFAULT)")
+    event = Event(
+        call, dict(zip(names, values)), result if kind == "call" else None, fd=fd, pid=tid, time_ns=time_ns,
+        format="recording",
+    )  # fmt: skip
+    if event.result is not None and event.result >= 0 and call in _NEW_FD:
+        event.new_fd = event.result
+    reading.calls += 1
+    reading.formats["recording"] = reading.formats.get("recording", 0) + 1
+    return event
