@@ -8,14 +8,12 @@ from __future__ import annotations
 from .abi import KVM_MEM_GUEST_MEMFD
 from .attempt import Attempt
 from .change import CREATE, DELETE, PLACING
-from .outcome import Accepted, Refused, Undetermined, Unmodelled
+from .outcome import NO_CHANGE, Accepted, Refused, Undetermined, Unmodelled
 from .rules.arguments import check_arguments, check_call
 from .rules.catalogue import PREPARE_HOOKS
 from .rules.identity import check_identity
 from .rules.placement import check_binding, check_placement
 from .slot import SpecialSlot
-
-_NO_CHANGE = Accepted()
 
 
 def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
@@ -34,7 +32,7 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         if refused is not None:
             return refused
     elif not kind:
-        return _NO_CHANGE
+        return NO_CHANGE
     new = None
     if kind != DELETE:
         flags = attempt.flags

@@ -18,7 +18,7 @@ class DirtyBitmap:
 
     __slots__ = ("_fill", "_words", "npages")
 
-    def __init__(self, npages: int, *, initially_set: bool = False) -> None:
+    def __init__(self, npages: int, initially_set: bool = False) -> None:
         self.npages = npages
         self._fill = _ONES if initially_set else 0
         self._words: dict[int, int] = {}

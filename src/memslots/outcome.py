@@ -75,6 +75,10 @@ class Accepted:
         )
 
 
+NO_CHANGE = Accepted()
+"""The request is what the slot already is."""
+
+
 class Answer(Accepted):
     """An accepted call that returns or hands out something and changes no slot."""
 
@@ -89,19 +93,18 @@ class Answer(Accepted):
 class Refused:
     """KVM refuses the call: by which rule, with which numbers, because of which slot."""
 
-    __slots__ = ("change", "numbers", "other", "others", "rule")
+    __slots__ = ("change", "numbers", "other", "rule")
     accepted = False
 
     def __init__(
         self,
         rule: Rule,
-        numbers: Mapping[str, int | str] | None = None,
-        *,
+        numbers: Mapping[str, int | str],
         other: Slot | None = None,
         change: Accepted | None = None,
     ) -> None:
         self.rule = rule
-        self.numbers = numbers or {}
+        self.numbers = numbers
         """What decided, by name; addresses and sizes in bytes, gfns in host pages."""
         self.other = other
         """The slot in the way."""

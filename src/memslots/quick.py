@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .abi import KVM_MEM_LOG_DIRTY_PAGES
 from .change import CREATE, DELETE, FLAGS_ONLY, MOVE
-from .outcome import Accepted
+from .outcome import NO_CHANGE, Accepted
 from .request import Request
 from .slot import Slot
 from .state import VmState
@@ -20,12 +20,12 @@ _OTHER_FLAGS = ~KVM_MEM_LOG_DIRTY_PAGES
 
 
 def accept_plain(request: Request, state: VmState) -> Accepted | None:
-    """The outcome, if the request is plainly acceptable and changes something; None: let `decide` look."""
+    """The outcome, if the request is plainly acceptable; None: let `decide` look."""
     machine = state.machine
     slot_id, flags = request.slot, request.flags
     gpa, nbytes, hva = request.guest_phys_addr, request.memory_size, request.userspace_addr
     if (
-        (gpa | nbytes | hva) & machine.page_mask
+        request.low_bits & machine.page_mask
         or slot_id >= machine.plain_slots
         or flags & ~machine.flags_plain
         or hva + nbytes > machine.hva_end
@@ -43,12 +43,12 @@ def accept_plain(request: Request, state: VmState) -> Accepted | None:
             return None
         return Accepted(CREATE, None, Slot(0, slot_id, gfn, npages, hva, flags))
     if not npages:
-        return Accepted(DELETE, old)
+        return Accepted(DELETE, old) if old.npages <= state.total_pages else None
     if old.userspace_addr != hva or old.npages != npages or (flags ^ old.flags) & _OTHER_FLAGS:
         return None
     if gfn == old.base_gfn:
         if flags == old.flags:
-            return None
+            return NO_CHANGE
         kind = FLAGS_ONLY
     elif slots.meeting(gfn, gfn + npages, slot_id):
         return None

@@ -21,6 +21,7 @@ class Request:
         "guest_memfd",
         "guest_memfd_offset",
         "guest_phys_addr",
+        "low_bits",
         "memory_size",
         "readable_bytes",
         "region2",
@@ -68,6 +69,8 @@ class Request:
         """Is it the call of 6.8 and later?"""
         self.readable_bytes = readable_bytes
         """Bytes of the argument that the kernel can read (EFAULT if too few)."""
+        self.low_bits = wide & 0xFFFF
+        """Low bits that are set in any address or size: 0 on all page sizes if everything is aligned."""
         self.unusual = region2 or readable_bytes < ALL_BYTES
         """Is there anything to check about the call as such?"""
 
@@ -78,7 +81,7 @@ class Request:
 
     def replace(self, **changes: int) -> Request:
         """The same request with some fields changed: a what-if."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name != "unusual"}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("low_bits", "unusual")}
         fields.update(changes)
         return Request(**fields)
 

@@ -1,6 +1,6 @@
 """The slots of one address space, indexed as look-ups need them.
 
-By id: a two-level table.  By gfn: a sorted list in chunks of some hundreds, so
+By id: a two-level table.  By gfn: a sorted list in chunks of a hundred, so
 that an insertion moves little.  By host address: built when first asked for,
 kept up from then on.  Ranges of one address space never overlap; host ranges
 may.
@@ -10,7 +10,7 @@ may.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 
 from .errors import InvariantBrokenError
 from .hva_index import HvaIndex
@@ -20,25 +20,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHUNK = 256
-"""A chunk splits when it has grown to twice this many slots."""
+CHUNK = 64
+"""A chunk splits when it has grown to twice this many slots: list.insert() moves items one by one."""
 _ID_PAGE, _ID_PAGES = 256, 256
 _NO_SLOTS: list[Slot | None] = [None] * _ID_PAGE
 
 
 class SlotSet:
-    """All slots of one address space."""
+    """All slots of one address space.
 
-    __slots__ = ("_bounds", "_by_hva", "_id_owners", "_keys", "_owners", "_slots", "_token", "count", "ids")
+    The gfn index holds base_gfn << 16 | id: one integer says where a slot begins
+    and which it is, and a change of flags does not touch it.
+    """
+
+    __slots__ = ("_bounds", "_by_hva", "_chunks", "_id_owners", "_owners", "_token", "count", "ids")
 
     def __init__(self) -> None:
         self.count = 0
         self._token = object()
         """Chunks whose owner is this object are ours alone and may be written."""
         self._bounds = [-1]
-        """Chunk i holds the gfns from _bounds[i] up to _bounds[i + 1]."""
-        self._keys: list[list[int]] = [[]]
-        self._slots: list[list[Slot]] = [[]]
+        """Chunk i holds the keys from _bounds[i] up to _bounds[i + 1]."""
+        self._chunks: list[list[int]] = [[]]
         self._owners: list[object] = [self._token]
         self.ids: list[list[Slot | None]] = [_NO_SLOTS] * _ID_PAGES
         """Slot by id, in pages: ids[id >> 8][id & 0xff].  To be read only."""
@@ -50,8 +53,7 @@ class SlotSet:
         twin = SlotSet.__new__(SlotSet)
         twin.count = self.count
         twin._bounds = self._bounds.copy()
-        twin._keys = self._keys.copy()
-        twin._slots = self._slots.copy()
+        twin._chunks = self._chunks.copy()
         twin._owners = self._owners.copy()
         twin.ids = self.ids.copy()
         twin._id_owners = self._id_owners.copy()
@@ -66,47 +68,51 @@ class SlotSet:
         """The slot with this id."""
         return self.ids[slot_id >> 8][slot_id & 0xFF]
 
+    def _slot(self, key: int) -> Slot:
+        slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+        if slot is None:
+            raise InvariantBrokenError(f"key {key:#x} without a slot")
+        return slot
+
     def at(self, gfn: int) -> Slot | None:
         """The slot that holds this guest frame."""
-        chunk = bisect_right(self._bounds, gfn) - 1
-        keys = self._keys[chunk]
-        i = bisect_right(keys, gfn) - 1
-        if i < 0:
-            slot = self._last_before(chunk)
-            if slot is None:
+        last = gfn << 16 | 0xFFFF
+        chunk = bisect_right(self._bounds, last) - 1
+        keys = self._chunks[chunk]
+        i = bisect_right(keys, last) - 1
+        while i < 0:
+            if not chunk:
                 return None
-        else:
-            slot = self._slots[chunk][i]
-        return slot if gfn < slot.base_gfn + slot.npages else None
-
-    def _last_before(self, chunk: int) -> Slot | None:
-        while chunk:
             chunk -= 1
-            if self._slots[chunk]:
-                return self._slots[chunk][-1]
-        return None
+            keys = self._chunks[chunk]
+            i = len(keys) - 1
+        key = keys[i]
+        slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+        return slot if slot is not None and gfn < slot.base_gfn + slot.npages else None
 
     def meeting(self, start: int, end: int, but_id: int = -1) -> Slot | None:
         """The first slot that overlaps gfns [start, end), other than the one with id `but_id`."""
         # ranges do not overlap, so only the last slots that begin before `end` can reach into it
+        end <<= 16
         chunk = bisect_left(self._bounds, end) - 1
-        slots = self._slots[chunk]
-        i = bisect_left(self._keys[chunk], end) - 1
+        keys = self._chunks[chunk]
+        i = bisect_left(keys, end) - 1
         found: Slot | None = None
         while True:
-            if i < 0:
-                if chunk == 0:
+            if i >= 0:
+                key = keys[i]
+                slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+                if slot is None or slot.base_gfn + slot.npages <= start:
                     return found
+                if slot.id != but_id:
+                    found = slot
+                i -= 1
+            elif chunk:
                 chunk -= 1
-                slots = self._slots[chunk]
-                i = len(slots) - 1
-                continue
-            slot = slots[i]
-            if slot.base_gfn + slot.npages <= start:
+                keys = self._chunks[chunk]
+                i = len(keys) - 1
+            else:
                 return found
-            if slot.id != but_id:
-                found = slot
-            i -= 1
 
     def overlaps(self, start: int, end: int, but_id: int = -1) -> list[Slot]:
         """All slots that overlap gfns [start, end) but the one with id `but_id`, in gfn order."""
@@ -117,21 +123,21 @@ class SlotSet:
         first = self.at(start)
         if first is not None and start < end:
             yield first
-        chunk = bisect_right(self._bounds, start) - 1
-        i = bisect_right(self._keys[chunk], start)
-        while chunk < len(self._slots):
-            slots = self._slots[chunk]
-            while i < len(slots):
-                if slots[i].base_gfn >= end:
+        last, end = start << 16 | 0xFFFF, end << 16
+        chunk = bisect_right(self._bounds, last) - 1
+        i = bisect_right(self._chunks[chunk], last)
+        while chunk < len(self._chunks):
+            for key in self._chunks[chunk][i:]:
+                if key >= end:
                     return
-                yield slots[i]
-                i += 1
+                yield self._slot(key)
             chunk, i = chunk + 1, 0
 
     def __iter__(self) -> Iterator[Slot]:
         """All slots in gfn order."""
-        for slots in self._slots:
-            yield from slots
+        for keys in self._chunks:
+            for key in keys:
+                yield self._slot(key)
 
     def by_hva(self, start: int, end: int, page_shift: int) -> list[Slot]:
         """The slots whose host range meets bytes [start, end), by host address."""
@@ -143,81 +149,73 @@ class SlotSet:
 
     def insert(self, slot: Slot) -> None:
         """Add a slot; its id and gfns must be free (the rules have seen to that)."""
-        gfn = slot.base_gfn
-        chunk = bisect_right(self._bounds, gfn) - 1
+        slot_id = slot.id
+        key = slot.base_gfn << 16 | slot_id
+        chunk = bisect_right(self._bounds, key) - 1
         if self._owners[chunk] is not self._token:
             self._own(chunk)
-        keys = self._keys[chunk]
-        i = bisect_left(keys, gfn)
-        keys.insert(i, gfn)
-        self._slots[chunk].insert(i, slot)
+        keys = self._chunks[chunk]
+        insort(keys, key)
         if len(keys) >= 2 * CHUNK:
             self._split(chunk)
         self.count += 1
-        slot_id = slot.id
-        if self._id_owners[slot_id >> 8] is not self._token:
-            self._own_ids(slot_id >> 8)
-        self.ids[slot_id >> 8][slot_id & 0xFF] = slot
+        page = slot_id >> 8
+        if self._id_owners[page] is not self._token:
+            self._own_ids(page)
+        self.ids[page][slot_id & 0xFF] = slot
         if self._by_hva is not None:
             self._by_hva.add(slot)
 
     def remove(self, slot: Slot) -> None:
         """Take a slot out."""
-        gfn = slot.base_gfn
-        chunk = bisect_right(self._bounds, gfn) - 1
+        slot_id = slot.id
+        key = slot.base_gfn << 16 | slot_id
+        chunk = bisect_right(self._bounds, key) - 1
         if self._owners[chunk] is not self._token:
             self._own(chunk)
-        keys = self._keys[chunk]
-        i = bisect_left(keys, gfn)
-        del keys[i]
-        del self._slots[chunk][i]
+        keys = self._chunks[chunk]
+        del keys[bisect_left(keys, key)]
         if not keys and chunk:
-            del self._bounds[chunk], self._keys[chunk], self._slots[chunk], self._owners[chunk]
+            del self._bounds[chunk], self._chunks[chunk], self._owners[chunk]
         self.count -= 1
-        slot_id = slot.id
-        if self._id_owners[slot_id >> 8] is not self._token:
-            self._own_ids(slot_id >> 8)
-        self.ids[slot_id >> 8][slot_id & 0xFF] = None
+        page = slot_id >> 8
+        if self._id_owners[page] is not self._token:
+            self._own_ids(page)
+        self.ids[page][slot_id & 0xFF] = None
         if self._by_hva is not None:
             self._by_hva.remove(slot)
 
     def replace(self, slot: Slot) -> None:
         """Put a slot in the place of the one with its id, gfns and host range."""
-        gfn = slot.base_gfn
-        chunk = bisect_right(self._bounds, gfn) - 1
-        if self._owners[chunk] is not self._token:
-            self._own(chunk)
-        self._slots[chunk][bisect_left(self._keys[chunk], gfn)] = slot
         slot_id = slot.id
-        if self._id_owners[slot_id >> 8] is not self._token:
-            self._own_ids(slot_id >> 8)
-        self.ids[slot_id >> 8][slot_id & 0xFF] = slot
+        page = slot_id >> 8
+        if self._id_owners[page] is not self._token:
+            self._own_ids(page)
+        self.ids[page][slot_id & 0xFF] = slot
         if self._by_hva is not None:
             self._by_hva.replace(slot)
 
     def _own(self, chunk: int) -> None:
-        self._keys[chunk] = self._keys[chunk].copy()
-        self._slots[chunk] = self._slots[chunk].copy()
+        self._chunks[chunk] = self._chunks[chunk].copy()
         self._owners[chunk] = self._token
-
-    def _split(self, chunk: int) -> None:
-        keys, slots = self._keys[chunk], self._slots[chunk]
-        # slots arrive in rising order more often than not: leave the full part behind
-        at = len(keys) - CHUNK // 8 if chunk == len(self._keys) - 1 else len(keys) // 2
-        self._bounds.insert(chunk + 1, keys[at])
-        self._keys.insert(chunk + 1, keys[at:])
-        self._slots.insert(chunk + 1, slots[at:])
-        self._owners.insert(chunk + 1, self._token)
-        del keys[at:], slots[at:]
 
     def _own_ids(self, page: int) -> None:
         self.ids[page] = self.ids[page].copy()
         self._id_owners[page] = self._token
 
+    def _split(self, chunk: int) -> None:
+        keys = self._chunks[chunk]
+        # slots arrive in rising order more often than not: leave the full part behind
+        at = len(keys) - CHUNK // 8 if chunk == len(self._chunks) - 1 else len(keys) // 2
+        self._bounds.insert(chunk + 1, keys[at])
+        self._chunks.insert(chunk + 1, keys[at:])
+        self._owners.insert(chunk + 1, self._token)
+        del keys[at:]
+
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {slot.id: slot for page in self.ids if page is not _NO_SLOTS for slot in page if slot is not None}
+        by_id = {slot.id: slot for page in self.ids for slot in page if slot is not None}
         if len(in_order) != self.count or len(by_id) != self.count:
             raise InvariantBrokenError(f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}")
         end = 0
@@ -227,12 +225,12 @@ class SlotSet:
             if slot.base_gfn < end or slot.npages < 1:
                 raise InvariantBrokenError(f"{slot} overlaps its neighbour or is empty")
             end = slot.end_gfn
-        for i, keys in enumerate(self._keys):
-            if keys != [slot.base_gfn for slot in self._slots[i]]:
-                raise InvariantBrokenError(f"chunk {i}: keys and slots disagree")
-            low = self._bounds[i]
+        keys = [key for chunk in self._chunks for key in chunk]
+        if keys != [slot.base_gfn << 16 | slot.id for slot in in_order]:
+            raise InvariantBrokenError("the gfn index and the slots disagree")
+        for i, chunk in enumerate(self._chunks):
             high = self._bounds[i + 1] if i + 1 < len(self._bounds) else None
-            if keys and (keys[0] < low or (high is not None and keys[-1] >= high)):
+            if chunk and (chunk[0] < self._bounds[i] or (high is not None and chunk[-1] >= high)):
                 raise InvariantBrokenError(f"chunk {i} reaches beyond its bounds")
         if self._by_hva is not None:
             self._by_hva.check(in_order)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from .abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
+from .abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
 from .accounting.designs import CappedTotal, Design, Walk
 from .accounting.mmu_budget import MmuBudget
 from .attributes import AttributeMap
@@ -102,10 +102,11 @@ class VmState:
         "config",
         "dead",
         "design",
-        "generations",
+        "flags_matter",
         "machine",
         "possible_slots",
         "spaces",
+        "swaps",
         "total_cap",
         "total_pages",
         "uid",
@@ -118,8 +119,8 @@ class VmState:
         """Identity of the VM, kept by its copies: guest_memfd files remember it."""
         self.spaces = [SlotSet() for _ in range(machine.spaces)]
         """Slots by address space, as guest accesses see them once a change is done."""
-        self.generations = [self._first_generation(as_id) for as_id in range(machine.spaces)]
-        """u64 per address space; steps with every swap of its two slot sets."""
+        self.swaps = [0] * machine.spaces
+        """How often the two slot sets of each address space have changed places."""
         self.total_pages = 0
         """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
         self.committed_pages: int | None = None
@@ -135,8 +136,12 @@ class VmState:
         self.dead = False
         self.unusual = False
         """Is there anything about the VM that `quick` must leave to `decide`?"""
-        self._bitmaps: dict[int, DirtyBitmap] = {}
+        self._bitmaps: dict[int, DirtyBitmap | None] = {}
+        """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that logs and is not
+        here has a bitmap that nothing has touched."""
         self._bitmaps_shared = False
+        self.flags_matter = False
+        """Is there more to a change of flags than the flags: a bitmap that was touched, a ring?"""
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
 
     def _first_generation(self, as_id: int) -> int:
@@ -149,7 +154,7 @@ class VmState:
         twin = VmState.__new__(VmState)
         twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
         twin.spaces = [slots.copy() for slots in self.spaces]
-        twin.generations = self.generations.copy()
+        twin.swaps = self.swaps.copy()
         twin.committed_pages = self.committed_pages
         twin.total_pages, twin.total_cap = self.total_pages, self.total_cap
         twin.budget, twin.config = self.budget.copy(), self.config.copy()
@@ -157,6 +162,7 @@ class VmState:
         twin.possible_slots = self.possible_slots
         twin.dead, twin.unusual = self.dead, self.unusual
         twin._bitmaps, twin._bitmaps_shared = self._bitmaps, True
+        twin.flags_matter = self.flags_matter
         self._bitmaps_shared = True
         twin._bindings = self._bindings.copy()
         return twin
@@ -184,9 +190,8 @@ class VmState:
             else:
                 slots.remove(old)
                 slots.insert(new)
-        generation = self.generations[as_id] + self.machine.generation_step * SWAPS[kind]
-        self.generations[as_id] = generation & _U64_MAX
-        if flags:
+        self.swaps[as_id] += SWAPS[kind]
+        if flags and (self.flags_matter or flags & KVM_MEM_GUEST_MEMFD):
             self._commit_flags(change)
         budget = self.budget
         if budget.n_used and kind & self.design.commits_on and not budget.n_requested:
@@ -200,29 +205,42 @@ class VmState:
         # worked out when asked for: it follows from the total at the last create or delete
         return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
 
+    @property
+    def generations(self) -> list[int]:
+        """The generation number (u64) of each address space: every swap of its slot sets steps it."""
+        step = self.machine.generation_step
+        return [(self._first_generation(as_id) + step * swaps) & _U64_MAX for as_id, swaps in enumerate(self.swaps)]
+
     def active_set(self, as_id: int) -> int:
-        """Which of the two slot sets of an address space is the active one: each swap steps the generation."""
-        steps = (self.generations[as_id] - self._first_generation(as_id)) & _U64_MAX
-        return steps // self.machine.generation_step & 1
+        """Which of the two slot sets of an address space is the active one: 0 or 1."""
+        return self.swaps[as_id] & 1
 
     def _commit_flags(self, change: Accepted) -> None:
         """Bitmaps and guest_memfd bindings: what else a change makes and frees."""
         old, new = change.old, change.new
-        slot_word = change.slot.slot_word
+        slot = change.slot
+        slot_word = slot.slot_word
         logs = new is not None and bool(new.flags & KVM_MEM_LOG_DIRTY_PAGES)
-        if not logs:
-            if slot_word in self._bitmaps:
-                del self._own_bitmaps()[slot_word]
-        elif new is not None and slot_word not in self._bitmaps and self.uses_bitmaps:
-            initially_set = self.config.manual_protect == 3
-            self._own_bitmaps()[slot_word] = DirtyBitmap(new.npages, initially_set=initially_set)
-        if change.kind == CREATE and new is not None and new.binding is not None:
-            file = new.binding.file
-            self._bindings[file] = (*self._bindings.get(file, ()), new.binding)
-        elif change.kind == DELETE and old is not None and old.binding is not None:
-            file = old.binding.file
-            left = tuple(binding for binding in self._bindings.get(file, ()) if binding is not old.binding)
-            self._bindings[file] = left
+        logged = old is not None and bool(old.flags & KVM_MEM_LOG_DIRTY_PAGES)
+        if logs and not logged and new is not None:
+            if not self.uses_bitmaps:
+                self._own_bitmaps()[slot_word] = None
+            elif self.config.manual_protect == 3:
+                self._own_bitmaps()[slot_word] = DirtyBitmap(new.npages, initially_set=True)
+        elif logged and not logs and slot_word in self._bitmaps:
+            del self._own_bitmaps()[slot_word]
+        if slot.binding is not None:
+            self._commit_binding(change)
+
+    def _commit_binding(self, change: Accepted) -> None:
+        binding = change.slot.binding
+        if binding is None:
+            return
+        bound = self._bindings.get(binding.file, ())
+        if change.kind == CREATE:
+            self._bindings[binding.file] = (*bound, binding)
+        elif change.kind == DELETE:
+            self._bindings[binding.file] = tuple(other for other in bound if other is not binding)
 
     def fail(self, change: Accepted) -> None:
         """Leave the traces of a change that the prepare hook refused.
@@ -234,20 +252,17 @@ class VmState:
         if old is None or change.kind not in (DELETE, MOVE):
             return
         if self.machine.profile.has("failed-change-restored"):
-            self._swap(old.as_id, 2)
+            self.swaps[old.as_id] += 2
             return
-        self._swap(old.as_id, 1)
+        self.swaps[old.as_id] += 1
         flags = old.flags | KVM_MEMSLOT_INVALID
         self.spaces[old.as_id].replace(
             SpecialSlot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
         )
 
-    def _swap(self, as_id: int, times: int) -> None:
-        self.generations[as_id] = self.generations[as_id] + self.machine.generation_step * times & _U64_MAX
-
-    def _own_bitmaps(self) -> dict[int, DirtyBitmap]:
+    def _own_bitmaps(self) -> dict[int, DirtyBitmap | None]:
         if self._bitmaps_shared:
-            self._bitmaps = {word: bitmap.copy() for word, bitmap in self._bitmaps.items()}
+            self._bitmaps = {word: bitmap and bitmap.copy() for word, bitmap in self._bitmaps.items()}
             self._bitmaps_shared = False
         return self._bitmaps
 
@@ -260,7 +275,8 @@ class VmState:
     @property
     def uses_bitmaps(self) -> bool:
         """Do slots that log get a bitmap (no ring, or a ring with bitmap)?"""
-        return not self.config.ring_bytes or self.config.ring_with_bitmap
+        config = self.config
+        return not config.ring_bytes or config.ring_with_bitmap
 
     @property
     def nr_slots(self) -> int:
@@ -268,12 +284,22 @@ class VmState:
         return sum(slots.count for slots in self.spaces)
 
     def bitmap(self, slot_word: int) -> DirtyBitmap | None:
-        """The dirty bitmap of a slot, to look at."""
-        return self._bitmaps.get(slot_word)
+        """The dirty bitmap of a slot, to look at; None if it has none."""
+        bitmap = self._bitmaps.get(slot_word)
+        if bitmap is not None or slot_word in self._bitmaps:
+            return bitmap
+        as_id = slot_word >> 16
+        slot = self.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.spaces) else None
+        return DirtyBitmap(slot.npages) if slot is not None and slot.flags & KVM_MEM_LOG_DIRTY_PAGES else None
 
     def bitmap_to_change(self, slot_word: int) -> DirtyBitmap | None:
         """The dirty bitmap of a slot, to change: never one that a copy still shares."""
-        return self._own_bitmaps().get(slot_word) if slot_word in self._bitmaps else None
+        bitmap = self.bitmap(slot_word)
+        if bitmap is None:
+            return None
+        bitmaps = self._own_bitmaps()
+        self.flags_matter = True
+        return bitmaps.setdefault(slot_word, bitmap)
 
     def bound_at(self, file: GuestMemfd, start: int, end: int) -> Binding | None:
         """The binding that meets pages [start, end) of a file."""
@@ -328,6 +354,8 @@ class VmState:
 
     def _check_slot(self, slot: Slot) -> None:
         bitmap = self._bitmaps.get(slot.slot_word)
+        if slot.slot_word in self._bitmaps and not self.flags_matter:
+            raise InvariantBrokenError(f"{slot} has a bitmap that no change of flags would free")
         if bitmap is not None and bitmap.npages != slot.npages:
             raise InvariantBrokenError(f"the bitmap of {slot} is for {bitmap.npages} pages")
         if bitmap is not None and not slot.flags & KVM_MEM_LOG_DIRTY_PAGES:

@@ -103,16 +103,24 @@ class Vm:
         )
 
     def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
-        """Decide a region call and carry out what it does."""
-        if not by_other_process:
-            accepted = accept_plain(request, self.state)
-            if accepted is not None:
-                self.state.apply(accepted)
-                return accepted
-        make = ForeignAttempt if by_other_process else Attempt
-        outcome = decide(make(request, self.state, self.host))
-        if outcome.accepted:
-            self.state.apply(outcome)  # type: ignore[arg-type]
+        """Decide a region call and carry out what it does.
+
+        by_other_process: the caller is not the process that created the VM, e.g. a forked child.
+        """
+        state = self.state
+        if by_other_process:
+            return self._carry_out(ForeignAttempt(request, state, self.host))
+        accepted = accept_plain(request, state)
+        if accepted is None:
+            return self._carry_out(Attempt(request, state, self.host))
+        if accepted.kind:
+            state.apply(accepted)
+        return accepted
+
+    def _carry_out(self, attempt: Attempt) -> Outcome:
+        outcome = decide(attempt)
+        if isinstance(outcome, Accepted):
+            self.state.apply(outcome)
         elif isinstance(outcome, Refused) and outcome.change is not None:
             self.state.fail(outcome.change)
         return outcome

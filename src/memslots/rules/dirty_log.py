@@ -198,6 +198,7 @@ def enable_manual_protect(state: VmState, flags: int, argument: int) -> Accepted
     if not mask or flags or argument & ~allowed:
         return MANUAL_PROTECT_ARGUMENT.refuse(argument=argument, flags=flags, allowed=mask)
     state.config.manual_protect = argument
+    state.flags_matter = True
     return Accepted()
 
 
@@ -228,6 +229,7 @@ def enable_ring(state: VmState, argument: int, *, acq_rel: bool) -> Accepted | R
     if config.ring_bytes or config.vcpu_ids:
         return RING_TOO_LATE.refuse(ring_bytes=config.ring_bytes, vcpus_count=len(config.vcpu_ids))
     config.ring_bytes = ring_bytes
+    state.flags_matter = True
     return Accepted()
 
 

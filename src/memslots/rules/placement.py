@@ -56,13 +56,14 @@ def check_placement(attempt: Attempt) -> Refused | Undetermined | None:
     state = attempt.state
     other = state.spaces[attempt.as_id].meeting(start, end, attempt.slot_id)
     if other is not None:
-        return SLOT_OVERLAP.refuse_for(
-            other,
-            start_gfn=start,
-            end_gfn=end,
-            overlap_start_gfn=max(start, other.base_gfn),
-            overlap_end_gfn=min(end, other.end_gfn),
-        )
+        base, other_end = other.base_gfn, other.base_gfn + other.npages
+        numbers: dict[str, int | str] = {
+            "start_gfn": start,
+            "end_gfn": end,
+            "overlap_start_gfn": start if start > base else base,
+            "overlap_end_gfn": end if end < other_end else other_end,
+        }
+        return Refused(SLOT_OVERLAP, numbers, other)
     for possible in state.possible_slots:
         if possible.as_id == attempt.as_id and possible.base_gfn < end and start < possible.end_gfn:
             return SLOT_OVERLAP.ask(

@@ -56,11 +56,11 @@ class Rule:
 
     def refuse_for(self, other: Slot, **numbers: int | str) -> Refused:
         """A refusal because of another slot."""
-        return Refused(self, numbers, other=other)
+        return Refused(self, numbers, other)
 
     def refuse_late(self, change: Accepted, **numbers: int | str) -> Refused:
         """A refusal by the architecture's prepare hook, when the change has begun."""
-        return Refused(self, numbers, change=change)
+        return Refused(self, numbers, None, change)
 
     def ask(self, question: str, **numbers: int | str) -> Undetermined:
         """The rule cannot be decided: say what would decide it."""
