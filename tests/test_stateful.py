@@ -73,7 +73,7 @@ region_calls = st.builds(
 def snapshot(state, *, generations=True):
     """Everything of a VM that a call could have changed."""
     config = {name: getattr(state.config, name) for name in state.config.__slots__}
-    bitmaps = {word: list(bitmap.pages()) for word, bitmap in state._bitmaps.items()}
+    bitmaps = dirty_pages(state)
     bindings = {id(file): [(b.start, b.end) for b in group] for file, group in state._bindings.items() if group}
     return (
         [[describe(slot) for slot in slots] for slots in state.spaces],
@@ -88,6 +88,12 @@ def snapshot(state, *, generations=True):
     )
 
 
+def dirty_pages(state):
+    """Dirty pages of each slot by (space, id); None for one that has no bitmap."""
+    bitmaps = {(slot.as_id, slot.id): state.bitmap(slot.slot_word) for slots in state.spaces for slot in slots}
+    return {key: None if bitmap is None else list(bitmap.pages()) for key, bitmap in bitmaps.items()}
+
+
 def describe(slot):
     return (slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.userspace_addr, slot.flags)
 
@@ -98,6 +104,8 @@ class AnyCalls(RuleBasedStateMachine):
         name, vm_type = kernel
         self.vm = Vm(name, vm_type, host=Host(mappings_known=known))
         self.shadow = {}
+        self.dirty = {}
+        """(space, id): pages of a bitmap; no entry: no bitmap."""
         self.shift = self.vm.page_shift
         self.files = []
         self.other = None
@@ -169,8 +177,13 @@ class AnyCalls(RuleBasedStateMachine):
             if npages:
                 hva = request.userspace_addr & state.machine.ulong_max
                 self.shadow[key] = (request.guest_phys_addr >> self.shift, npages, hva, request.flags)
+                if not request.flags & LOG:
+                    self.dirty.pop(key, None)
+                elif key not in self.dirty and (not state.config.ring_bytes or state.config.ring_with_bitmap):
+                    self.dirty[key] = set(range(npages)) if state.config.manual_protect == 3 else set()
             else:
                 del self.shadow[key]
+                self.dirty.pop(key, None)
             if not outcome.kind:
                 assert snapshot(state) == before
             return
@@ -203,23 +216,41 @@ class AnyCalls(RuleBasedStateMachine):
         if number < len(self.files):
             assert self.vm.close_guest_memfd(self.files.pop(number))
 
-    @rule(gfn=gfns, space=st.integers(0, 1))
-    def guest_writes(self, gfn, space):
-        if space < len(self.vm.state.spaces):
-            self.vm.mark_dirty(gfn << self.shift, space)
+    @rule(offset=st.integers(0, 600), which=st.integers(0, 9), count=st.integers(1, 3))
+    def guest_writes(self, offset, which, count):
+        if not self.shadow:
+            return
+        key = sorted(self.shadow)[which % len(self.shadow)]
+        for gfn in range(self.shadow[key][0] + offset, self.shadow[key][0] + offset + count):
+            self.vm.mark_dirty(gfn << self.shift, key[0])
+            for (space, number), (base, npages, _, _) in self.shadow.items():
+                if space == key[0] and base <= gfn < base + npages and (space, number) in self.dirty:
+                    self.dirty[space, number].add(gfn - base)
 
-    @rule(slot=ids, space=spaces, buffer_bytes=st.sampled_from([None, None, 8]))
+    @rule(slot=ids, space=spaces, buffer_bytes=st.sampled_from([None, None, None, 0]))
     def get_dirty(self, slot, space, buffer_bytes):
-        self.vm.get_dirty_log(space << 16 | slot, buffer_bytes)
+        key, config = (space, slot), self.vm.state.config
+        outcome = self.vm.get_dirty_log(space << 16 | slot, buffer_bytes)
+        copied = isinstance(outcome, Accepted)
+        if copied:
+            assert set(outcome.data.pages()) == self.dirty[key]
+        late = self.vm.profile.arch.name in ("ppc64", "s390x")
+        if (copied or (outcome.rule.id == "bitmap-buffer" and not late)) and not config.manual_protect:
+            self.dirty[key] = set()
 
     @rule(
         slot=ids,
-        first=st.sampled_from([0, 64, 1]),
-        num=st.sampled_from([0, 1, 20, 64]),
-        mask=st.sampled_from([None, 5]),
+        first=st.sampled_from([0, 0, 64, 1]),
+        num=st.sampled_from([0, 1, 20, 64, None]),
+        mask=st.sampled_from([None, 5, 1 << 63]),
     )
     def clear_dirty(self, slot, first, num, mask):
-        self.vm.clear_dirty_log(slot, first, num, mask)
+        if num is None:
+            num = max(self.shadow.get((0, slot), (0, 0))[1] - first, 0)
+        outcome = self.vm.clear_dirty_log(slot, first, num, mask)
+        if isinstance(outcome, Accepted):
+            named = {page for page in range(first, first + num) if mask is None or mask >> (page - first) & 1}
+            self.dirty[0, slot] -= named
 
     @rule(
         capability=st.sampled_from([168, 192, 223, 225, 128, 121, 116]),
@@ -278,7 +309,7 @@ class AnyCalls(RuleBasedStateMachine):
     def fork(self):
         """Go on with either side; the other must stay as it is."""
         self.other = self.vm.fork()
-        self.other_looks = snapshot(self.other.state)
+        self.other_looks, self.other_dirty = snapshot(self.other.state), {k: set(v) for k, v in self.dirty.items()}
         assert self.other_looks == snapshot(self.vm.state)
 
     @rule()
@@ -287,6 +318,7 @@ class AnyCalls(RuleBasedStateMachine):
             looks, other = snapshot(self.vm.state), self.vm
             assert snapshot(self.other.state) == self.other_looks
             self.vm, self.other, self.other_looks = self.other, other, looks
+            self.dirty, self.other_dirty = self.other_dirty, self.dirty
             self.shadow = {
                 (slot.as_id, slot.id): (slot.base_gfn, slot.npages, slot.userspace_addr, slot.flags)
                 for slots in self.vm.state.spaces
@@ -317,6 +349,7 @@ class AnyCalls(RuleBasedStateMachine):
         vm.check()
         model = {(slot.as_id, slot.id): describe(slot)[2:] for slots in vm.state.spaces for slot in slots}
         assert model == self.shadow
+        assert dirty_pages(vm.state) == {key: sorted(self.dirty[key]) if key in self.dirty else None for key in model}
         assert vm.total_pages == sum(npages for _, npages, _, _ in self.shadow.values())
         if self.other is not None:
             assert snapshot(self.other.state) == self.other_looks
