@@ -215,7 +215,7 @@ class SlotSet:
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {slot.id: slot for page in self.ids for slot in page if slot is not None}
+        by_id = {slot.id: slot for page in self.ids if page is not _NO_SLOTS for slot in page if slot is not None}
         if len(in_order) != self.count or len(by_id) != self.count:
             raise InvariantBrokenError(f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}")
         end = 0
