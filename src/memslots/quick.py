@@ -25,12 +25,11 @@ def accept_plain(request: Request, state: VmState) -> Accepted | None:
     slot_id, flags = request.slot, request.flags
     gpa, nbytes, hva = request.guest_phys_addr, request.memory_size, request.userspace_addr
     if (
-        request.low_bits & machine.page_mask
+        request.odd_bits & machine.plain_mask
         or slot_id >= machine.plain_slots
-        or flags & ~machine.flags_plain
+        or flags & machine.flags_not_plain
         or hva + nbytes > machine.hva_end
         or gpa + nbytes > machine.plain_gpa_end
-        or request.unusual
         or state.unusual
     ):
         return None

@@ -7,6 +7,7 @@ values that are not integers or do not fit their field.
 from __future__ import annotations
 
 from .abi import KVM_MEM_GUEST_MEMFD, flag_text
+from .kernel.machine import UNUSUAL
 from .units import U32_MAX, U64_MAX
 
 ALL_BYTES = 160
@@ -21,8 +22,8 @@ class Request:
         "guest_memfd",
         "guest_memfd_offset",
         "guest_phys_addr",
-        "low_bits",
         "memory_size",
+        "odd_bits",
         "readable_bytes",
         "region2",
         "slot",
@@ -69,10 +70,10 @@ class Request:
         """Is it the call of 6.8 and later?"""
         self.readable_bytes = readable_bytes
         """Bytes of the argument that the kernel can read (EFAULT if too few)."""
-        self.low_bits = wide & 0xFFFF
-        """Low bits that are set in any address or size: 0 on all page sizes if everything is aligned."""
         self.unusual = region2 or readable_bytes < ALL_BYTES
         """Is there anything to check about the call as such?"""
+        self.odd_bits = wide & 0xFFFF | UNUSUAL if self.unusual else wide & 0xFFFF
+        """Low bits that are set in any address or size, and UNUSUAL: 0 if everything is aligned and plain."""
 
     @property
     def ioctl(self) -> str:
@@ -81,7 +82,7 @@ class Request:
 
     def replace(self, **changes: int) -> Request:
         """The same request with some fields changed: a what-if."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("low_bits", "unusual")}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("odd_bits", "unusual")}
         fields.update(changes)
         return Request(**fields)
 

@@ -72,7 +72,7 @@ def test_replay_forms():
 
 
 def test_replay_on_another_kernel_differs():
-    code, out, _ = call(f"memslots replay --kernel 6.1/s390x {REFUSED}")
+    code, _, _ = call(f"memslots replay --kernel 6.1/s390x {REFUSED}")
     assert code == 1
 
 

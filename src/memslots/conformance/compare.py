@@ -186,11 +186,11 @@ def replay_file(path: str, sequences: dict[str, list[list[object]]]) -> KernelRe
     try:
         name = str(first["meta"]["name"])  # type: ignore[index]
         profile = profile_of(name, first["kernel"])  # type: ignore[arg-type]
-        probed = "probe" in first["meta"]
-        word = first["meta"]["probe"]["word"] if probed else -1  # type: ignore[index]
-    except (KeyError, TypeError, ValueError) as error:
+        probe = first["meta"].get("probe")  # type: ignore[attr-defined]
+        word = probe["word"] if probe else -1
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TraceError(f"{path}: the first line is not a header of recorded answers: {error}") from error
-    kept = {"budget"} if probed else set()
+    kept = {"budget"} if probe else set()
     if word != -1:
         kept.add("pages")
     result = KernelResult(os.path.basename(path).split(".jsonl")[0])

@@ -14,6 +14,8 @@ from .user_range import user_range_ends
 _READONLY_ARCHES = frozenset({"x86_64", "i386", "arm64", "mips", "riscv64", "loongarch64"})
 _PLAIN_ARCHES = frozenset({"x86_64", "i386", "ppc32", "mips"})
 """Architectures whose hooks look at nothing but the range."""
+UNUSUAL = 1 << 16
+"""Bit of `Request.odd_bits`, above all page offsets: the call as such needs a look."""
 _NO_LIMIT = 1 << 64
 # Guest-physical bits between which hosts of an architecture lie, if nobody says.
 _GPA_BITS = {"x86_64": (36, 52), "i386": (36, 52), "arm64": (32, 52), "riscv64": (34, 59), "loongarch64": (40, 48)}
@@ -28,6 +30,7 @@ class Machine:
         "arch",
         "attributes_mask",
         "flags_gmem",
+        "flags_not_plain",
         "flags_plain",
         "generation_high_bit",
         "generation_step",
@@ -41,6 +44,7 @@ class Machine:
         "page_mask",
         "page_shift",
         "plain_gpa_end",
+        "plain_mask",
         "plain_slots",
         "private_memory",
         "profile",
@@ -85,6 +89,8 @@ class Machine:
         # for `quick`: user slots and the end of guest-physical bytes that no hook can refuse; 0 is none
         plain = not profile.option("page-track") and not profile.has("x86-kvmalloc-2g")
         self.plain_slots = self.user_slots if arch.name in _PLAIN_ARCHES and plain else 0
+        self.plain_mask = self.page_mask | UNUSUAL
+        self.flags_not_plain = ~self.flags_plain
         self.plain_gpa_end = min(self.gfn_end << self.page_shift, KVM_MEM_MAX_NR_PAGES << self.page_shift)
 
 
