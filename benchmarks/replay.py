@@ -123,9 +123,8 @@ def start_row() -> None:
 
 def row(name: str, ours: float, theirs: float, peer: str, goal: str) -> None:
     """One line: our time, the peer's, and how many times faster we are."""
-    print(
-        f"{name:32} {ours * 1e6:9.2f} us {theirs * 1e6:9.2f} us {theirs / ours:7.1f} x {peer} (goal >= {GOALS[goal]:.0f})"
-    )
+    times = f"{ours * 1e6:9.2f} us {theirs * 1e6:9.2f} us"
+    print(f"{name:32} {times} {theirs / ours:7.1f} x {peer} (goal >= {GOALS[goal]:.0f})")
 
 
 def main() -> None:
