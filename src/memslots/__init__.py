@@ -8,16 +8,25 @@ Start here:
     Host, Mapping   what is known of the calling process (host.py)
     RefusedError    what `outcome.unwrap()` raises: an OSError with the true errno
 
-Map of the package, each importing only what stands above it:
-    units abi errors                numbers and their kinds, the ABI, exceptions
-    kernel/                         facts by release, profiles, machines
-    request slot slot_set change    values and the index of slots
-    accounting/                     page total, MMU budget, their designs
-    host state attempt outcome      what a decision sees, what it says
-    rules/ decide                   the checks in the kernel's order
-    internal_slots vm explain       the calls of a VM, and the why
-    trace/ replay findings          recordings in, steps and findings out
-    views/ cli/                     text out
+Map of the package, each importing only what stands in its line or above:
+    units abi errors                    numbers and their kinds, the ABI, exceptions
+    kernel/                             facts by release, profiles, machines
+    change slot hva_index slot_set      what is done to slots, one slot, the index of all
+    request host guest_memfd            what user space asked, and from where
+    accounting/                         page total, MMU budget, their designs, metadata
+    attributes dirty_bitmap outcome     what hangs on slots; what a call answers
+    state attempt                       one VM; what a decision sees
+    rules/ decide quick                 the checks in the kernel's order
+    internal_slots vm                   the calls of a VM
+    trace/                              recordings in, as neutral events
+    conformance/                        recorded answers of real kernels
+    follow replay_calls replay          events through the model, step by step
+    elsewhere lookalikes possibilities remedies explain     why a call was refused, and what would pass
+    evidence findings analysis          what a recording tells as a whole
+    probes difference                   what differs between two kernels
+    live/ record/ layout/ cost          real devices, recorders; layouts and what they cost
+    export/ differential/ survey        calls as programs; model beside kernel; many kernels
+    views/ docs cli/ __main__           text out
 """
 
 from __future__ import annotations
