@@ -1,0 +1,1 @@
+"""Recording every memory call of a program, unprivileged and at little cost."""

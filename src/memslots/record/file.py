@@ -1,0 +1,82 @@
+"""The recording as a file: a line of JSON that describes it, then one binary record for each call.
+
+Each record goes out with a write of its own to a file opened for appending, so
+that what was seen is in the file even if the recorder is killed the moment
+after.  A record is a little-endian header and 64-bit numbers:
+
+    u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
+    i64 result, i32 fd, then one u64 for each field of the call that was read
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+
+from .calls import SHAPES, Shape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAGIC = b"memslots-recording "
+VERSION = 1
+HEADER = "<HBBIqqi"
+KIND_CALL, KIND_UNFINISHED, KIND_END = 1, 2, 3
+_pack = struct.Struct(HEADER).pack
+_HEADER_BYTES = struct.calcsize(HEADER)
+_NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
+
+
+class RecordingFile:
+    """A recording that grows.  A context manager."""
+
+    def __init__(self, path: str, command: Sequence[str], how: str) -> None:
+        """Create the file (an existing one is replaced) and describe it.  Raises OSError."""
+        self.path = path
+        self.calls = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        uname = os.uname()
+        description = {
+            "version": VERSION,
+            "record": HEADER,
+            "kinds": {"call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END},
+            "calls": [[shape.name, list(shape.fields)] for shape in SHAPES],
+            "command": list(command),
+            "how": how,
+            "release": uname.release,
+            "machine": uname.machine,
+            "time": time.time(),
+        }
+        self._write(MAGIC + json.dumps(description).encode() + b"\n")
+
+    def add(self, shape: Shape, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]) -> None:
+        """Append one call; no result for one that never returned."""
+        kind = KIND_UNFINISHED if result is None else KIND_CALL
+        nbytes = _HEADER_BYTES + 8 * len(values)
+        self._write(
+            _pack(nbytes, kind, shape.id, tid, time_ns, result or 0, fd) + _NUMBERS[len(values)](*values)
+        )  # fmt: skip
+        self.calls += 1
+
+    def end(self, status: int) -> None:
+        """Append the mark that nothing is missing; status is the program's, as waitpid gives it."""
+        self._write(_pack(_HEADER_BYTES, KIND_END, 0, 0, time.time_ns(), status, -1))
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Close the file.  A second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> RecordingFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

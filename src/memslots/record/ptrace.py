@@ -1,0 +1,105 @@
+"""ptrace for the recorder: requests, the look at a call, bytes of another process.
+
+Facts of linux/ptrace.h (5.3 and later, for PTRACE_GET_SYSCALL_INFO).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+CONT, DETACH, SYSCALL = 7, 17, 24
+SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
+OPTION_SYSGOOD, OPTION_FORK, OPTION_VFORK, OPTION_CLONE, OPTION_EXEC = 1, 2, 4, 8, 16
+OPTION_SECCOMP, OPTION_EXITKILL = 0x80, 0x100000
+FOLLOW = OPTION_SYSGOOD | OPTION_FORK | OPTION_VFORK | OPTION_CLONE | OPTION_EXEC
+EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 4, 7, 128
+INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = 1, 2, 3
+EVENTS_OF_CHILDREN = frozenset((1, 2, 3))
+"""fork, vfork, clone."""
+_GETEVENTMSG = 0x4201
+WALL = 0x40000000
+
+# The lock of the interpreter is kept: none of these calls waits.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_ptrace = _libc.ptrace
+_ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+_ptrace.restype = ctypes.c_long
+
+
+_INFO_BYTES = 88
+_info = ctypes.create_string_buffer(_INFO_BYTES)
+_info_address = ctypes.addressof(_info)
+_unpack_entry = struct.Struct("=B3xI16xQQQQ").unpack_from
+_unpack_exit = struct.Struct("=B23xq").unpack_from
+
+
+def ask(request: int, pid: int, address: int = 0, data: int = 0) -> bool:
+    """One request; False if the thread is gone or not stopped."""
+    return bool(_ptrace(request, pid, address, data) != -1)
+
+
+def demand(request: int, pid: int, address: int = 0, data: int = 0) -> None:
+    """One request that must succeed.  Raises OSError."""
+    if _ptrace(request, pid, address, data) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def call_at(pid: int) -> tuple[int, int, int, int, int, int] | None:
+    """(kind of stop, architecture, number, first three arguments) of a thread at a call's entry or seccomp stop."""
+    if _ptrace(GET_SYSCALL_INFO, pid, _INFO_BYTES, _info_address) == -1:
+        return None
+    found: tuple[int, int, int, int, int, int] = _unpack_entry(_info)
+    return found
+
+
+def message_at(pid: int) -> int:
+    """What the event that stopped a thread says: the new thread's number; 0 if the thread is gone."""
+    message = ctypes.c_ulong(0)
+    if _ptrace(_GETEVENTMSG, pid, 0, ctypes.addressof(message)) == -1:
+        return 0
+    return message.value
+
+
+def result_at(pid: int) -> int | None:
+    """The return value or negated errno of a thread at a call's exit."""
+    if _ptrace(GET_SYSCALL_INFO, pid, _INFO_BYTES, _info_address) == -1:
+        return None
+    kind, value = _unpack_exit(_info)
+    return int(value) if kind == INFO_EXIT else None
+
+
+class Memory:
+    """Reads the memory of traced threads; keeps /proc/TID/mem open, which is the fastest way to it."""
+
+    def __init__(self) -> None:
+        self._fds: dict[int, int] = {}
+
+    def read(self, tid: int, address: int, nbytes: int) -> bytes | None:
+        """Bytes of a thread's memory; None if not all can be read."""
+        fd = self._fds.get(tid)
+        try:
+            if fd is None:
+                if len(self._fds) >= _MOST_OPEN:
+                    self.close()
+                fd = self._fds[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(fd, nbytes, address)
+        except (OSError, OverflowError):
+            return None
+        return data if len(data) == nbytes else None
+
+    def forget(self, tid: int) -> None:
+        """The thread is gone, or has other memory now (exec)."""
+        fd = self._fds.pop(tid, None)
+        if fd is not None:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Close all."""
+        for tid in tuple(self._fds):
+            self.forget(tid)
+
+
+_MOST_OPEN = 256

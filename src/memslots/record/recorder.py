@@ -1,0 +1,367 @@
+"""Recording a program that is started here, or one that runs already.
+
+A started program carries a filter that stops it at memory calls only.  A
+running one cannot be given a filter, so all its system calls stop: slower, but
+it can be left again at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from ..errors import DeviceUnavailableError
+from . import ptrace
+from .calls import Shape, shape_of
+from .file import RecordingFile
+from .seccomp import IOCTL_NUMBERS, Filter, check_machine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    Pending = tuple[Shape, int, int, tuple[int, ...]]
+
+_GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Recorded:
+    """What came of a recording."""
+
+    __slots__ = ("calls", "path", "processes", "status")
+
+    def __init__(self, path: str, calls: int, processes: int, status: int) -> None:
+        self.path = path
+        self.calls = calls
+        self.processes = processes
+        """Threads and processes seen."""
+        self.status = status
+        """How the program ended, as waitpid gives it; 0 for one that was left running."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status, or the negated number of the signal that ended it."""
+        return os.waitstatus_to_exitcode(self.status)
+
+
+def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> Recorded:
+    """Run a command and record it and all it starts; returns when the last of them has ended.
+
+    stdout: descriptor for its standard output, instead of ours.
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
+    """
+    check_machine()
+    with RecordingFile(path, command, "ptrace with a seccomp filter") as file:
+        child = _start(command, stdout)
+        tracer = Tracer(file, root=child)
+        undo = tracer.pass_signals_on()
+        try:
+            tracer.loop()
+        finally:
+            undo()
+        file.end(tracer.status)
+        return Recorded(path, file.calls, tracer.processes, tracer.status)
+
+
+def attach(pid: int, path: str) -> Recorded:
+    """Record a running process until it ends, or until SIGINT or SIGTERM tell us to leave it.
+
+    Raises OSError for one that cannot be traced.
+    """
+    check_machine()
+    with RecordingFile(path, [f"pid {pid}"], "ptrace at every system call") as file:
+        tracer = Tracer(file, root=pid, filtered=False)
+        tracer.seize_threads(pid)
+        undo = tracer.leave_on_signal()
+        try:
+            tracer.loop()
+        finally:
+            undo()
+        file.end(tracer.status)
+        return Recorded(path, file.calls, tracer.processes, tracer.status)
+
+
+def _start(command: Sequence[str], stdout: int | None) -> int:
+    """Fork, seize, install the filter, execute: the process id of the program."""
+    seccomp = Filter()
+    go_read, go_write = os.pipe()
+    error_read, error_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become(command, seccomp, go_read, error_write, stdout)
+    os.close(go_read)
+    os.close(error_write)
+    try:
+        options = ptrace.FOLLOW | ptrace.OPTION_SECCOMP | ptrace.OPTION_EXITKILL
+        ptrace.demand(ptrace.SEIZE, child, 0, options)
+    except OSError as error:
+        os.close(go_write)
+        os.close(error_read)
+        os.waitpid(child, 0)
+        raise DeviceUnavailableError(
+            f"this process may not trace programs ({error.strerror}); containers need CAP_SYS_PTRACE for it"
+        ) from None
+    os.write(go_write, b"g")
+    os.close(go_write)
+    _continue_to_exec(child)
+    failure = os.read(error_read, 16)
+    os.close(error_read)
+    if failure:
+        number = int(failure)
+        if number < 0:
+            raise DeviceUnavailableError(f"no seccomp filter can be installed here: {os.strerror(-number)}")
+        raise OSError(number, os.strerror(number), command[0])
+    return child
+
+
+def _continue_to_exec(child: int) -> None:
+    """Let the child run past its exec, or to its end: then it has written why."""
+    while True:
+        _, status = os.waitpid(child, ptrace.WALL)
+        if not os.WIFSTOPPED(status):
+            return
+        event = status >> 16
+        ptrace.ask(ptrace.CONT, child, 0, 0 if event else os.WSTOPSIG(status))
+        if event == ptrace.EVENT_EXEC:
+            return
+
+
+def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None) -> NoReturn:
+    """In the child: wait to be seized, then become the program."""
+    try:
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores at its start
+            signal.signal(number, signal.SIG_DFL)
+        if stdout is not None and stdout >= 0:
+            os.dup2(stdout, 1)
+        if os.read(go, 1):
+            failed = seccomp.install()
+            if failed:
+                os.write(errors, str(-failed).encode())
+                os._exit(127)
+            os.execvp(command[0], list(command))
+    except OSError as error:
+        os.write(errors, str(error.errno or 1).encode())
+    finally:
+        os._exit(127)
+
+
+class Tracer:
+    """Follows every thread of a tree of processes."""
+
+    def __init__(self, file: RecordingFile, root: int, *, filtered: bool = True) -> None:
+        self.file = file
+        self.root = root
+        self.status = 0
+        self.processes = 1
+        self._filtered = filtered
+        self._resume = ptrace.CONT if filtered else ptrace.SYSCALL
+        self._pending: dict[int, Pending] = {}
+        """Thread: the call in which it is."""
+        self._known: set[int] = {root}
+        self._gone: set[int] = set()
+        """Threads whose end was seen before their beginning was announced."""
+        self._leaving = False
+        self._memory = ptrace.Memory()
+
+    # -- beginnings and endings
+
+    def seize_threads(self, pid: int) -> None:
+        """Seize all threads of a process, those too that appear meanwhile.  Raises OSError."""
+        seized: set[int] = set()
+        while True:
+            new = {int(name) for name in os.listdir(f"/proc/{pid}/task")} - seized
+            if not new:
+                return
+            for tid in new:
+                try:
+                    ptrace.demand(ptrace.SEIZE, tid, 0, ptrace.FOLLOW)
+                except ProcessLookupError:
+                    continue
+                except PermissionError as error:
+                    raise PermissionError(error.errno, _attach_advice(pid)) from None
+                finally:
+                    seized.add(tid)
+                self._known.add(tid)
+                ptrace.ask(ptrace.INTERRUPT, tid)
+            self.processes = len(self._known)
+
+    def pass_signals_on(self) -> _Undo:
+        """What the terminal sends reaches the program by itself; what is sent to us is passed on to it."""
+        undo = _Undo()
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            undo.set(number, signal.SIG_IGN)
+        for number in _FORWARDED:
+            undo.set(number, self._forward)
+        return undo
+
+    def _forward(self, number: int, _frame: object) -> None:
+        # the root is ours until its end was taken with waitpid, so its number means no one else
+        if self.root in self._known:
+            os.kill(self.root, number)
+
+    def leave_on_signal(self) -> _Undo:
+        """SIGINT, SIGTERM and SIGHUP make us let go of all threads."""
+        undo = _Undo()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            undo.set(number, self._leave)
+        return undo
+
+    def _leave(self, _number: int, _frame: object) -> None:
+        self._leaving = True
+        for tid in tuple(self._known):
+            ptrace.ask(ptrace.INTERRUPT, tid)
+
+    # -- the loop
+
+    def loop(self) -> None:
+        """Follow until no thread is left."""
+        waitpid, wall = os.waitpid, ptrace.WALL
+        seccomp_stop = (ptrace.EVENT_SECCOMP << 16) | (signal.SIGTRAP << 8) | 0x7F
+        syscall_stop = ((signal.SIGTRAP | 0x80) << 8) | 0x7F
+        while True:
+            try:
+                tid, status = waitpid(-1, wall)
+            except ChildProcessError:
+                break
+            if status == seccomp_stop:
+                self._entered(tid)
+            elif status == syscall_stop:
+                self._at_call(tid)
+            elif status & 0xFF == 0x7F:
+                self._stopped(tid, status >> 16, status >> 8 & 0xFF)
+            else:
+                self._ended(tid, status)
+            if not self._known:
+                break
+        for tid in tuple(self._pending):
+            self._unfinished(tid)
+        self._memory.close()
+
+    def _entered(self, tid: int) -> None:
+        """At the entry of a call that the filter picked out: remember it, and stop again at its exit."""
+        entry = ptrace.call_at(tid)
+        if entry is not None:
+            self._begin(tid, entry[3], entry[4], entry[5])
+        ptrace.ask(ptrace.SYSCALL, tid)
+
+    def _begin(self, tid: int, fd: int, request: int, argument: int) -> None:
+        shape = shape_of(request)
+        if shape is None:
+            return
+        values: tuple[int, ...] = ()
+        if shape.scalar:
+            values = (argument,)
+        elif shape.nbytes:
+            data = self._memory.read(tid, argument, shape.nbytes)
+            if data is not None:
+                values = shape.unpack(data)
+        fd &= 0xFFFF_FFFF
+        self._pending[tid] = (shape, time.time_ns(), fd - (fd >> 31 << 32), values)
+
+    def _at_call(self, tid: int) -> None:
+        """At the exit of a call; without a filter also at the entry of any."""
+        pending = self._pending.pop(tid, None)
+        if pending is not None:
+            result = ptrace.result_at(tid)
+            shape, time_ns, fd, values = pending
+            self.file.add(shape, tid, time_ns, result, fd, values)
+        elif not self._filtered:
+            entry = ptrace.call_at(tid)
+            if entry is not None and entry[0] == ptrace.INFO_ENTRY and entry[2] in IOCTL_NUMBERS.get(entry[1], ()):
+                self._begin(tid, entry[3], entry[4], entry[5])
+        if self._leaving:
+            self._let_go(tid, 0)
+        else:
+            ptrace.ask(self._resume, tid)
+
+    def _stopped(self, tid: int, event: int, number: int) -> None:
+        self._meet(tid)
+        if event in ptrace.EVENTS_OF_CHILDREN:
+            self._meet(ptrace.message_at(tid))
+        if event == ptrace.EVENT_EXEC:
+            self._unfinished(tid)  # a call in which the process's first thread was, if another executed
+            self._memory.forget(tid)
+        if self._leaving:
+            self._let_go(tid, 0 if event else number)
+        elif event == ptrace.EVENT_STOP and number in _GROUP_STOPS:
+            ptrace.ask(ptrace.LISTEN, tid)  # stays stopped, as it would be without us
+        else:
+            resume = ptrace.SYSCALL if tid in self._pending else self._resume
+            ptrace.ask(resume, tid, 0, 0 if event else number)
+
+    def _meet(self, tid: int) -> None:
+        """A thread is there: it stopped, or its parent was told its number."""
+        if tid in self._gone:
+            self._gone.discard(tid)
+        elif tid and tid not in self._known:
+            self._known.add(tid)
+            self.processes += 1
+
+    def _let_go(self, tid: int, number: int) -> None:
+        if tid in self._pending:
+            self._unfinished(tid)
+        ptrace.ask(ptrace.DETACH, tid, 0, number)
+        self._known.discard(tid)
+
+    def _ended(self, tid: int, status: int) -> None:
+        self._unfinished(tid)
+        self._memory.forget(tid)
+        if tid in self._known:
+            self._known.discard(tid)
+        else:
+            self._gone.add(tid)
+            self.processes += 1
+        if tid == self.root:
+            self.status = status
+
+    def _unfinished(self, tid: int) -> None:
+        """The thread is gone, or has become another program, in the middle of a call."""
+        pending = self._pending.pop(tid, None)
+        if pending is not None:
+            shape, time_ns, fd, values = pending
+            self.file.add(shape, tid, time_ns, None, fd, values)
+
+
+class _Undo:
+    """Signal handlers to put back."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, object] = {}
+
+    def set(self, number: int, handler: object) -> None:
+        """Set a handler, unless this is not the main thread, where Python allows none."""
+        try:
+            self._before[number] = signal.signal(number, handler)  # type: ignore[arg-type]
+        except ValueError:
+            return
+
+    def __call__(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _attach_advice(pid: int) -> str:
+    return (
+        f"process {pid} may not be traced by you: it belongs to another user, is being traced already,"
+        " or kernel.yama.ptrace_scope forbids it (start it with `memslots record -- ...` instead)"
+    )
+
+
+def end_as(recorded: Recorded) -> int:
+    """The program's exit code; if a signal ended it, the same signal ends us."""
+    code = recorded.exit_code
+    if code < 0:
+        import resource
+        import sys
+
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # the program has dumped its core, if it did: ours would overwrite it
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), -code)
+        return 128 - code
+    return code

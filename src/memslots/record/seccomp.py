@@ -1,0 +1,98 @@
+"""The filter that lets the kernel pick out memory calls by their ioctl number.
+
+Everything else, KVM_RUN too, runs without a stop.  Facts of linux/seccomp.h,
+linux/filter.h and linux/audit.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+from .. import abi
+from ..errors import DeviceUnavailableError
+from .calls import ANY_SIZE, REQUESTS
+
+_RET_ALLOW, _RET_TRACE = 0x7FFF0000, 0x7FF00000
+_LOAD, _JUMP_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
+_NR_AT, _ARCH_AT, _REQUEST_AT = 0, 4, 24
+"""Offsets in struct seccomp_data; the request is the low half of the second argument."""
+_X32_BIT = 0x40000000
+# machine of uname: (seccomp's own number, ((audit architecture, numbers of ioctl), ...))
+_MACHINES: dict[str, tuple[int, tuple[tuple[int, tuple[int, ...]], ...]]] = {
+    "x86_64": (317, ((0xC000003E, (16, _X32_BIT | 514)), (0x40000003, (54,)))),
+    "aarch64": (277, ((0xC00000B7, (29,)), (0x40000028, (54,)))),
+    "riscv64": (277, ((0xC00000F3, (29,)),)),
+}
+_SET_MODE_FILTER, _SPEC_ALLOW = 1, 4
+_PR_SET_NO_NEW_PRIVS = 38
+IOCTL_NUMBERS = {arch: numbers for _, arches in _MACHINES.values() for arch, numbers in arches}
+"""Audit architecture: numbers of the ioctl system call."""
+
+
+def check_machine() -> None:
+    """Raise DeviceUnavailableError where the recorder has no filter."""
+    machine = os.uname().machine
+    if machine not in _MACHINES:
+        raise DeviceUnavailableError(f"the recorder knows {', '.join(_MACHINES)}, not {machine}: use strace there")
+
+
+def program() -> bytes:
+    """The filter as an array of struct sock_filter."""
+    check_machine()
+    arches = _MACHINES[os.uname().machine][1]
+    code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCH_AT)]
+    requests = _request_code()
+    for arch, numbers in arches:
+        block = [(_LOAD, 0, 0, _NR_AT)]
+        # to the requests, over the other numbers and the return
+        block += [(_JUMP_EQUAL, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]
+        block += [(_RETURN, 0, 0, _RET_ALLOW), *requests]
+        code.append((_JUMP_EQUAL, 0, len(block), arch))
+        code += block
+    code.append((_RETURN, 0, 0, _RET_ALLOW))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _request_code() -> list[tuple[int, int, int, int]]:
+    """Allow or trace by the request: its type is KVM's, its number one of the memory calls."""
+    compare = [*sorted(REQUESTS), None, *sorted(ANY_SIZE)]
+    code = [(_LOAD, 0, 0, _REQUEST_AT)]
+    # most ioctls of a VMM by far: do not compare them with all the others
+    code += [(_JUMP_EQUAL, 0, 1, abi.ioctl_number("KVM_RUN")), (_RETURN, 0, 0, _RET_ALLOW)]
+    for at, value in enumerate(compare):
+        to_trace = len(compare) - at
+        code.append((_AND, 0, 0, 0xFFFF) if value is None else (_JUMP_EQUAL, to_trace, 0, value))
+    return [*code, (_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, _RET_TRACE)]
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+class Filter:
+    """The filter, made ready before a fork so that the child only has to install it."""
+
+    def __init__(self) -> None:
+        code = program()
+        self._code = ctypes.create_string_buffer(code, len(code))
+        self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
+        self._number = _MACHINES[os.uname().machine][0]
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def install(self) -> int:
+        """Install it on the calling thread: 0 or an errno.
+
+        Without privilege the kernel wants the promise that programs started later gain none.
+        """
+        error = self._try()
+        if error:
+            self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            error = self._try()
+        return error
+
+    def _try(self) -> int:
+        # without the second flag older kernels slow the whole program down against speculation
+        done = self._libc.syscall(self._number, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(self._program))
+        return ctypes.get_errno() if done else 0
