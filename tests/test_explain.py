@@ -192,3 +192,34 @@ def test_text_around_and_between_the_lines():
     )
     analysis = analysed(text)
     assert [each.rule.id for each in analysis.explanations] == ["size-unaligned"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "certainty"),
+    [
+        (
+            "qemu-system-aarch64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=1, "
+            "start=0x8000000000, size=0x8000000000: Bad address",
+            "ipa-limit",
+            "certain",
+        ),
+        ("qemu-system-x86_64: kvm_set_phys_mem: error registering slot: File exists", "slot-overlap", "certain"),
+        ("Cannot set the memory regions: SetUserMemoryRegion(Error(22))", "size-unaligned", "undetermined"),
+        (
+            "ioctl(11, KVM_SET_USER_MEMORY_REGION, {slot=3, flags=0, guest_phys_addr=0x100000000, "
+            "memory_size=2199023255552, userspace_addr=0x7e0000000000}) = -1 ENOMEM (Cannot allocate memory)",
+            "allocation-failed",
+            "certain",
+        ),
+        ("qemu-system-x86_64: kvm_init_vcpu: kvm_get_vcpu failed (0): File exists", "slot-overlap", "undetermined"),
+        (
+            "kvm_mem_ioeventfd_add: error adding ioeventfd: No space left on device (28)",
+            None,
+            "not a memslot problem",
+        ),
+    ],
+)
+def test_shapes_of_other_failures(text, rule, certainty):
+    explanation = analysed(text).explanations[0]
+    assert (explanation.rule.id if explanation.rule else None) == rule
+    assert explanation.certainty == certainty

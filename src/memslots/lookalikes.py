@@ -8,8 +8,8 @@ from .errors import errno_name
 from .trace.event import Event
 
 _PROBLEMS = {
-    "KVM_IOEVENTFD": "KVM_IOEVENTFD: EEXIST here means that an eventfd is registered at this address and length "
-    "already; no memory slot is involved",
+    "KVM_IOEVENTFD": "KVM_IOEVENTFD, which has nothing to do with memory slots: EEXIST means that an eventfd is "
+    "registered at this address and length already, ENOSPC that there are too many",
     "KVM_CREATE_VM": "KVM_CREATE_VM, before there is any memory slot: the host lacks memory, or the type is not "
     "supported (the kernel log tells more)",
     "KVM_RUN": "KVM_RUN: a memory access failed; the slot exists, but the host memory behind it could not be "

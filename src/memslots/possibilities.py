@@ -6,10 +6,12 @@ model one by one; those that give the observed errno are possibilities.
 
 from __future__ import annotations
 
+from errno import EEXIST, EFAULT, EINVAL, EIO, ENOMEM
+
 from .elsewhere import transplanted
 from .errors import MemslotsError
 from .kernel.registry import find
-from .outcome import Refused
+from .outcome import Refused, Undetermined
 from .replay import Step
 from .request import Request
 from .rules.catalogue import REGION_RULES, find_rule
@@ -67,8 +69,31 @@ def possibilities(step: Step) -> list[Possibility]:
     return list(found.values())
 
 
+ALLOCATION_FAILED = Rule(
+    "allocation-failed",
+    ENOMEM,
+    "The kernel could not allocate what the slot needs.",
+    """The model assumes that allocations succeed.  Slots cost kernel memory: reverse maps of 8 bytes a page with
+    shadow paging or nested guests, write tracking, dirty bitmaps; 32-bit hosts have little of it.""",
+    "See `memslots cost` for what this layout needs; look for allocation failures in the kernel log.",
+    "kvm_alloc_memslot_metadata() and kvm_set_memslot()",
+)
+"""A reason that the model never gives: it is named where a kernel has answered so."""
+
+
 def _possible(step: Step, errno: int) -> Iterator[Possibility]:
     request = step.request
+    outcome = step.outcome
+    if isinstance(outcome, Undetermined) and outcome.rule.errno == errno:
+        # the question is answered by the kernel; certain if no other rule answers so
+        yield Possibility(outcome.rule, outcome.rule.title, certain=errno in (EFAULT, ENOMEM))
+    if errno == ENOMEM and step.is_region:
+        yield Possibility(ALLOCATION_FAILED, ALLOCATION_FAILED.title, certain=step.tracked.vm.profile.arch.is_x86)
+    if step.event.call == "KVM_CREATE_VCPU" and errno == EEXIST:
+        text = "a slot lies where KVM puts its own with the first vCPU: the APIC page at 0xfee00000, the identity map"
+        yield Possibility(find_rule("slot-overlap"), text)
+        yield Possibility(find_rule("vcpu-exists"), "a vCPU with this id exists already")
+        return
     if request is not None:
         yield from _hidden_slots(step, request, errno)
         arch = f"/{step.tracked.vm.profile.arch.name}"
@@ -127,10 +152,10 @@ def _histories(step: Step, request: Request, errno: int) -> Iterator[Possibility
     """Slots that were registered before, without being recorded."""
     vm = step.tracked.vm
     known = vm.slot(request.slot)
-    if errno == 17 and request.memory_size:
+    if errno == EEXIST and request.memory_size:
         text = "a slot that the recording does not show covers part of the range"
         yield Possibility(find_rule("slot-overlap"), text, certain=True)
-    if errno == 22 and known is None:
+    if errno == EINVAL and known is None:
         if not request.memory_size:
             yield Possibility(find_rule("delete-missing"), "there was no slot with this id", certain=True)
         elif not step.tracked.from_start:
@@ -138,27 +163,42 @@ def _histories(step: Step, request: Request, errno: int) -> Iterator[Possibility
                 text = f"a slot with this id was registered before with another {what}"
                 yield Possibility(find_rule(rule_id), text)
     for name in step.assumed:
-        if errno == 22 and name == "userspace_addr":
+        if errno == EINVAL and name == "userspace_addr":
             yield Possibility(find_rule("hva-unaligned"), "the host address (not recorded) is not aligned to a page")
             yield Possibility(find_rule("hva-out-of-range"), "the host address (not recorded) is out of range")
-        if errno == 22 and name == "flags":
+        if errno == EINVAL and name == "flags":
             yield Possibility(find_rule("flags-invalid"), "the flags (not recorded) are not supported here")
+
+
+_COMMON = (
+    "size-unaligned",
+    "hva-unaligned",
+    "gpa-unaligned",
+    "size-change",
+    "userspace-addr-change",
+    "slot-id-too-high",
+)
+
+
+def _unlikely(rule: Rule) -> int:
+    """Sorts the causes seen most often in public reports to the front."""
+    return _COMMON.index(rule.id) if rule.id in _COMMON else len(_COMMON)
 
 
 def _by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     """Nothing is known of the call but its errno."""
-    if errno == 5:
+    if errno == EIO:
         yield Possibility(find_rule("vm-dead"), "KVM marked the VM dead: look for a warning in the kernel log")
         yield Possibility(find_rule("foreign-process"), "the call came from another process than the VM's creator")
         return
-    rules = [rule for rule in REGION_RULES if rule.errno == errno]
+    rules = sorted((rule for rule in REGION_RULES if rule.errno == errno), key=_unlikely)
     x86 = step.tracked.vm.profile.arch.is_x86
     for rule in rules:
         if x86 and rule.source.startswith("kvm_arch") and "x86" not in rule.source:
             continue
-        if errno == 17 and rule.id == "gmem-range-bound" and not step.event.call.endswith("2"):
+        if errno == EEXIST and rule.id == "gmem-range-bound" and not step.event.call.endswith("2"):
             continue
         text = rule.title
         if rule.id == "slot-overlap":
             text += "  It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
-        yield Possibility(rule, text, certain=len(rules) == 1 or errno == 17)
+        yield Possibility(rule, text, certain=len(rules) == 1 or errno == EEXIST)

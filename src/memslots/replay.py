@@ -159,6 +159,8 @@ class Replay:
             vm = Vm(self.profile, vm_type, host=host)
         except RefusedError:
             vm = Vm(self.profile, host=host)  # the step itself says that the model would refuse the type
+        if not from_start and self.profile.arch.name == "arm64":
+            vm.state.machine.forget_vm_type()
         tracked = TrackedVm(name, vm, from_start=from_start)
         self.vms.append(tracked)
         self._current = tracked

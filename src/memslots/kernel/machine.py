@@ -93,9 +93,14 @@ class Machine:
         self.flags_not_plain = ~self.flags_plain
         self.plain_gpa_end = min(self.gfn_end << self.page_shift, KVM_MEM_MAX_NR_PAGES << self.page_shift)
 
+    def forget_vm_type(self) -> None:
+        """arm64: how many address bits the VM was created with is not known, only what is possible."""
+        low, high = _GPA_BITS["arm64"]
+        self.gfn_end, self.gfn_end_high = 1 << (low - self.page_shift), 1 << (high - self.page_shift)
+
 
 def _private_memory(profile: Profile, vm_type: int) -> bool:
-    if not profile.arch.is_x86 or not profile.has("vm-types"):
+    if not profile.arch.is_x86 or not profile.has("vm-type-argument"):
         return False
     if not profile.has("vm-type-sev"):
         return vm_type != 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..findings import Finding
     from ..replay import Step, TrackedVm
 
-_MOST_VMS = 8
+_MOST_VMS, _MOST_POSSIBLE = 8, 6
 SCHEMA = "memslots.explain/1"
 
 
@@ -73,7 +73,11 @@ def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.numbers:
         found.append(("numbers", "; ".join(explanation.numbers)))
     if explanation.certainty != "certain":
-        found += [("perhaps", f"{possible.rule.id}: {possible.text}") for possible in explanation.possible[:6]]
+        shown = explanation.possible[:_MOST_POSSIBLE]
+        found += [("perhaps", f"{possible.rule.id}: {possible.text}") for possible in shown]
+        left = explanation.possible[_MOST_POSSIBLE:]
+        if left:
+            found.append(("", f"or {', '.join(possible.rule.id for possible in left)}"))
     for number, text in enumerate(explanation.passes):
         found.append(("passes" if number == 0 else "", text))
     if not explanation.passes and rule is not None and explanation.certainty == "certain":

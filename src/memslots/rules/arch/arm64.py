@@ -45,8 +45,10 @@ def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None
     if kind == DELETE:
         return None
     end = attempt.gfn + attempt.npages
+    if end > machine.gfn_end_high:
+        return IPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
     if end > machine.gfn_end:
-        return IPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end)
+        return IPA_LIMIT.ask("how many IPA bits has the VM (the type given to KVM_CREATE_VM)?", end_gfn=end)
     if attempt.flags & KVM_MEM_GUEST_MEMFD and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
         return GMEM_NOT_MAPPABLE.refuse_late(change)
     return check_mappings(attempt, change, needs_writable=machine.profile.has("arm64-vma-write-check"))
