@@ -152,7 +152,7 @@ FACTS = (
          "source, 6.8.1; asked: Debian 6.12 and 7.2 have it built in", arches=frozenset({"x86_64"})),
     Fact("readonly-per-vm", "6.11", "VMs with protected state take no read-only slots.", "source, 6.11.11",
          arches=frozenset({"x86_64"})),
-    Fact("vm-types", "6.8", "KVM_CREATE_VM takes a type.", "source, 6.8.1", arches=X86),
+    Fact("vm-type-argument", "6.8", "KVM_CREATE_VM takes a type.", "source, 6.8.1", arches=X86),
     Fact("vm-type-sev", "6.10", "VM types 2 (SEV) and 3 (SEV-ES) exist.", "source, 6.10.0", arches=X86),
     Fact("vm-type-snp", "6.11", "VM type 4 (SNP) exists.", "source, 6.11.11", arches=X86),
     Fact("vm-type-tdx", "6.16", "VM type 5 (TDX) exists.", "seen in 6.17 (source); first release from history",

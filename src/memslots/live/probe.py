@@ -13,6 +13,7 @@ import os
 from ..kernel.arch import find_arch
 from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
+from ..rules.vm_calls import VM_TYPE_FACTS
 from .backend import LiveVm
 from .device import DEFAULT_PATH, Device
 from .memory import PAGE_BYTES
@@ -110,7 +111,11 @@ class _Asker:
         if self.base.arch.is_x86:
             answer = errno_of(lambda vm: vm.get_nr_mmu_pages().result)
             self._fact("get-nr-mmu-pages", answer not in unknown, "KVM_GET_NR_MMU_PAGES")
-            self._fact("vm-types", device.check_extension(235) > 0, "KVM_CAP_VM_TYPES")
+            types = device.check_extension(235)
+            self._fact("vm-type-argument", types > 0, "KVM_CAP_VM_TYPES")
+            for fact, mask in VM_TYPE_FACTS.items():
+                if types & mask:
+                    self._fact(fact, True, "KVM_CAP_VM_TYPES")
         manual = device.check_extension(168)
         self._fact("clear-dirty-log", manual > 0, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")
         self._fact("dirty-log-initially-set", manual == 3, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")

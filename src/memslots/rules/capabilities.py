@@ -7,7 +7,7 @@ from ..kernel.machine import Machine, guest_memfd_built
 from ..outcome import Answer, Unmodelled
 from ..state import VmState
 from .dirty_log import manual_protect_mask, ring_capability
-from .vm_calls import guest_memfd_flags
+from .vm_calls import guest_memfd_flags, x86_vm_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _guest_memfd_flags(state: VmState, on_system: bool) -> int:
 
 def _vm_types(state: VmState, on_system: bool) -> int:
     profile = state.machine.profile
-    return (profile.number("vm-types") or 1) if profile.has("vm-types") else 0
+    return x86_vm_types(profile) if profile.has("vm-type-argument") else 0
 
 
 def _pre_fault(state: VmState, on_system: bool) -> int:

@@ -125,6 +125,8 @@ VM_CALL_RULES = (
     *DIRTY_LOG_RULES,
 )
 
+VM_TYPE_FACTS = {"vm-type-sev": 0b1100, "vm-type-snp": 1 << 4, "vm-type-tdx": 1 << 5}
+"""Fact: mask of the VM types that it brings on x86."""
 _2_64 = 1 << 64
 _HIGHEST_TSS_GPA = 0xFFFF_D000
 
@@ -133,8 +135,8 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
     """KVM_CREATE_VM: is the type one that the host offers?"""
     arch = profile.arch.name
     fine = vm_type == 0
-    if profile.arch.is_x86 and profile.has("vm-types"):
-        fine = vm_type < 32 and bool((profile.number("vm-types") or 1) >> vm_type & 1)
+    if profile.arch.is_x86 and profile.has("vm-type-argument"):
+        fine = vm_type < 32 and bool(x86_vm_types(profile) >> vm_type & 1)
     elif arch == "arm64" and profile.has("arm64-vm-type-is-ipa-bits"):
         most = profile.number("gpa-bits")
         fine = vm_type == 0 or (32 <= vm_type <= (52 if most is None else most))
@@ -147,6 +149,14 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
     elif arch == "s390x":
         fine = vm_type in (0, 1)
     return None if fine else VM_TYPE_UNSUPPORTED.refuse(vm_type=vm_type)
+
+
+def x86_vm_types(profile: Profile) -> int:
+    """Mask of the types that the host offers and the release knows: 0 ordinary, 1 software-protected, and so on."""
+    known = 0b11
+    for fact, types in VM_TYPE_FACTS.items():
+        known |= types if profile.has(fact) else 0
+    return (profile.number("vm-types") or 1) & known
 
 
 def enable_cap(state: VmState, capability: int, flags: int, arguments: tuple[int, ...]) -> (
