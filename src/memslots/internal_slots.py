@@ -12,6 +12,7 @@ from .decide import decide
 from .host import Host
 from .outcome import Accepted, Refused, Undetermined, Unmodelled
 from .request import Request
+from .rules.placement import SLOT_OVERLAP
 from .rules.vm_calls import add_vcpu, check_tss_addr, check_vcpu
 from .slot import SpecialSlot
 from .state import VmState
@@ -30,10 +31,9 @@ def _make(state: VmState, host: Host, offset: int, gpa: int, npages: int) -> Ref
     for as_id in range(machine.spaces):
         slot_word = as_id << 16 | (machine.user_slots + offset)
         request = Request(slot_word, 0, gpa, npages << machine.page_shift, 0)
-        if state.spaces[as_id].by_id(slot_word & 0xFFFF) is not None:
-            from .rules.placement import SLOT_OVERLAP
-
-            return SLOT_OVERLAP.refuse_for(state.spaces[as_id].by_id(slot_word & 0xFFFF), start_gfn=gpa >> 12)  # type: ignore[arg-type]
+        existing = state.spaces[as_id].by_id(slot_word & 0xFFFF)
+        if existing is not None:
+            return SLOT_OVERLAP.refuse_for(existing, start_gfn=gpa >> machine.page_shift)
         outcome = decide(InternalAttempt(request, state, host, _NAMES[offset]))
         if not isinstance(outcome, Accepted):
             return outcome

@@ -176,10 +176,10 @@ class Reader:
         yield from self._each_line()
         yield from self.finish()
 
-    def searched(self, size: int, style: Style, counter: LineCounter) -> Iterator[Event]:
+    def searched(self, file_bytes: int, style: Style, counter: LineCounter) -> Iterator[Event]:
         """The way for huge recordings of strace: look at lines with KVM's names only.
 
-        The beginning and the end (of `size` bytes) are read in full: messages stand there.
+        The beginning and the end (of `file_bytes`) are read in full: messages stand there.
         Calls that are not KVM's are not looked for in between.
         """
         lines = self.lines
@@ -189,7 +189,7 @@ class Reader:
             self._quiet()
             if lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
-        yield from self._search(style, size - HEAD)
+        yield from self._search(style, file_bytes - HEAD)
         yield from self.all_lines()
 
     def _search(self, style: Style, end: int) -> Iterator[Event]:
