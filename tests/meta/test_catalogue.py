@@ -1,0 +1,145 @@
+"""The catalogue of rules and the history of facts: complete, consistent, and dates in one place only."""
+
+from __future__ import annotations
+
+import ast
+import re
+from errno import errorcode
+
+import pytest
+from test_layers import MODULES
+
+from memslots.errors import UnknownKernelError
+from memslots.kernel.arch import ARCHES
+from memslots.kernel.history import BRANCHES, FACTS, LIMITS, NEWEST_KNOWN, OLDEST
+from memslots.kernel.profile import FACT_NAMES, OPTIONS
+from memslots.kernel.registry import find
+from memslots.rules.catalogue import PREPARE_HOOKS, REGION_RULES, all_rules, find_rule
+
+RULES = all_rules()
+
+
+def test_ids_are_unique():
+    ids = [rule.id for rule in RULES]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule.id for rule in RULES])
+def test_rule(rule):
+    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)+", rule.id), "kebab-case, no part of digits only"
+    assert rule.errno in errorcode
+    assert rule.title.endswith(".")
+    assert "\n" not in rule.title
+    assert rule.page or rule.remedy
+    assert rule.source
+    assert re.match(r"KVM_[A-Z0-9_]+|every VM ioctl", rule.calls)
+    for fact in (*rule.needs, *rule.without):
+        assert fact in FACT_NAMES, f"no fact {fact!r}"
+    assert find_rule(rule.id) is rule
+
+
+def test_region_rules_come_first():
+    assert RULES[: len(REGION_RULES)] == REGION_RULES
+
+
+def test_an_unknown_rule_says_which_is_meant():
+    with pytest.raises(UnknownKernelError, match="slot-overlap"):
+        find_rule("slot-overlaps")
+    with pytest.raises(UnknownKernelError, match="memslots rules"):
+        find_rule("xyzzy")
+
+
+def test_every_architecture_has_a_hook():
+    assert set(PREPARE_HOOKS) == set(ARCHES)
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=[f"{fact.name}-{fact.since}" for fact in FACTS])
+def test_fact(fact):
+    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", fact.name)
+    assert fact.summary.endswith(".")
+    assert fact.source, "how is it known?"
+    assert re.search(r"asked|source|history|commit|specification|seen|absent", fact.source)
+    assert fact.arches <= set(ARCHES)
+    assert fact.arches
+    assert fact.until is None or fact.since < fact.until
+    # a backport dates a branch before the release, an end one that had it
+    for port in fact.backports:
+        assert port.branch < fact.since.branch
+    for end in fact.ended_in:
+        assert fact.since.branch <= end.branch
+        assert fact.until is not None
+        assert end.branch < fact.until.branch
+
+
+def test_facts_of_one_name_share_no_architecture():
+    for name in FACT_NAMES:
+        arches = [arch for fact in FACTS if fact.name == name for arch in fact.arches]
+        assert len(arches) == len(set(arches)), name
+
+
+ONLY_TOLD = {"x86-metadata-late": "when memory is allocated; allocations succeed in the model"}
+"""Facts that explain and decide nothing."""
+
+
+def test_no_fact_is_unused():
+    """A fact that nothing asks for says nothing: it would be a wish."""
+    text = "\n".join(path.read_text() for name, path in MODULES.items() if name != "kernel.history")
+    assert [name for name in sorted(FACT_NAMES) if f'"{name}"' not in text] == list(ONLY_TOLD)
+
+
+def test_only_known_facts_are_asked_for():
+    for name, path in MODULES.items():
+        for found in re.findall(r'\.has\("([^"]+)"\)', path.read_text()):
+            assert found in FACT_NAMES, f"{name} asks for {found!r}"
+        for found in re.findall(r'\.option\("([^"]+)"\)', path.read_text()):
+            assert found in OPTIONS, f"{name} asks for option {found!r}"
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=[limit.name for limit in LIMITS])
+def test_limit(limit):
+    assert limit.source
+    assert limit.summary.endswith(".")
+    for arch, steps in limit.steps.items():
+        assert arch == "*" or arch in ARCHES
+        releases = [since for since, _ in steps]
+        assert releases == sorted(releases, key=lambda version: (version.branch, version.patch))
+
+
+def test_options_and_facts_have_different_names():
+    assert not set(OPTIONS) & FACT_NAMES
+
+
+def test_branches_are_in_order_and_known():
+    assert list(BRANCHES) == sorted(BRANCHES)
+    assert BRANCHES[0].branch == OLDEST.branch
+    assert BRANCHES[-1].branch == NEWEST_KNOWN.branch
+    for branch in BRANCHES:
+        assert find(f"{branch}/x86_64").facts
+
+
+_RELEASE = re.compile(r"v?[4-7]\.\d{1,2}(\.\d+)?(/\w+.*)?")
+NAMES_RELEASES = {
+    "kernel.history": "the dates of behaviours",
+    "kernel.footprint": "the dates of what slots cost, which decide no call",
+    "kernel.distributions": "which release a distribution ships",
+    "possibilities": "hosts that an explanation tries, by profile name",
+}
+
+
+def _all_literal(call):
+    return all(isinstance(argument, ast.Constant) for argument in call.args)
+
+
+def test_only_the_history_names_releases():
+    """No code of another module holds a release: a rule asks for facts."""
+    found = []
+    for name, path in MODULES.items():
+        if name in NAMES_RELEASES or name.startswith("cli."):
+            continue  # a command may have a kernel as its default or example
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _RELEASE.fullmatch(node.value):
+                found.append(f"{name}:{node.lineno}: {node.value!r}")
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Version" and _all_literal(node):
+                found.append(f"{name}:{node.lineno}: Version(...)")
+    assert not found
