@@ -1,7 +1,7 @@
 """Writes the generated pages: `python -m memslots.docs [DIR]`, from the root of the repository.
 
 docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md
-from the history.  `--check` writes nothing and exits with 1 if a page is stale.
+from the history, docs/findings.md from the findings.  `--check` writes nothing and exits with 1 if a page is stale.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with
 def pages() -> dict[str, str]:
     """Every generated page: path below docs/, text."""
     from .rules.catalogue import all_rules
+    from .views.explanation import findings_markdown
     from .views.kernel_page import kernels_markdown
     from .views.rule_page import index_markdown, rule_markdown
 
     found = {f"rules/{rule.id}.md": rule_markdown(rule) for rule in all_rules()}
     found["rules/README.md"] = index_markdown()
     found["kernels.md"] = _KERNELS_INTRODUCTION + kernels_markdown()
+    found["findings.md"] = findings_markdown()
     return found
 
 

@@ -248,3 +248,27 @@ def markdown_lines(analysis: Analysis) -> list[str]:
         lines.append("")
     lines += [line for line in report_lines(analysis, Paint(False)) if line]
     return lines
+
+
+def findings_markdown() -> str:
+    """The page of all findings on accepted calls."""
+    from ..findings import KINDS
+
+    lines = [
+        "# Findings",
+        "",
+        "`memslots explain` reports these on calls that were accepted. `--ignore ID` leaves one out. A note becomes a",
+        "warning where it concerns 64 MiB of guest memory or more. Warnings count for the exit code, notes do not.",
+    ]
+    for kind in KINDS.values():
+        lines += [
+            "",
+            f"## {kind.id}",
+            "",
+            f"{kind.severity}: {kind.title}",
+            "",
+            kind.page,
+            "",
+            f"**Do:** {kind.remedy}",
+        ]
+    return "\n".join(lines) + "\n"
