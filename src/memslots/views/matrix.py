@@ -21,7 +21,10 @@ _MOST_ROWS = 40
 def survey_lines(found: Survey) -> list[str]:
     """Verdict, kernels by group, matrix of the calls that are not accepted everywhere, explanations."""
     groups, among = found.groups(), list(found.columns)
-    lines = [f"{found.name or found.source}: {len(found.calls)} calls on {len(among)} kernels", ""]
+    lines = [
+        f"{found.name or found.source}: {len(found.calls)} calls on {len(among)} kernel{'s'[: len(among) > 1]}",
+        "",
+    ]
     if not found.problems:
         return [*lines, f"accepted on {kernel_spans(among, among)}"]
     marks = _marks(found.problems)
