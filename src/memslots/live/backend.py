@@ -62,7 +62,8 @@ class LiveVm:
         """vCPU id: file descriptor."""
         self.memory: list[HostMemory] = []
         """Host memory that the VM keeps mapped."""
-        self._slots: dict[int, tuple[int, int, int, int]] = {}
+        self._slots: dict[int, tuple[int, int]] = {}
+        """Slot word: (memory_size, userspace_addr)."""
         self._buffer = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION))
         self._buffer2 = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION2))
         self._gmem_fds: set[int] = set()
@@ -87,11 +88,8 @@ class LiveVm:
         except (struct.error, TypeError):
             Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
             raise
-        old = self._slots.get(slot)
-        if old is None or old[1] != memory_size:
-            self._resized(slot, old, memory_size)
-        if memory_size:
-            self._slots[slot] = (guest_phys_addr, memory_size, userspace_addr, flags)
+        if self._slots.get(slot) != (memory_size, userspace_addr):
+            self._remember(slot, memory_size, userspace_addr)
         return ACCEPTED
 
     def set_user_memory_region2(
@@ -115,7 +113,7 @@ class LiveVm:
             ioctl(self.fd, _REGION2, self._buffer2)
         except OSError as error:
             return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION2")
-        self._remember(request)
+        self._remember(request.slot, request.memory_size, request.userspace_addr)
         return ACCEPTED
 
     def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
@@ -141,20 +139,13 @@ class LiveVm:
             request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
         )  # fmt: skip
 
-    def _remember(self, request: Request) -> None:
-        old = self._slots.get(request.slot)
-        self._resized(request.slot, old, request.memory_size)
-        if request.memory_size:
-            self._slots[request.slot] = (
-                request.guest_phys_addr, request.memory_size, request.userspace_addr, request.flags,
-            )  # fmt: skip
-
-    def _resized(self, slot: int, old: tuple[int, int, int, int] | None, memory_size: int) -> None:
+    def _remember(self, slot: int, memory_size: int, userspace_addr: int) -> None:
+        old = self._slots.pop(slot, None)
         if old is not None:
-            self._room += old[1]
-            if not memory_size:
-                del self._slots[slot]
-        self._room -= memory_size
+            self._room += old[0]
+        if memory_size:
+            self._slots[slot] = (memory_size, userspace_addr)
+            self._room -= memory_size
 
     def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
         """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
@@ -163,7 +154,7 @@ class LiveVm:
         old = self._slots.get(slot)
         # a slot that stays in place allocates nothing; one that moves is allocated anew
         needed = (self._all_bytes - self._room + memory_size) // PAGE_BYTES * METADATA_BYTES_A_PAGE
-        if old is None or old[1] == memory_size:
+        if old is None or old[0] == memory_size:
             budget = self._all_bytes // PAGE_BYTES * METADATA_BYTES_A_PAGE
             raise KernelMemoryError(
                 f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} MiB of kernel memory;"
@@ -184,7 +175,7 @@ class LiveVm:
         number, data = self._packed(request)
         result = libc.ioctl(self.fd, number, self._guard.place(data, request.readable_bytes))
         if result == 0:
-            self._remember(request)
+            self._remember(request.slot, request.memory_size, request.userspace_addr)
         return self._outcome(result, request.ioctl)
 
     def _in_child(self, request: Request) -> Outcome:
@@ -204,7 +195,7 @@ class LiveVm:
     def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Outcome:
         """KVM_GET_DIRTY_LOG; `outcome.data` is the bitmap handed out."""
         checked_uint("slot", slot, U32_MAX)
-        npages = self._slots.get(slot, (0, 0, 0, 0))[1] // PAGE_BYTES
+        npages = self._slots.get(slot, (0, 0))[0] // PAGE_BYTES
         nbytes = (npages + 63) // 64 * 8
         if buffer_bytes is None or buffer_bytes >= nbytes:
             raw = bytearray(nbytes or 8)
@@ -333,7 +324,7 @@ class LiveVm:
 
     def release(self, memory: HostMemory) -> None:
         """Unmap memory.  Raises MemoryInUseError if a slot lies on it."""
-        for slot, (_, nbytes, hva, _) in self._slots.items():
+        for slot, (nbytes, hva) in self._slots.items():
             if hva < memory.end and memory.address < hva + nbytes:
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
         self.memory.remove(memory)
@@ -344,7 +335,7 @@ class LiveVm:
     @property
     def total_pages(self) -> int:
         """Host pages of all user slots."""
-        return sum(nbytes for _, nbytes, _, _ in self._slots.values()) // PAGE_BYTES
+        return sum(nbytes for nbytes, _ in self._slots.values()) // PAGE_BYTES
 
     # -- how calls are made
 

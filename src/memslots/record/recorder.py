@@ -72,6 +72,8 @@ def attach(pid: int, path: str) -> Recorded:
     Raises OSError for one that cannot be traced.
     """
     check_machine()
+    if not os.path.isdir(f"/proc/{pid}/task"):
+        raise ProcessLookupError(f"there is no process {pid}")
     with RecordingFile(path, [f"pid {pid}"], "ptrace at every system call") as file:
         tracer = Tracer(file, root=pid, filtered=False)
         tracer.seize_threads(pid)
@@ -87,6 +89,7 @@ def attach(pid: int, path: str) -> Recorded:
 def _start(command: Sequence[str], stdout: int | None) -> int:
     """Fork, seize, install the filter, execute: the process id of the program."""
     seccomp = Filter()
+    os.get_exec_path()  # imports what execvp needs: a child in the middle of a fork should not
     go_read, go_write = os.pipe()
     error_read, error_write = os.pipe()
     child = os.fork()
@@ -106,7 +109,7 @@ def _start(command: Sequence[str], stdout: int | None) -> int:
         ) from None
     os.write(go_write, b"g")
     os.close(go_write)
-    _continue_to_exec(child)
+    executed = _continue_to_exec(child)
     failure = os.read(error_read, 16)
     os.close(error_read)
     if failure:
@@ -114,19 +117,21 @@ def _start(command: Sequence[str], stdout: int | None) -> int:
         if number < 0:
             raise DeviceUnavailableError(f"no seccomp filter can be installed here: {os.strerror(-number)}")
         raise OSError(number, os.strerror(number), command[0])
+    if not executed:
+        raise DeviceUnavailableError(f"the new process ended before it could become {command[0]!r}")
     return child
 
 
-def _continue_to_exec(child: int) -> None:
-    """Let the child run past its exec, or to its end: then it has written why."""
+def _continue_to_exec(child: int) -> bool:
+    """Let the child run past its exec; False if it ended before."""
     while True:
         _, status = os.waitpid(child, ptrace.WALL)
         if not os.WIFSTOPPED(status):
-            return
+            return False
         event = status >> 16
         ptrace.ask(ptrace.CONT, child, 0, 0 if event else os.WSTOPSIG(status))
         if event == ptrace.EVENT_EXEC:
-            return
+            return True
 
 
 def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None) -> NoReturn:
@@ -144,7 +149,7 @@ def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdou
             os.execvp(command[0], list(command))
     except OSError as error:
         os.write(errors, str(error.errno or 1).encode())
-    finally:
+    finally:  # whatever happened, this copy of the caller must not go on
         os._exit(127)
 
 

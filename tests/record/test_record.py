@@ -1,0 +1,270 @@
+"""The recorder: it sees every call, loses none, and the program does not notice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from requires import REQUIRED, requires
+
+from memslots.errors import TraceError
+from memslots.trace import Reading, read
+
+pytestmark = requires("ptrace")
+HERE = os.path.dirname(__file__)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def memslots(*words, **options):
+    return subprocess.Popen([sys.executable, "-m", "memslots", *words], env=ENVIRONMENT, text=True, **options)
+
+
+def run(path, *command, **options):
+    """(exit code, output) of a recorded command."""
+    process = memslots("record", "-q", "-o", str(path), "--", *command, stdout=subprocess.PIPE, **options)
+    return process.wait(timeout=60), process.stdout.read()
+
+
+def calls(path):
+    reading = Reading()
+    return list(read(str(path), reading=reading)), reading
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", -signal.SIGTERM),
+        ("kill -KILL $$", -signal.SIGKILL),
+        ("(sleep 0.1; exit 3) & wait $!", 3),
+        ("trap 'exit 9' USR1; kill -USR1 $$; exit 1", 9),
+    ],
+)
+def test_the_exit_status_is_the_programs(tmp_path, script, code):
+    assert run(tmp_path / "r", "sh", "-c", script)[0] == code
+
+
+def test_input_output_and_environment_pass_through(tmp_path):
+    process = memslots(
+        "record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", "read x; echo got $x; echo err >&2",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.communicate("word\n", timeout=30) == ("got word\n", "err\n")
+
+
+def test_signals_sent_to_the_recorder_reach_the_program(tmp_path):
+    process = memslots(
+        "record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c",
+        "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done",
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 4
+
+
+def test_a_stopped_program_stays_stopped_and_goes_on(tmp_path):
+    script = "echo $$; kill -STOP $$; echo on; exit 6"
+    process = memslots("record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", script, stdout=subprocess.PIPE)
+    pid = int(process.stdout.readline())
+    time.sleep(0.3)
+    with open(f"/proc/{pid}/stat") as file:
+        assert file.read().split()[2] in "Tt"
+    os.kill(pid, signal.SIGCONT)
+    assert process.stdout.readline() == "on\n"
+    assert process.wait(timeout=30) == 6
+
+
+def test_a_program_that_is_not_there(tmp_path):
+    process = memslots("record", "-o", str(tmp_path / "r"), "--", "no-such-program", stderr=subprocess.PIPE)
+    assert process.wait(timeout=30) == 2
+    assert "No such file or directory: 'no-such-program'" in process.stderr.read()
+
+
+def test_a_recording_without_calls_and_damaged_ones(tmp_path):
+    path = tmp_path / "r"
+    run(path, "true")
+    events, reading = calls(path)
+    assert events == []
+    assert len(reading.notes) == 1
+    data = path.read_bytes()
+    path.write_bytes(data[:40])
+    with pytest.raises(TraceError, match="ends within its description"):
+        list(read(str(path)))
+    path.write_bytes(data[: data.index(b"\n")].replace(b'"record"', b'"rekord"') + b"\n")
+    with pytest.raises(TraceError, match="description lacks something"):
+        list(read(str(path)))
+
+
+@pytest.fixture(scope="module")
+def stress(tmp_path_factory):
+    program = str(tmp_path_factory.mktemp("stress") / "stress")
+    source = os.path.join(HERE, "stress.c")
+    subprocess.run(["gcc", "-O1", "-pthread", source, "-o", program], check=True)
+    return program
+
+
+def check_whole(events):
+    """Every call is whole: the slot of a thread is made and deleted in turns."""
+    lives: dict[int, bool] = {}
+    for event in events:
+        if event.call == "KVM_SET_USER_MEMORY_REGION" and event.result == 0:
+            slot, size = event.fields["slot"], event.fields["memory_size"]
+            assert event.fields["guest_phys_addr"] == slot << 12
+            assert lives.get(slot, False) == (size == 0)
+            lives[slot] = size != 0
+
+
+@requires("gcc", "kvm")
+def test_64_threads_while_others_start_and_die(tmp_path, stress):
+    path = tmp_path / "r"
+    code, output = run(path, stress, "12")
+    events, reading = calls(path)
+    counted = Counter(event.call for event in events)
+    assert code == 5
+    assert counted["KVM_SET_USER_MEMORY_REGION"] == int(output) == 64 * 12 * 2
+    assert counted["KVM_CREATE_VM"] == 1
+    assert not reading.skipped
+    assert len(reading.notes) == 1
+    check_whole(events)
+    assert len({event.pid for event in events}) == 65
+
+
+@requires("gcc", "kvm")
+@pytest.mark.parametrize("whom", ["recorder", "program"])
+def test_a_kill_at_any_moment_loses_nothing_seen(tmp_path, stress, whom):
+    draw = random.Random(7)
+    for number in range(3):
+        path = tmp_path / f"r{number}"
+        process = memslots("record", "-q", "-o", str(path), "--", stress, "100000", stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while (not path.exists() or path.stat().st_size < 4000) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(draw.random() / 5)
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+            child = int(file.read().split()[0])
+        os.kill(process.pid if whom == "recorder" else child, signal.SIGKILL)
+        assert process.wait(timeout=30) == -signal.SIGKILL
+        events, reading = calls(path)
+        assert len(events) > 30
+        assert not reading.skipped
+        check_whole(events)
+        killed = any("no end mark" in note or "cut" in note for note in reading.notes)
+        assert killed == (whom == "recorder")
+        for _ in range(200):
+            if not os.path.exists(f"/proc/{child}"):
+                break
+            time.sleep(0.05)
+        assert not os.path.exists(f"/proc/{child}")
+
+
+@requires("gcc", "kvm")
+def test_attaching_and_leaving(tmp_path, stress):
+    program = subprocess.Popen([stress, "3000"], stdout=subprocess.PIPE, text=True)
+    try:
+        time.sleep(0.2)
+        path = tmp_path / "r"
+        process = memslots("record", "-q", "-o", str(path), "-p", str(program.pid))
+        deadline = time.monotonic() + 20
+        while (not path.exists() or path.stat().st_size < 8000) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+        assert program.poll() is None, "the program ended with the recorder"
+        with open(f"/proc/{program.pid}/status") as file:
+            assert "TracerPid:\t0" in file.read()
+        events, reading = calls(path)
+        assert len(events) > 50
+        assert not reading.skipped
+        assert {event.call for event in events} == {"KVM_SET_USER_MEMORY_REGION"}
+    finally:
+        program.kill()
+        program.wait()
+
+
+def test_a_process_that_is_not_there(tmp_path):
+    process = memslots("record", "-o", str(tmp_path / "r"), "-p", "999999999", stderr=subprocess.PIPE)
+    assert process.wait(timeout=30) == 2
+    assert "no process 999999999" in process.stderr.read()
+
+
+def region_calls(path):
+    """What two runs of one program have in common: calls, arguments without addresses, results."""
+    return [
+        (event.call, {name: value for name, value in event.fields.items() if name != "userspace_addr"}, event.result)
+        for event in read(str(path))
+        if event.call.startswith("KVM_SET_USER_MEMORY")
+    ]
+
+
+OUT_AND_HALT = bytes((0xBA, 0x01, 0x05, 0xB0, 0x01, 0xEE, 0xF4))
+"""mov dx, 0x501; mov al, 1; out dx, al; hlt: QEMU's exit device ends it with status 3."""
+
+
+@requires("qemu", "strace", "guest", "kvm")
+@pytest.mark.parametrize("how", ["firmware", "boot"])
+def test_a_qemu_guest_is_seen_as_strace_sees_it(tmp_path, how):
+    """A firmware of seven bytes always; the whole boot, which takes long here, where QEMU is required."""
+    if how == "boot" and "qemu" not in REQUIRED:
+        pytest.skip("a whole boot: only with MEMSLOTS_REQUIRE=qemu")
+    image = tmp_path / "image"
+    if how == "boot":
+        image.write_bytes((OUT_AND_HALT.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
+        start = ["-drive", f"file={image},format=raw,if=ide"]
+    else:
+        image.write_bytes(bytes(0xFFF0) + OUT_AND_HALT.ljust(16, b"\0"))
+        start = ["-bios", str(image)]
+    qemu = [
+        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none", "-vga", "none",
+        *start, "-device", "isa-debug-exit,iobase=0x501,iosize=1",
+    ]  # fmt: skip
+    path, traced = tmp_path / "r", tmp_path / "strace"
+    assert run(path, *qemu, stderr=subprocess.DEVNULL)[0] == 3
+    command = ["strace", "-f", "--seccomp-bpf", "-e", "trace=ioctl", "-o", str(traced), *qemu]
+    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 3
+    assert len(region_calls(path)) > 5
+    assert region_calls(path) == region_calls(traced)
+    ours, theirs = (
+        Counter(event.call for event in read(str(name)) if event.call.startswith("KVM_")) for name in (path, traced)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user to show that root is not needed")
+def test_no_privilege_is_needed():
+    code = (
+        "import ctypes, os, resource, sys\n"
+        "from memslots.record.recorder import record\n"
+        "os.get_exec_path()  # that user may not be able to read this Python's library\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "ctypes.CDLL(None).prctl(4, 1)  # be traceable again, as a program started by that user is\n"
+        f"done = record(['sh', '-c', 'exit 3'], '/tmp/memslots-test-{os.getpid()}.rec')\n"
+        "sys.exit(done.exit_code)"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 3, done.stderr
+    finally:
+        if os.path.exists(f"/tmp/memslots-test-{os.getpid()}.rec"):
+            os.unlink(f"/tmp/memslots-test-{os.getpid()}.rec")
+
+
+def test_the_library_can_be_called_from_a_thread(tmp_path):
+    code = (
+        "import threading, sys\n"
+        "from memslots.record.recorder import record\n"
+        "found = []\n"
+        f"work = lambda: found.append(record(['sh', '-c', 'exit 2'], {str(tmp_path / 'r')!r}))\n"
+        "thread = threading.Thread(target=work)\n"
+        "thread.start(); thread.join(); sys.exit(found[0].exit_code)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 2
