@@ -6,8 +6,9 @@ import sys
 
 from ..analysis import Analysis
 from ..kernel.registry import find
-from ..views.explanation import analysis_json, explanation_lines, markdown_lines, report_lines
+from ..views.explanation import analysis_json, evidence_lines, explanation_lines, markdown_lines, report_lines
 from ..views.text import Paint
+from .progress import progress
 from .run import FINDINGS, FINE, USAGE
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ EPILOG = """\
 examples:
   memslots explain examples/recordings/qemu72-q35-lifecycle.strace
   memslots explain --kernel 6.1/x86_64+intel+apicv vmm.strace
+  memslots explain --evidence examples/refused-overlap.strace
   xclip -o | memslots explain -
 
 Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrace, perf trace,
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k")
     parser.add_argument("--ignore", action="append", default=[], metavar="ID", help="leave out findings of this kind")
     parser.add_argument("--most", type=int, default=20, metavar="N", help="explanations shown (default 20)")
+    parser.add_argument("--evidence", action="store_true", help="also say which call rules each other kernel out")
     parser.add_argument("--to", choices=("text", "markdown", "json"), default="text", help="form of the report")
     parser.add_argument("--json", dest="to", action="store_const", const="json", help="same as --to json")
 
@@ -44,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     source = options.files[0] if len(options.files) == 1 else options.files
     analysis = Analysis(source, profile, frozenset(options.ignore), options.most)
     paint = Paint()
-    for _, explanation in analysis.run():
-        if explanation is not None and options.to == "text":
-            print("\n".join(explanation_lines(explanation, paint)), end="\n\n")
+    with progress(analysis.reading):
+        for _, explanation in analysis.run():
+            if explanation is not None and options.to == "text":
+                print("\n".join(explanation_lines(explanation, paint)), end="\n\n")
     if not analysis.reading.calls:
         print("memslots explain: no KVM call and no known error message in the input", file=sys.stderr)
         return USAGE
@@ -56,5 +60,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(analysis_json(analysis), indent=1))
     else:
         lines = markdown_lines(analysis) if options.to == "markdown" else report_lines(analysis, paint)
+        if options.evidence and analysis.evidence is not None:
+            lines += evidence_lines(analysis.evidence)
         print("\n".join(lines).strip("\n"))
     return FINDINGS if analysis.has_findings else FINE

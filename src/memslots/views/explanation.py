@@ -10,6 +10,7 @@ from .text import Paint, pages_text, wrapped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..analysis import Analysis
+    from ..evidence import Evidence
     from ..explain import Explanation
     from ..findings import Finding
     from ..replay import Step, TrackedVm
@@ -161,6 +162,11 @@ def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
     return lines
 
 
+def evidence_lines(evidence: Evidence) -> list[str]:
+    """Each kernel that the recording rules out, with the first call that it would have answered otherwise."""
+    return [f"ruled out: {name}, {first}" for name, first in evidence.ruled_out.items()]
+
+
 def explanation_json(explanation: Explanation) -> dict[str, object]:
     """An explanation as a JSON object."""
     step, other = explanation.step, explanation.other
@@ -205,6 +211,7 @@ def analysis_json(analysis: Analysis) -> dict[str, object]:
         "schema": SCHEMA,
         "kernel": analysis.profile.name,
         "evidence": describe(analysis.evidence) if analysis.evidence is not None else ["stated"],
+        "ruled_out": analysis.evidence.ruled_out if analysis.evidence is not None else {},
         "region_calls": analysis.region_calls,
         "explanations": [explanation_json(each) for each in analysis.explanations],
         "not_shown": analysis.left_out,
