@@ -50,7 +50,10 @@ class HvaIndex:
 
     def meeting(self, start: int, end: int) -> list[Slot]:
         """The slots whose bytes meet [start, end), by address, then id."""
-        found, page_shift = [], self._page_shift
+        found: list[Slot] = []
+        if start >= end:
+            return found
+        page_shift = self._page_shift
         for length_class, keys in self._classes.items():
             longest = 1 << (length_class + page_shift)
             for key in keys.between(max(start - longest, 0) << 16, end << 16):

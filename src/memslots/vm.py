@@ -34,6 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .slot_set import SlotSet
+
     Outcome = Accepted | Refused | Undetermined | Unmodelled
 
 
@@ -56,7 +58,7 @@ class Vm:
         Raises UnknownKernelError for a name that is not known, RefusedError for
         a type that the kernel refuses.
         """
-        self.profile = find(kernel) if isinstance(kernel, str) else kernel
+        self.profile = kernel if isinstance(kernel, Profile) else find(kernel)
         checked_uint("vm_type", vm_type)
         if self.profile.option("compat"):
             vm_type &= U32_MAX
@@ -133,7 +135,10 @@ class Vm:
 
     def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Outcome:
         """KVM_GET_DIRTY_LOG; `outcome.data` is the DirtyBitmap handed out."""
-        return dirty_log.get_dirty_log(self.state, checked_uint("slot", slot, U32_MAX), buffer_bytes)
+        checked_uint("slot", slot, U32_MAX)
+        if buffer_bytes is not None:
+            checked_uint("buffer_bytes", buffer_bytes)
+        return dirty_log.get_dirty_log(self.state, slot, buffer_bytes)
 
     def clear_dirty_log(
         self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
@@ -142,6 +147,10 @@ class Vm:
         checked_uint("slot", slot, U32_MAX)
         checked_uint("first_page", first_page, U64_MAX)
         checked_uint("num_pages", num_pages, U32_MAX)
+        if mask is not None and (not isinstance(mask, int) or mask < 0):
+            checked_uint("mask", mask)  # one bit a page: however large, but a number
+        if buffer_bytes is not None:
+            checked_uint("buffer_bytes", buffer_bytes)
         return dirty_log.clear_dirty_log(self.state, slot, first_page, num_pages, mask, buffer_bytes)
 
     def reset_dirty_rings(self) -> Outcome:
@@ -150,16 +159,21 @@ class Vm:
 
     def mark_dirty(self, gpa: int, as_id: int = 0) -> None:
         """A guest has written the page at this guest-physical address."""
-        self.state.mark_dirty(as_id, gpa >> self.page_shift)
+        self._space(as_id)
+        self.state.mark_dirty(as_id, checked_uint("gpa", gpa) >> self.page_shift)
 
     # -- other calls of a VM file descriptor
 
     def check_extension(self, capability: int, *, on_system: bool = False) -> Outcome:
         """KVM_CHECK_EXTENSION on the VM, or on /dev/kvm."""
-        return check_extension(self.state, capability, on_system=on_system)
+        return check_extension(self.state, checked_uint("capability", capability), on_system=on_system)
 
     def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> Outcome:
         """KVM_ENABLE_CAP."""
+        checked_uint("capability", capability, U32_MAX)
+        checked_uint("flags", flags, U32_MAX)
+        for argument in arguments:
+            checked_uint("argument", argument)
         return vm_calls.enable_cap(self.state, capability, flags, arguments)
 
     def create_irqchip(self) -> Outcome:
@@ -168,15 +182,15 @@ class Vm:
 
     def create_vcpu(self, vcpu_id: int) -> Outcome:
         """KVM_CREATE_VCPU: the first one may make KVM's own slots."""
-        return create_vcpu(self.state, self.host, vcpu_id & self._caller_ulong_max)
+        return create_vcpu(self.state, self.host, checked_uint("vcpu_id", vcpu_id) & self._caller_ulong_max)
 
     def set_tss_addr(self, gpa: int) -> Outcome:
         """KVM_SET_TSS_ADDR: three pages of KVM's own on Intel without unrestricted guest."""
-        return set_tss_addr(self.state, self.host, gpa & self._caller_ulong_max)
+        return set_tss_addr(self.state, self.host, checked_uint("gpa", gpa) & self._caller_ulong_max)
 
     def set_identity_map_addr(self, gpa: int) -> Outcome:
         """KVM_SET_IDENTITY_MAP_ADDR: where the first vCPU puts that page."""
-        return vm_calls.set_identity_map_addr(self.state, gpa)
+        return vm_calls.set_identity_map_addr(self.state, checked_uint("gpa", gpa))
 
     def set_nr_mmu_pages(self, npages: int) -> Outcome:
         """KVM_SET_NR_MMU_PAGES: from now on the budget stays as user space sets it."""
@@ -191,6 +205,8 @@ class Vm:
         """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor (`fd`, or the next free one)."""
         checked_uint("size_bytes", size_bytes)
         checked_uint("flags", flags)
+        if fd is not None:
+            checked_uint("fd", fd, U32_MAX)
         refused = vm_calls.check_guest_memfd(self.state, size_bytes, flags)
         if refused is not None:
             return refused
@@ -211,10 +227,14 @@ class Vm:
 
     def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Outcome:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
+        for name, value in (("gpa", gpa), ("size_bytes", size_bytes), ("attributes", attributes), ("flags", flags)):
+            checked_uint(name, value)
         return vm_calls.set_memory_attributes(self.state, gpa, size_bytes, attributes, flags)
 
     def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Outcome:
         """KVM_PRE_FAULT_MEMORY on a vCPU of the VM."""
+        for name, value in (("gpa", gpa), ("size_bytes", size_bytes), ("flags", flags)):
+            checked_uint(name, value)
         return vm_calls.pre_fault_memory(self.state, gpa, size_bytes, flags)
 
     # -- look-ups and totals
@@ -223,6 +243,10 @@ class Vm:
     def page_shift(self) -> int:
         """Bits of the offset within a host page."""
         return self.state.machine.page_shift
+
+    def _space(self, as_id: int) -> SlotSet:
+        """The slots of an address space; ValueError or TypeError with the value if the VM has no such space."""
+        return self.state.spaces[checked_uint("as_id", as_id, len(self.state.spaces) - 1)]
 
     @property
     def _caller_ulong_max(self) -> int:
@@ -240,16 +264,16 @@ class Vm:
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""
-        return iter(self.state.spaces[as_id])
+        return iter(self._space(as_id))
 
     def slot(self, slot_word: int) -> Slot | None:
         """The slot named as in a call: as_id << 16 | id."""
-        as_id = slot_word >> 16
+        as_id = checked_uint("slot_word", slot_word, U32_MAX) >> 16
         return self.state.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.state.spaces) else None
 
     def slot_at(self, gpa: int, as_id: int = 0) -> Slot | None:
         """The slot that holds a guest-physical address."""
-        return self.state.spaces[as_id].at(gpa >> self.page_shift)
+        return self._space(as_id).at(checked_uint("gpa", gpa) >> self.page_shift)
 
     def gpa_to_hva(self, gpa: int, as_id: int = 0, *, write: bool = False) -> int | None:
         """The host address behind a guest-physical one; None without backing, or for a write to read-only memory."""
@@ -260,7 +284,9 @@ class Vm:
 
     def slots_at_hva(self, start: int, end: int, as_id: int = 0) -> list[Slot]:
         """The slots backed by any of the host bytes [start, end)."""
-        return self.state.spaces[as_id].by_hva(start, end, self.page_shift)
+        return self._space(as_id).by_hva(
+            checked_uint("start", start), checked_uint("end", end, 1 << 64), self.page_shift
+        )
 
     def check(self) -> None:
         """Raise InvariantBrokenError if anything that must hold does not."""

@@ -50,6 +50,8 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
 
     `host` is the running kernel, asked (DeviceUnavailableError without /dev/kvm).
     """
+    if not isinstance(name, str):
+        raise TypeError(f"a kernel is named by a string such as '6.1/x86_64', not {name!r}")
     if name == "host" or name.startswith(("host+", "host-")):
         # asking is optional machinery far above this module, so it is loaded for this name only
         from ..live.probe import probe
