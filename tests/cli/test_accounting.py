@@ -145,3 +145,16 @@ def test_errors_name_the_mistake(words: str, message: str) -> None:
     code, out, err = call(f"memslots accounting {words}")
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_picture(tmp_path):
+    from xml.etree import ElementTree
+
+    path = tmp_path / "designs.svg"
+    code, out, _ = call(f"memslots accounting --slot-pages 524272 --slots 411 --svg {path}")
+    assert code == 0
+    assert "4063*" in out
+    picture = ElementTree.parse(path).getroot()
+    lines = picture.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 8
+    assert all(len(line.get("points").split()) == 411 for line in lines)

@@ -9,7 +9,7 @@ from .run import FINE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..accounting.compare import Row
 
@@ -40,18 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slot-pages", type=int, metavar="N", help="host pages of each")
     parser.add_argument("--pages", metavar="N,N", help="totals in host pages, each in a VM of its own")
     parser.add_argument("--kernel", default="6.1/x86_64", metavar="K", help="kernel whose slots a FILE makes")
+    parser.add_argument("--svg", metavar="FILE", help="also write a picture: budget against pages, each design a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; the exit code."""
     host_bits = (32, 64) if options.host_bits == "both" else (int(options.host_bits),)
-    column, rows = _rows(options, host_bits)
+    column, found = _rows(options, host_bits)
+    rows = list(found)
+    if options.svg is not None:
+        from ..views.accounting_plot import plot_svg
+
+        with open(options.svg, "w", encoding="utf-8") as picture:
+            picture.write(plot_svg(rows, host_bits))
     if options.json:
-        print(view.as_json(list(rows), host_bits))
+        print(view.as_json(rows, host_bits))
         return FINE
     by_change = options.pages is None and column
-    shown = interesting(rows) if by_change else list(rows)
+    shown: Sequence[Row | None] = interesting(rows) if by_change else rows
     lines = [
         *view.legend_lines(),
         "",

@@ -1,4 +1,4 @@
-"""The table of accounting designs, what it means, and the same as JSON or SVG."""
+"""The table of accounting designs, what it means, and the same as JSON."""
 
 from __future__ import annotations
 
