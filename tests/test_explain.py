@@ -223,3 +223,27 @@ def test_shapes_of_other_failures(text, rule, certainty):
     explanation = analysed(text).explanations[0]
     assert (explanation.rule.id if explanation.rule else None) == rule
     assert explanation.certainty == certainty
+
+
+def region_line(slot, gpa, nbytes, flags="0"):
+    return (
+        f"ioctl(4, KVM_SET_USER_MEMORY_REGION, {{slot={slot}, flags={flags}, guest_phys_addr={gpa:#x}, "
+        f"memory_size={nbytes}, userspace_addr=0x7e0000000000}}) = 0"
+    )
+
+
+def test_findings_about_totals():
+    from memslots import find
+
+    create = "ioctl(3, KVM_CREATE_VM, 0) = 4"
+    text = "\n".join([create, region_line(0, 0, 1 << 40, "KVM_MEM_LOG_DIRTY_PAGES")])
+    assert ("VM 1", "bitmaps-large") in analysed(text).watch.findings
+    lines = [create, *(region_line(slot, slot << 32, (1 << 31)) for slot in range(7500))]
+    found = analysed("\n".join(lines), profile=find("6.1/ppc32")).watch.findings
+    assert found["VM 1", "total-near-cap"].severity == "warning"
+
+
+def test_churn_is_noticed():
+    lines = ["ioctl(3, KVM_CREATE_VM, 0) = 4", region_line(0, 0, 1 << 16)]
+    lines += [region_line(0, 0, 1 << 16, "KVM_MEM_LOG_DIRTY_PAGES" if i % 2 else "0") for i in range(1, 120)]
+    assert ("VM 1", "slot-churn") in analysed("\n".join(lines)).watch.findings

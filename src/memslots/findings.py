@@ -63,10 +63,30 @@ LOGGING_TOGGLED = FindingKind(
     "logging-toggled", NOTE, "dirty logging was switched while the VM ran",
     "Expected during migration and for display memory.", "Nothing, if a migration was running.",
 )
+TOTAL_NEAR_CAP = FindingKind(
+    "total-near-cap", WARNING, "the page total is near the largest unsigned long",
+    "From 5.17 on a slot that would wrap the total is refused; before, on 32-bit hosts, the total and the MMU budget "
+    "wrap silently.", "Use fewer or smaller slots; on a 32-bit host each page counts once for every slot it is in.",
+)
+BITMAPS_LARGE = FindingKind(
+    "bitmaps-large", NOTE, "dirty bitmaps cost much kernel memory",
+    "A slot that logs has two bitmaps of one bit a page; 64 GiB of logged memory cost 4 MiB of the kernel's.",
+    "Log only what is migrated; use a dirty ring for very large guests.",
+)
 # fmt: on
 KINDS = {
     kind.id: kind
-    for kind in (UNBACKED_WINDOW, HOST_ALIAS, SLOT_OVER_MMIO, MISALIGNED, SLOTS_NEARLY_USED, CHURN, LOGGING_TOGGLED)
+    for kind in (
+        UNBACKED_WINDOW,
+        HOST_ALIAS,
+        SLOT_OVER_MMIO,
+        MISALIGNED,
+        SLOTS_NEARLY_USED,
+        CHURN,
+        LOGGING_TOGGLED,
+        TOTAL_NEAR_CAP,
+        BITMAPS_LARGE,
+    )
 }
 
 
@@ -89,6 +109,7 @@ class Finding:
 _MOST_EXAMPLES = 3
 _MAIN_MEMORY_BYTES = 64 << 20
 _CHURN_CHANGES = 100
+_LARGE_BITMAPS_BYTES = 64 << 20
 _MOST_DELETED = 64
 _ALIAS_LIMIT = 4096
 _HUGE_BYTES = 1 << 21
@@ -124,9 +145,22 @@ class Watch:
         if kind == FLAGS_ONLY and new is not None and step.tracked.running:
             state = "on" if new.flags & 1 else "off"
             self._add(LOGGING_TOGGLED, step, f"step {step.number}: slot {new.id} {state}")
+        self._see_totals(step)
         if step.totals[2] * 10 >= step.tracked.vm.state.machine.user_slots * 9:
             used, most = step.totals[2], step.tracked.vm.state.machine.user_slots
             self._add(SLOTS_NEARLY_USED, step, f"step {step.number}: {used} of {most}")
+
+    def _see_totals(self, step: Step) -> None:
+        """Sizes that grow until something gives."""
+        state = step.tracked.vm.state
+        if state.total_pages * 10 >= state.machine.ulong_max * 9:
+            text = f"step {step.number}: {state.total_pages} pages of {state.machine.ulong_max}"
+            self._add(TOTAL_NEAR_CAP, step, text)
+        change = step.change
+        if change is not None and change.new is not None and change.new.flags & 1:
+            logged = sum(slot.npages for slots in state.spaces for slot in slots if slot.flags & 1)
+            if logged // 4 >= _LARGE_BITMAPS_BYTES:
+                self._add(BITMAPS_LARGE, step, f"step {step.number}: {format_bytes(logged // 4)} of bitmaps")
 
     def _add(self, kind: FindingKind, step: Step, text: str, concerned_bytes: int = 0) -> None:
         if kind.id in self._ignored:
