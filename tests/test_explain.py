@@ -101,6 +101,17 @@ def test_hidden_apic_page_is_certain_where_the_host_is_stated():
     assert explanation.passes[0].startswith("if the region ends at or below 0xfee00000")
 
 
+def test_what_the_user_states_of_the_host_makes_it_certain():
+    text = (
+        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0xf977e000, "
+        "size=0x6882000: File exists"
+    )
+    explanation = analysed(text, host=("intel", "apicv", "irqchip")).explanations[0]
+    assert explanation.certainty == "certain"
+    assert explanation.other.owner == "APIC access page"
+    assert analysed(text, host=("amd", "-apicv", "irqchip")).explanations[0].other is None
+
+
 CASES = [
     ("slot-overlap", "6.1/x86_64+pa46", Request(1, 0, 0x8000, 0x20000, 0x7F0000000000)),
     ("size-unaligned", "6.1/x86_64+pa46", Request(1, 0, 0x100000, 4097, 0x7F0000000000)),

@@ -8,13 +8,14 @@ from .evidence import MOST_EVENTS, Evidence, weigh
 from .explain import Explanation, explain, needs_explanation
 from .findings import Watch
 from .kernel.profile import Profile
+from .kernel.registry import find
 from .replay import Replay, Step
 from .trace import read
 from .trace.event import Reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .trace.event import Event
 
@@ -35,12 +36,19 @@ class Analysis:
     )
 
     def __init__(
-        self, source: object, profile: Profile | None = None, ignored: frozenset[str] = frozenset(), most: int = 200
+        self,
+        source: object,
+        profile: Profile | None = None,
+        ignored: frozenset[str] = frozenset(),
+        most: int = 200,
+        host: Sequence[str] = (),
     ) -> None:
         """Open `source` (see trace.read).  Raises TraceError if it cannot be read.
 
         profile: the kernel, if the user states it; otherwise the newest one that the recording allows.
         most: explanations kept; more are only counted.
+        host: what is known of the host, as the parts of a kernel's name (`intel`, `apicv`, `pa46`, `-smm`), and
+            `irqchip` where VMs made before the recording have one in the kernel.
         """
         self.reading = Reading()
         events: Iterator[Event] = iter(read(source, reading=self.reading))  # type: ignore[arg-type]
@@ -49,8 +57,11 @@ class Analysis:
         if profile is None:
             self.evidence = weigh(head)
             profile = self.evidence.chosen
+        edits = "".join(word if word[:1] in "+-" else f"+{word}" for word in host if word != "irqchip")
+        if edits:
+            profile = find(profile.name + edits)
         self.profile = profile
-        self.replay = Replay(chain(head, events), profile)
+        self.replay = Replay(chain(head, events), profile, irqchip="irqchip" in host)
         self.watch = Watch(ignored)
         self.explanations: list[Explanation] = []
         self.explained = most

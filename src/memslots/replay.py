@@ -101,8 +101,10 @@ class Step:
 class Replay:
     """Replays events on one profile; iterate over it once."""
 
-    def __init__(self, events: Iterable[Event], profile: Profile) -> None:
+    def __init__(self, events: Iterable[Event], profile: Profile, *, irqchip: bool = False) -> None:
+        """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU."""
         self.profile = profile
+        self._irqchip = irqchip
         self.vms: list[TrackedVm] = []
         """All VMs met, in order."""
         self._events = events
@@ -161,6 +163,9 @@ class Replay:
             vm = Vm(self.profile, host=host)  # the step itself says that the model would refuse the type
         if not from_start and self.profile.arch.name == "arm64":
             vm.state.machine.forget_vm_type()
+        if not from_start and self._irqchip:
+            vm.create_irqchip()
+            vm.create_vcpu(0)
         tracked = TrackedVm(name, vm, from_start=from_start)
         self.vms.append(tracked)
         self._current = tracked

@@ -20,6 +20,7 @@ EPILOG = """\
 examples:
   memslots explain examples/recordings/qemu72-q35-lifecycle.strace
   memslots explain --kernel 6.1/x86_64+intel+apicv vmm.strace
+  memslots explain --host intel,apicv,irqchip examples/refused-overlap.strace
   memslots explain --evidence examples/refused-overlap.strace
   xclip -o | memslots explain -
 
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="recordings, or - for standard input")
     parser.add_argument("--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k")
+    parser.add_argument("--host", default="", metavar="W,W", help="what is known of the host: intel,apicv,irqchip,pa46")
     parser.add_argument("--ignore", action="append", default=[], metavar="ID", help="leave out findings of this kind")
     parser.add_argument("--most", type=int, default=20, metavar="N", help="explanations shown (default 20)")
     parser.add_argument("--evidence", action="store_true", help="also say which call rules each other kernel out")
@@ -45,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     """Analyse and print; the exit code."""
     profile = find(options.kernel) if options.kernel else None
     source = options.files[0] if len(options.files) == 1 else options.files
-    analysis = Analysis(source, profile, frozenset(options.ignore), options.most)
+    host = [word for word in options.host.split(",") if word]
+    analysis = Analysis(source, profile, frozenset(options.ignore), options.most, host)
     paint = Paint()
     with progress(analysis.reading):
         for _, explanation in analysis.run():
