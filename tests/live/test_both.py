@@ -172,6 +172,14 @@ def test_other_calls(vm):
     assert vm.set_identity_map_addr(0).result == -EINVAL
 
 
+def test_split_irqchip_reserves_as_many_routes_as_there_can_be(vm):
+    assert vm.enable_cap(121, 4097).result == -EINVAL
+    assert vm.enable_cap(121, 4096).result == 0
+    assert vm.enable_cap(121, 24).result == -EEXIST
+    assert vm.enable_cap(121, 4097).result == -EINVAL
+    assert vm.create_irqchip().result == -EEXIST
+
+
 def test_a_type_that_is_refused(profile):
     from memslots.live import LiveVm
 

@@ -129,6 +129,8 @@ VM_TYPE_FACTS = {"vm-type-sev": 0b1100, "vm-type-snp": 1 << 4, "vm-type-tdx": 1 
 """Fact: mask of the VM types that it brings on x86."""
 _2_64 = 1 << 64
 _HIGHEST_TSS_GPA = 0xFFFF_D000
+_MOST_IRQ_ROUTES = 4096
+"""KVM_MAX_IRQ_ROUTES, since 4.17.  What KVM_CAP_SPLIT_IRQCHIP reserves is bound by it, not by the pins of an IOAPIC."""
 
 
 def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
@@ -181,7 +183,7 @@ def enable_cap(state: VmState, capability: int, flags: int, arguments: tuple[int
         config.max_vcpu_id = argument or None
         return Accepted()
     if capability == 121 and profile.arch.is_x86:
-        if argument > 24:
+        if argument > _MOST_IRQ_ROUTES:
             return refused
         if config.irqchip or config.vcpu_ids:
             return IRQCHIP_EXISTS.refuse()
