@@ -47,6 +47,17 @@ def test_real_boot_agrees_with_the_model(name):
     assert any(step.is_region for step in steps)
 
 
+@pytest.mark.parametrize(
+    ("name", "slots", "pages"), [("gvisor", 5, 2621440), ("hyperlight", 2, 15777), ("libkrun", 4, 1572864)]
+)
+def test_other_monitors_agree_with_the_model(name, slots, pages):
+    replay = Replay(read(f"{RECORDINGS}/{name}-kvm.strace"), find(KERNEL))
+    steps = list(replay)
+    assert {step.verdict for step in steps} <= {ACCEPTED, ECHO, "other"}
+    vm = replay.vms[-1].vm
+    assert (sum(step.is_region for step in steps), len(list(vm.slots())), vm.total_pages) == (slots, slots, pages)
+
+
 def test_strace_and_qemu_trace_of_one_run_end_alike():
     ends = []
     for name in ("qemu72-q35-lifecycle.strace", "qemu72-q35-lifecycle.qemu-trace"):

@@ -16,6 +16,9 @@ FAILURES = os.path.join(ROOT, "examples", "failures")
 
 # file: (all calls, calls that set a region, calls that failed)
 COUNTS = {
+    "gvisor-kvm.strace": (17, 5, 0),
+    "hyperlight-kvm.strace": (8, 2, 0),
+    "libkrun-kvm.strace": (17, 4, 0),
     "qemu72-pc-bpftrace.txt": (74, 74, 3),
     "qemu72-pc-perf-trace.txt": (33, 30, 0),
     "qemu72-pc-strace-X-raw.strace": (30, 26, 0),
