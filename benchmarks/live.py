@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 from memslots.live import LiveVm
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CALLS, SLOTS, TURN = 200, 32764, 256
+Times = dict[str, list[float]]
+Way = Callable[[LiveVm, int, int, int], None]
 
 
 def load(folder: str) -> ctypes.CDLL:
@@ -32,37 +35,70 @@ def load(folder: str) -> ctypes.CDLL:
     return library
 
 
-def flags_only(library: ctypes.CDLL, turns: int) -> tuple[list[float], list[float]]:
-    ours, theirs = [], []
-    with LiveVm() as vm:
-        address = vm.allocate(1 << 20).address
-        call = vm.set_user_memory_region
-        call(0, 0, 0, 4096, address).unwrap()
-        for _ in range(turns):
-            theirs.append(library.flags_only(vm.fd, address, CALLS) / CALLS * 1e6)
-            flags = 0
-            start = time.perf_counter()
-            for _ in range(CALLS):
-                flags ^= 1
-                call(0, flags, 0, 4096, address)
-            ours.append((time.perf_counter() - start) / CALLS * 1e6)
-    return ours, theirs
+def flags_one_by_one(vm: LiveVm, address: int, first: int, end: int) -> None:
+    call, flags = vm.set_user_memory_region, 0
+    for _ in range(first, end):
+        flags ^= 1
+        call(0, flags, 0, 4096, address)
 
 
-def fill(library: ctypes.CDLL) -> tuple[float, float]:
-    """Milliseconds for half of the slots each, in turns of 256 slots."""
-    ours = theirs = 0.0
+def flags_at_once(vm: LiveVm, address: int, first: int, end: int) -> None:
+    vm.set_user_memory_regions([(0, ~i & 1, 0, 4096, address) for i in range(first, end)])
+
+
+def fill_one_by_one(vm: LiveVm, address: int, first: int, end: int) -> None:
+    call = vm.set_user_memory_region
+    for slot in range(first, end):
+        call(slot, 0, slot << 13, 4096, address)
+
+
+def fill_at_once(vm: LiveVm, address: int, first: int, end: int) -> None:
+    vm.set_user_memory_regions([(slot, 0, slot << 13, 4096, address) for slot in range(first, end)])
+
+
+def seconds(way: Way, vm: LiveVm, address: int, first: int, end: int) -> float:
+    """With the loop that makes the numbers, as in C."""
+    start = time.perf_counter()
+    way(vm, address, first, end)
+    return time.perf_counter() - start
+
+
+def flags_only(library: ctypes.CDLL, turns: int) -> Times:
+    """Microseconds a call."""
+    times: Times = {name: [] for name in NAMES}
     with LiveVm() as vm:
         address = vm.allocate(1 << 20).address
-        call = vm.set_user_memory_region
-        for first in range(0, SLOTS, 2 * TURN):
-            middle = min(first + TURN, SLOTS)
-            theirs += library.fill(vm.fd, address, first, middle)
-            start = time.perf_counter()
-            for slot in range(middle, min(middle + TURN, SLOTS)):
-                call(slot, 0, slot << 13, 4096, address)
-            ours += time.perf_counter() - start
-    return ours * 1e3, theirs * 1e3
+        vm.set_user_memory_region(0, 0, 0, 4096, address).unwrap()
+        for turn in range(turns):
+            for name in turned(turn):
+                if name == "C":
+                    spent = library.flags_only(vm.fd, address, CALLS)
+                else:
+                    spent = seconds(FLAGS[name], vm, address, 0, CALLS)
+                times[name].append(spent / CALLS * 1e6)
+    return times
+
+
+def fill(library: ctypes.CDLL, times: Times) -> None:
+    """Add the microseconds a call for a third of the slots each, in turns of 256 slots."""
+    spent = dict.fromkeys(NAMES, 0.0)
+    calls = dict.fromkeys(NAMES, 0)
+    with LiveVm() as vm:
+        address = vm.allocate(1 << 20).address
+        for turn, first in enumerate(range(0, SLOTS, TURN)):
+            name, end = turned(turn // 3)[turn % 3], min(first + TURN, SLOTS)
+            if name == "C":
+                spent[name] += library.fill(vm.fd, address, first, end)
+            else:
+                spent[name] += seconds(FILL[name], vm, address, first, end)
+            calls[name] += end - first
+    for name in NAMES:
+        times[name].append(spent[name] / calls[name] * 1e6)
+
+
+def turned(turn: int) -> list[str]:
+    """Who goes first changes, so that nobody always follows the same."""
+    return NAMES[turn % 3 :] + NAMES[: turn % 3]
 
 
 def main() -> None:
@@ -70,17 +106,27 @@ def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
         library = load(folder)
-        ours, theirs = flags_only(library, repeats * 20)
-        report("flags only, us", ours, theirs)
-        both = [fill(library) for _ in range(repeats)]
-        report(f"fill of {SLOTS}, ms", [row[0] for row in both], [row[1] for row in both])
+        report("flags only", flags_only(library, repeats * 20))
+        times: Times = {name: [] for name in NAMES}
+        for _ in range(repeats):
+            fill(library, times)
+        report(f"fill of {SLOTS}", times)
 
 
-def report(what: str, ours: list[float], theirs: list[float]) -> None:
-    python, c = statistics.median(ours), statistics.median(theirs)
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs))
-    print(f"{what:22} C {c:9.2f}  LiveVm {python:9.2f}  {ratio:.3f} x (median of the turns' ratios)")
+def report(what: str, times: Times) -> None:
+    print(f"{what}: C {statistics.median(times['C']):.2f} us a call")
+    for name in NAMES[1:]:
+        ratios = sorted(a / b for a, b in zip(times[name], times["C"]))
+        low, high = ratios[len(ratios) // 4], ratios[len(ratios) * 3 // 4]
+        print(
+            f"  {name:10} {statistics.median(times[name]):6.2f} us  {statistics.median(ratios):.3f} x"
+            f" (median of the turns' ratios; half of them from {low:.3f} to {high:.3f})"
+        )
 
+
+NAMES = ["C", "one by one", "at once"]
+FLAGS: dict[str, Way] = {"one by one": flags_one_by_one, "at once": flags_at_once}
+FILL: dict[str, Way] = {"one by one": fill_one_by_one, "at once": fill_at_once}
 
 if __name__ == "__main__":
     main()

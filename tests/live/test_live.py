@@ -100,6 +100,72 @@ class TestVm:
             vm.set_user_memory_region(0, 0, 0, 0, 0).unwrap()
             assert vm.set_user_memory_region(1, 0, 1 << 40, 16 << 30, 0).accepted
 
+    def test_calls_at_once_answer_as_one_by_one(self):
+        from memslots.live import LiveVm
+
+        page = PAGE_BYTES
+        calls = [
+            (0, 0, 0, 4 * page, 0x20000000),
+            (1, 0, page, page, 0x20000000),  # EEXIST
+            (1, 0, 8 * page, page, 0x20000000),
+            (0, 1, 0, 4 * page, 0x20000000),
+            (1, 0, 0, 0, 0),
+            (1, 0, 0, 0, 0),  # EINVAL
+            (40000, 0, 64 * page, page, 0x20000000),  # EINVAL
+            (2, 0, 1 << 30, 2 * page, 0x20000000),
+        ]
+        with LiveVm() as one, LiveVm() as other:
+            expected = [one.set_user_memory_region(*call).result for call in calls]
+            assert expected == [0, -17, 0, 0, 0, -22, -22, 0]
+            assert other.set_user_memory_regions(iter(calls)) == expected
+            assert other.total_pages == one.total_pages == 6
+            assert other.set_user_memory_regions([]) == []
+            with pytest.raises(ValueError, match="slot must be between"):
+                other.set_user_memory_regions([(3, 0, 1 << 31, page, 0x20000000), (1 << 32, 0, 0, page, 0)])
+            assert other.total_pages == 7, "the call before the bad one was made"
+            many = [(slot, 0, slot << 32, page, 0x20000000) for slot in range(10, 2510)]
+            assert other.set_user_memory_regions(many) == [0] * 2500
+            assert other.total_pages == 2507
+
+    def test_calls_at_once_keep_to_the_budget(self):
+        from memslots.live import KernelMemoryError, LiveVm
+
+        with LiveVm(budget_bytes=64 << 20) as vm:
+            size = 8 << 30
+            memory = vm.allocate(size, "sparse")
+            calls = [(slot, 0, slot << 40, size, memory.address) for slot in range(4)]
+            with pytest.raises(KernelMemoryError, match="the budget is"):
+                vm.set_user_memory_regions(calls)
+            assert vm.total_pages == 2 * size // PAGE_BYTES
+            assert vm.set_user_memory_regions([(0, 0, 0, 0, 0), (5, 0, 5 << 40, size, memory.address)]) == [0, 0]
+
+    def test_a_call_that_repeats_another_is_still_a_whole_call(self):
+        from memslots.live import KernelMemoryError, LiveVm, MemoryInUseError
+
+        with LiveVm(budget_bytes=16 << 20) as vm:
+            memory = vm.allocate(16 * PAGE_BYTES)
+            call = (0, 0, memory.nbytes, memory.address)
+
+            def region(flags):
+                return vm.set_user_memory_region(call[0], flags, *call[1:]).result
+
+            assert [region(flags) for flags in (0, 1, 0, 8, 1)] == [0, 0, 0, -22, 0]
+            assert vm.get_dirty_log(0).accepted
+            for flags, error in ((1 << 32, ValueError), (-1, ValueError), ("1", TypeError)):
+                with pytest.raises(error, match="flags must be"):
+                    region(flags)
+            # deleted by a call of another kind, and made again by the repeated one
+            vm.set_user_memory_region2(0, 0, 0, 0, 0).unwrap()
+            vm.release(vm.allocate(PAGE_BYTES))
+            assert region(1) == 0
+            with pytest.raises(MemoryInUseError):
+                vm.release(memory)
+            assert vm.set_user_memory_regions([(0, 0, 0, 0, 0)]) == [0]
+            assert region(0) == 0
+            assert vm.total_pages == 16
+            with pytest.raises(KernelMemoryError):
+                vm.set_user_memory_region(1, 0, 1 << 40, 8 << 30, memory.address)
+
     def test_kvm_itself_dirties_a_page(self):
         from memslots.live import LiveVm
 

@@ -17,31 +17,28 @@ from fcntl import ioctl
 
 from .. import abi
 from ..outcome import Answer
-from ..request import Request, checked_uint
+from ..request import checked_uint
 from ..units import U32_MAX, U64_MAX
 from . import libc
 from .bitmap import LiveBitmap
 from .device import NUMBERS, Device, number_of
-from .memory import MAKERS, PAGE_BYTES, Guard, HostMemory
-from .outcome import ACCEPTED, KernelMemoryError, LiveRefused, MemoryInUseError
+from .memory import MAKERS, PAGE_BYTES, HostMemory
+from .outcome import LiveRefused, MemoryInUseError, outcome_of
+from .regions import Regions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Outcome = Answer | LiveRefused
+    from .outcome import Outcome
 
-METADATA_BYTES_A_PAGE = 11
-"""Kernel memory for one page of a slot, at most: x86 with shadow paging keeps 8 bytes of reverse
-map, 2 of write tracking, a quarter of dirty bitmap, and less than a byte for large pages."""
 DEFAULT_BUDGET_BYTES = 1 << 30
 _MSR_KVM_WALL_CLOCK = 0x4B564D00
 _KVM_SET_MSRS = number_of(0x89, 1, 8)
-_REGION, _REGION2 = NUMBERS["KVM_SET_USER_MEMORY_REGION"], NUMBERS["KVM_SET_USER_MEMORY_REGION2"]
-_pack_region = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION).pack_into
-_pack_region2 = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION2).pack_into
 
 
-class LiveVm:
+class LiveVm(Regions):
     """One VM of the running kernel; a context manager that leaves nothing behind."""
+
+    __slots__ = ("_creator", "_gmem_fds", "_own_device", "device", "memory", "vcpu_fds")
 
     def __init__(
         self, device: Device | str | None = None, vm_type: int = 0, *, budget_bytes: int = DEFAULT_BUDGET_BYTES
@@ -50,7 +47,7 @@ class LiveVm:
 
         Raises DeviceUnavailableError without a device, OSError for a type that is refused.
         """
-        self.fd = -1
+        super().__init__(budget_bytes)
         self._own_device = not isinstance(device, Device)
         self.device = device if isinstance(device, Device) else Device(*(() if device is None else (device,)))
         result = self.device.create_vm(vm_type)
@@ -62,133 +59,8 @@ class LiveVm:
         """vCPU id: file descriptor."""
         self.memory: list[HostMemory] = []
         """Host memory that the VM keeps mapped."""
-        self._slots: dict[int, tuple[int, int]] = {}
-        """Slot word: (memory_size, userspace_addr)."""
-        self._buffer = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION))
-        self._buffer2 = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION2))
         self._gmem_fds: set[int] = set()
-        self._all_bytes = budget_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
-        self._room = self._all_bytes
         self._creator = os.getpid()
-        self._guard = Guard()
-
-    # -- the region calls
-
-    def set_user_memory_region(
-        self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
-    ) -> Outcome:
-        """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
-        try:
-            if memory_size > self._room:
-                self._refuse_beyond_budget(slot, memory_size)
-            _pack_region(self._buffer, 0, slot, flags, guest_phys_addr, memory_size, userspace_addr)
-            ioctl(self.fd, _REGION, self._buffer)
-        except OSError as error:
-            return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION")
-        except (struct.error, TypeError):
-            Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
-            raise
-        if self._slots.get(slot) != (memory_size, userspace_addr):
-            self._remember(slot, memory_size, userspace_addr)
-        return ACCEPTED
-
-    def set_user_memory_region2(
-        self,
-        slot: int,
-        flags: int,
-        guest_phys_addr: int,
-        memory_size: int,
-        userspace_addr: int,
-        guest_memfd: int = 0,
-        guest_memfd_offset: int = 0,
-    ) -> Outcome:
-        """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
-        request = Request(
-            slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True
-        )  # fmt: skip
-        if memory_size > self._room:
-            self._refuse_beyond_budget(slot, memory_size)
-        self._pack2(request)
-        try:
-            ioctl(self.fd, _REGION2, self._buffer2)
-        except OSError as error:
-            return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION2")
-        self._remember(request.slot, request.memory_size, request.userspace_addr)
-        return ACCEPTED
-
-    def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
-        """A region call as a value; by_other_process makes a forked child call."""
-        if request.memory_size > self._room:
-            self._refuse_beyond_budget(request.slot, request.memory_size)
-        if by_other_process:
-            return self._in_child(request)
-        if request.readable_bytes < (160 if request.region2 else 32):
-            return self._cut_short(request)
-        if request.region2:
-            return self.set_user_memory_region2(
-                request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr,
-                request.guest_memfd, request.guest_memfd_offset,
-            )  # fmt: skip
-        return self.set_user_memory_region(
-            request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
-        )
-
-    def _pack2(self, request: Request) -> None:
-        _pack_region2(
-            self._buffer2, 0, request.slot, request.flags, request.guest_phys_addr, request.memory_size,
-            request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
-        )  # fmt: skip
-
-    def _remember(self, slot: int, memory_size: int, userspace_addr: int) -> None:
-        old = self._slots.pop(slot, None)
-        if old is not None:
-            self._room += old[0]
-        if memory_size:
-            self._slots[slot] = (memory_size, userspace_addr)
-            self._room -= memory_size
-
-    def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
-        """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
-        if memory_size // PAGE_BYTES > abi.KVM_MEM_MAX_NR_PAGES or memory_size % PAGE_BYTES:
-            return
-        old = self._slots.get(slot)
-        # a slot that stays in place allocates nothing; one that moves is allocated anew
-        needed = (self._all_bytes - self._room + memory_size) // PAGE_BYTES * METADATA_BYTES_A_PAGE
-        if old is None or old[0] == memory_size:
-            budget = self._all_bytes // PAGE_BYTES * METADATA_BYTES_A_PAGE
-            raise KernelMemoryError(
-                f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} MiB of kernel memory;"
-                f" the budget is {budget >> 20} MiB (give LiveVm another budget_bytes to allow it)"
-            )
-
-    def _packed(self, request: Request) -> tuple[int, bytearray]:
-        if request.region2:
-            self._pack2(request)
-            return _REGION2, self._buffer2
-        _pack_region(
-            self._buffer, 0, request.slot, request.flags, request.guest_phys_addr, request.memory_size,
-            request.userspace_addr,
-        )  # fmt: skip
-        return _REGION, self._buffer
-
-    def _cut_short(self, request: Request) -> Outcome:
-        number, data = self._packed(request)
-        result = libc.ioctl(self.fd, number, self._guard.place(data, request.readable_bytes))
-        if result == 0:
-            self._remember(request.slot, request.memory_size, request.userspace_addr)
-        return self._outcome(result, request.ioctl)
-
-    def _in_child(self, request: Request) -> Outcome:
-        number, data = self._packed(request)
-        child = os.fork()
-        if child == 0:
-            try:
-                ioctl(self.fd, number, data)
-                os._exit(0)
-            except OSError as error:
-                os._exit(error.errno or 255)
-        _, status = os.waitpid(child, 0)
-        return self._outcome(-os.waitstatus_to_exitcode(status), request.ioctl)
 
     # -- dirty logging
 
@@ -205,7 +77,7 @@ class LiveVm:
             return LiveRefused(-result, "KVM_GET_DIRTY_LOG")
         pointer = self._guard.place(b"", buffer_bytes)
         data = bytearray(struct.pack(abi.KVM_DIRTY_LOG, slot, 0, pointer))
-        return self._outcome(self._call("KVM_GET_DIRTY_LOG", data), "KVM_GET_DIRTY_LOG")
+        return outcome_of(self._call("KVM_GET_DIRTY_LOG", data), "KVM_GET_DIRTY_LOG")
 
     def clear_dirty_log(
         self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
@@ -223,7 +95,7 @@ class LiveVm:
             pointer = self._guard.place(raw, buffer_bytes)
             data = bytearray(struct.pack(abi.KVM_CLEAR_DIRTY_LOG, slot, num_pages, first_page, pointer))
             result = self._call("KVM_CLEAR_DIRTY_LOG", data)
-        return self._outcome(result, "KVM_CLEAR_DIRTY_LOG")
+        return outcome_of(result, "KVM_CLEAR_DIRTY_LOG")
 
     def reset_dirty_rings(self) -> Outcome:
         """KVM_RESET_DIRTY_RINGS."""
@@ -245,13 +117,13 @@ class LiveVm:
     def check_extension(self, capability: int, *, on_system: bool = False) -> Outcome:
         """KVM_CHECK_EXTENSION on the VM, or on /dev/kvm."""
         fd = self.device.fd if on_system else self.fd
-        return self._outcome(libc.ioctl(fd, NUMBERS["KVM_CHECK_EXTENSION"], capability), "KVM_CHECK_EXTENSION")
+        return outcome_of(libc.ioctl(fd, NUMBERS["KVM_CHECK_EXTENSION"], capability), "KVM_CHECK_EXTENSION")
 
     def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> Outcome:
         """KVM_ENABLE_CAP with up to four arguments."""
         four = (*arguments, 0, 0, 0, 0)[:4]
         data = bytearray(struct.pack(abi.KVM_ENABLE_CAP, capability, flags, *four))
-        return self._outcome(self._call("KVM_ENABLE_CAP", data), f"KVM_ENABLE_CAP({capability})")
+        return outcome_of(self._call("KVM_ENABLE_CAP", data), f"KVM_ENABLE_CAP({capability})")
 
     def create_irqchip(self) -> Outcome:
         """KVM_CREATE_IRQCHIP."""
@@ -262,7 +134,7 @@ class LiveVm:
         result = libc.ioctl(self.fd, NUMBERS["KVM_CREATE_VCPU"], checked_uint("vcpu_id", vcpu_id))
         if result >= 0:
             self.vcpu_fds[vcpu_id] = result
-        return self._outcome(result, "KVM_CREATE_VCPU")
+        return outcome_of(result, "KVM_CREATE_VCPU")
 
     def set_tss_addr(self, gpa: int) -> Outcome:
         """KVM_SET_TSS_ADDR."""
@@ -271,7 +143,7 @@ class LiveVm:
     def set_identity_map_addr(self, gpa: int) -> Outcome:
         """KVM_SET_IDENTITY_MAP_ADDR."""
         data = bytearray(struct.pack("=Q", gpa))
-        return self._outcome(self._call("KVM_SET_IDENTITY_MAP_ADDR", data), "KVM_SET_IDENTITY_MAP_ADDR")
+        return outcome_of(self._call("KVM_SET_IDENTITY_MAP_ADDR", data), "KVM_SET_IDENTITY_MAP_ADDR")
 
     def set_nr_mmu_pages(self, npages: int) -> Outcome:
         """KVM_SET_NR_MMU_PAGES."""
@@ -288,7 +160,7 @@ class LiveVm:
         result = self._call("KVM_CREATE_GUEST_MEMFD", data)
         if result >= 0:
             self._gmem_fds.add(result)
-        return self._outcome(result, "KVM_CREATE_GUEST_MEMFD")
+        return outcome_of(result, "KVM_CREATE_GUEST_MEMFD")
 
     def close_guest_memfd(self, fd: int) -> bool:
         """Close a guest_memfd's only descriptor; False if it is not one of this VM's."""
@@ -301,13 +173,13 @@ class LiveVm:
     def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Outcome:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
         data = bytearray(struct.pack(abi.KVM_MEMORY_ATTRIBUTES, gpa, size_bytes, attributes, flags))
-        return self._outcome(self._call("KVM_SET_MEMORY_ATTRIBUTES", data), "KVM_SET_MEMORY_ATTRIBUTES")
+        return outcome_of(self._call("KVM_SET_MEMORY_ATTRIBUTES", data), "KVM_SET_MEMORY_ATTRIBUTES")
 
     def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Outcome:
         """KVM_PRE_FAULT_MEMORY on the first vCPU (EBADF without one)."""
         data = bytearray(struct.pack(abi.KVM_PRE_FAULT_MEMORY, gpa, size_bytes, flags))
         fd = next(iter(self.vcpu_fds.values()), -1)
-        return self._outcome(self._call("KVM_PRE_FAULT_MEMORY", data, fd), "KVM_PRE_FAULT_MEMORY")
+        return outcome_of(self._call("KVM_PRE_FAULT_MEMORY", data, fd), "KVM_PRE_FAULT_MEMORY")
 
     # -- host memory
 
@@ -355,12 +227,7 @@ class LiveVm:
         return self._call(name, data)
 
     def _plain(self, name: str, argument: int = 0) -> Outcome:
-        return self._outcome(libc.ioctl(self.fd, NUMBERS[name], checked_uint("argument", argument)), name)
-
-    def _outcome(self, result: int, call: str) -> Outcome:
-        if result < 0:
-            return LiveRefused(-result, call)
-        return Answer(value=result) if result else ACCEPTED
+        return outcome_of(libc.ioctl(self.fd, NUMBERS[name], checked_uint("argument", argument)), name)
 
     # -- the end
 
@@ -372,8 +239,8 @@ class LiveVm:
             for memory in self.memory:
                 memory.unmap()
         self.fd = -1
-        self.vcpu_fds, self._slots, self.memory, self._gmem_fds = {}, {}, [], set()
-        self._room = self._all_bytes
+        self.vcpu_fds, self.memory, self._gmem_fds = {}, [], set()
+        self._forget_slots()
         self._close_device()
 
     def _close_device(self) -> None:

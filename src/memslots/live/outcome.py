@@ -9,7 +9,9 @@ from ..outcome import Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import NoReturn, TypeAlias
+
+    Outcome: TypeAlias = "Answer | LiveRefused"
 
 ACCEPTED = Answer()
 """A call that returned 0."""
@@ -42,6 +44,13 @@ class LiveRefused:
 
     def __repr__(self) -> str:
         return f"<LiveRefused {self.reason}>"
+
+
+def outcome_of(result: int, call: str) -> Outcome:
+    """What a call returned, 0 and up or the negated errno, as an outcome."""
+    if result < 0:
+        return LiveRefused(-result, call)
+    return Answer(value=result) if result else ACCEPTED
 
 
 class KernelMemoryError(MemslotsError):

@@ -1,0 +1,230 @@
+"""The calls that make, change and delete slots, and what they may cost: the part of `LiveVm` that has to be quick.
+
+The kernel takes 9 to 40 us for such a call and leaves cold caches behind, so each
+object that Python touches here counts.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from fcntl import ioctl
+from itertools import repeat
+
+from .. import abi
+from ..request import Request
+from . import libc
+from .device import NUMBERS
+from .memory import PAGE_BYTES, Guard
+from .outcome import ACCEPTED, KernelMemoryError, LiveRefused, outcome_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeAlias
+
+    from .outcome import Outcome
+
+    Region: TypeAlias = tuple[int, int, int, int, int]
+
+METADATA_BYTES_A_PAGE = 11
+"""Kernel memory for one page of a slot, at most: x86 with shadow paging keeps 8 bytes of reverse
+map, 2 of write tracking, a quarter of dirty bitmap, and less than a byte for large pages."""
+_BATCH = 1024
+_REGION, _REGION2 = NUMBERS["KVM_SET_USER_MEMORY_REGION"], NUMBERS["KVM_SET_USER_MEMORY_REGION2"]
+# native order: the fields have no gaps either way, and it packs in half the time of "="
+_region = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION.replace("=", "@"))
+_pack_region, _new_region = _region.pack_into, _region.pack
+_pack_region2 = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION2).pack_into
+
+
+class Regions:
+    """The slots of one VM and the calls that set them.  Refuses what is beyond the budget."""
+
+    __slots__ = ("_all_bytes", "_buffer", "_buffer2", "_described", "_guard", "_room", "_slots", "_words", "fd")
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.fd = -1
+        self._slots: dict[int, tuple[int, int]] = {}
+        """Slot word: (memory_size, userspace_addr)."""
+        self._buffer = bytearray(_region.size)
+        self._words = memoryview(self._buffer).cast("I")
+        self._described: tuple[int, int, int, int] | None = None
+        """What the buffer holds besides flags, if that slot was accepted so and no slot has changed since."""
+        self._buffer2 = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION2))
+        self._all_bytes = self._room = budget_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
+        self._guard = Guard()
+
+    def set_user_memory_region(
+        self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> Outcome:
+        """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
+        described = (slot, guest_phys_addr, memory_size, userspace_addr)
+        try:
+            if described == self._described:  # only the flags can differ: no budget, nothing to remember
+                self._words[1] = flags
+                ioctl(self.fd, _REGION, self._buffer)
+                return ACCEPTED
+            if memory_size > self._room:
+                self._refuse_beyond_budget(slot, memory_size)
+            self._described = None
+            _pack_region(self._buffer, 0, slot, flags, guest_phys_addr, memory_size, userspace_addr)
+            ioctl(self.fd, _REGION, self._buffer)
+        except OSError as error:
+            return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION")
+        except (struct.error, TypeError, ValueError):
+            Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
+            raise
+        old = self._slots.get(slot)
+        if old is None and memory_size:  # as _remember, without a call: most calls that are not repeated make slots
+            self._slots[slot] = (memory_size, userspace_addr)
+            self._room -= memory_size
+        elif old != (memory_size, userspace_addr):
+            self._remember(slot, memory_size, userspace_addr)
+        if memory_size <= self._room:  # else the next call has to be checked again
+            self._described = described
+        return ACCEPTED
+
+    def set_user_memory_regions(self, regions: Iterable[Region]) -> list[int]:
+        """KVM_SET_USER_MEMORY_REGION for each (slot, flags, guest_phys_addr, memory_size, userspace_addr).
+
+        The results in order, 0 or the negated errno; a refused call does not keep the
+        following from being made.  Up to 1024 calls are prepared before the first of
+        them is made.  Raises as `set_user_memory_region` does.
+        """
+        results: list[int] = []
+        batch: list[Region] = []
+        for region in regions:
+            batch.append(region)
+            if len(batch) == _BATCH:
+                self._make_batch(batch, results)
+                batch.clear()
+        self._make_batch(batch, results)
+        return results
+
+    def _make_batch(self, batch: list[Region], results: list[int]) -> None:
+        try:
+            buffers = [bytearray(_new_region(*region)) for region in batch]
+            beyond = sum([region[3] for region in batch]) > self._room
+        except (struct.error, TypeError):
+            beyond = True
+        if beyond:  # some call may be, or is no call at all: one at a time, to raise where it is due
+            results += [self.set_user_memory_region(*region).result for region in batch]
+            return
+        answers: list[int] = []
+        calls = map(ioctl, repeat(self.fd), repeat(_REGION), buffers)
+        try:
+            while len(answers) < len(batch):
+                try:
+                    answers.extend(calls)  # no byte code between calls; those before a refused one stay
+                except OSError as error:
+                    answers.append(-(error.errno or 0))
+        finally:  # whatever stopped it, the kernel has made these
+            known = self._slots
+            for (slot, _, _, memory_size, userspace_addr), answer in zip(batch, answers):
+                if not answer and known.get(slot) != (memory_size, userspace_addr):
+                    self._remember(slot, memory_size, userspace_addr)
+        results += answers
+
+    def set_user_memory_region2(
+        self,
+        slot: int,
+        flags: int,
+        guest_phys_addr: int,
+        memory_size: int,
+        userspace_addr: int,
+        guest_memfd: int = 0,
+        guest_memfd_offset: int = 0,
+    ) -> Outcome:
+        """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
+        request = Request(
+            slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True
+        )  # fmt: skip
+        if memory_size > self._room:
+            self._refuse_beyond_budget(slot, memory_size)
+        self._pack2(request)
+        try:
+            ioctl(self.fd, _REGION2, self._buffer2)
+        except OSError as error:
+            return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION2")
+        self._remember(request.slot, request.memory_size, request.userspace_addr)
+        return ACCEPTED
+
+    def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
+        """A region call as a value; by_other_process makes a forked child call."""
+        if request.memory_size > self._room:
+            self._refuse_beyond_budget(request.slot, request.memory_size)
+        if by_other_process:
+            return self._in_child(request)
+        if request.readable_bytes < (160 if request.region2 else 32):
+            return self._cut_short(request)
+        if request.region2:
+            return self.set_user_memory_region2(
+                request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr,
+                request.guest_memfd, request.guest_memfd_offset,
+            )  # fmt: skip
+        return self.set_user_memory_region(
+            request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
+        )
+
+    def _pack2(self, request: Request) -> None:
+        _pack_region2(
+            self._buffer2, 0, request.slot, request.flags, request.guest_phys_addr, request.memory_size,
+            request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
+        )  # fmt: skip
+
+    def _remember(self, slot: int, memory_size: int, userspace_addr: int) -> None:
+        self._described = None
+        old = self._slots.pop(slot, None)
+        if old is not None:
+            self._room += old[0]
+        if memory_size:
+            self._slots[slot] = (memory_size, userspace_addr)
+            self._room -= memory_size
+
+    def _forget_slots(self) -> None:
+        self._slots = {}
+        self._room = self._all_bytes
+        self._described = None
+
+    def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
+        """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
+        if memory_size // PAGE_BYTES > abi.KVM_MEM_MAX_NR_PAGES or memory_size % PAGE_BYTES:
+            return
+        old = self._slots.get(slot)
+        # a slot that stays in place allocates nothing; one that moves is allocated anew
+        needed = (self._all_bytes - self._room + memory_size) // PAGE_BYTES * METADATA_BYTES_A_PAGE
+        if old is None or old[0] == memory_size:
+            budget = self._all_bytes // PAGE_BYTES * METADATA_BYTES_A_PAGE
+            raise KernelMemoryError(
+                f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} MiB of kernel memory;"
+                f" the budget is {budget >> 20} MiB (give LiveVm another budget_bytes to allow it)"
+            )
+
+    def _packed(self, request: Request) -> tuple[int, bytearray]:
+        if request.region2:
+            self._pack2(request)
+            return _REGION2, self._buffer2
+        data = _new_region(
+            request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
+        )
+        return _REGION, bytearray(data)
+
+    def _cut_short(self, request: Request) -> Outcome:
+        number, data = self._packed(request)
+        result = libc.ioctl(self.fd, number, self._guard.place(data, request.readable_bytes))
+        if result == 0:
+            self._remember(request.slot, request.memory_size, request.userspace_addr)
+        return outcome_of(result, request.ioctl)
+
+    def _in_child(self, request: Request) -> Outcome:
+        number, data = self._packed(request)
+        child = os.fork()
+        if child == 0:
+            try:
+                ioctl(self.fd, number, data)
+                os._exit(0)
+            except OSError as error:
+                os._exit(error.errno or 255)
+        _, status = os.waitpid(child, 0)
+        return outcome_of(-os.waitstatus_to_exitcode(status), request.ioctl)
