@@ -96,3 +96,32 @@ def test_conformance_of_one_kernel():
     code, out, _ = call("memslots conformance --kernel host-6.18-x86_64 tests/conformance/answers.tar.xz")
     assert code == 0
     assert out.splitlines()[-1] == "36788 operations, 0 disagreements, 0 excepted"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"memslots explain --most 0 {REFUSED}", "--most takes a number from 1"),
+        (f"memslots map --at -5 {REFUSED}", "--at takes a step number from 1"),
+        (f"memslots explain --kernel 99.1 {REFUSED}", "no release 99.1 is known"),
+        (f"memslots replay --kernel 5.20/i386 {REFUSED}", "no release 5.20 is known"),
+        ("memslots export /dev/null --to c", "nothing to export"),
+    ],
+)
+def test_words_that_mean_nothing_are_refused(line, said):
+    code, _, err = call(line)
+    assert code == 2
+    assert said in err
+
+
+def test_more_refusals_than_shown_still_count():
+    code, out, _ = call("memslots explain --most 1 examples/recordings/refusals-by-rule-x86-6.18.strace")
+    assert code == 1
+    assert "more refused calls" in out
+
+
+@pytest.mark.parametrize("name", ["unbacked-window", "allocation-failed", "slot-overlap"])
+def test_every_id_in_a_report_has_a_page(name):
+    code, out, _ = call(f"memslots rule {name}")
+    assert code == 0
+    assert name in out

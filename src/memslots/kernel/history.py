@@ -297,6 +297,9 @@ FIRST_RELEASES = {"riscv64": Version(5, 16, 0), "loongarch64": Version(6, 7, 0)}
 OLDEST, NEWEST_KNOWN = Version(4, 19, 0), Version(7, 2)
 """The releases that the facts cover."""
 
+LAST_BRANCH = {4: 20, 5: 19, 6: 19, 7: 2}
+"""Last minor number of each major one, as far as the facts reach."""
+
 BRANCHES = tuple(
     Version(major, minor)
     for major, minors in ((4, range(19, 20)), (5, range(4, 20)), (6, range(20)), (7, range(3)))

@@ -19,6 +19,7 @@ import re
 from ..errors import UnknownKernelError
 from .arch import find_arch
 from .distributions import distributed, is_distribution
+from .history import LAST_BRANCH, NEWEST_KNOWN, OLDEST
 from .profile import FACT_NAMES, OPTIONS, Profile, dated
 from .version import Version
 
@@ -64,12 +65,21 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
         )
     arch = find_arch(match["arch"] or default_arch)
     release = match.groupdict().get("release")
-    profile = distributed(match["name"], arch) if release is None else dated(Version.parse(release), arch)
+    profile = distributed(match["name"], arch) if release is None else dated(_known(release), arch)
     edits = _parse_edits(name, match["edits"])
     shift = edits.get("page-shift")
     if shift is not None and shift not in arch.page_shifts:
         raise UnknownKernelError(f"{arch.name} has no page size of {1 << int(shift) >> 10} KiB")
     return profile.edited(edits, "stated", profile.name + match["edits"]) if edits else profile
+
+
+def _known(release: str) -> Version:
+    """The release, if the facts reach so far: what nobody has looked at is not guessed."""
+    version = Version.parse(release)
+    # releases before the facts begin have a message of their own, in dated()
+    if version >= OLDEST and version.minor > LAST_BRANCH.get(version.major, -1):
+        raise UnknownKernelError(f"no release {version} is known: the facts go from {OLDEST} to {NEWEST_KNOWN}")
+    return version
 
 
 def _distribution(name: str) -> re.Match[str] | None:
