@@ -10,11 +10,12 @@ from errno import EEXIST, EFAULT, EINVAL, EIO, ENOMEM
 
 from .elsewhere import transplanted
 from .errors import MemslotsError
+from .kernel.history import BRANCHES
 from .kernel.registry import find
 from .outcome import Refused, Undetermined
 from .replay import Step
 from .request import Request
-from .rules.catalogue import REGION_RULES, find_rule
+from .rules.catalogue import ALLOCATION_FAILED, REGION_RULES, find_rule
 from .rules.rule import Rule
 from .vm import Vm
 
@@ -35,7 +36,7 @@ class Possibility:
         """Does nothing but this rule give this answer, whatever the circumstances?"""
 
 
-_NEWEST = "7.2"
+_NEWEST = BRANCHES[-1]
 # (condition in words, profile): single departures from an ordinary host
 _HOSTS = (
     ("KVM is built without SMM, or the VM has private memory: one address space", f"{_NEWEST}/x86_64-smm"),
@@ -67,18 +68,6 @@ def possibilities(step: Step) -> list[Possibility]:
         elif possible.text not in known.text:
             known.text += f"; or {possible.text}"
     return list(found.values())
-
-
-ALLOCATION_FAILED = Rule(
-    "allocation-failed",
-    ENOMEM,
-    "The kernel could not allocate what the slot needs.",
-    """The model assumes that allocations succeed.  Slots cost kernel memory: reverse maps of 8 bytes a page with
-    shadow paging or nested guests, write tracking, dirty bitmaps; 32-bit hosts have little of it.""",
-    "See `memslots cost` for what this layout needs; look for allocation failures in the kernel log.",
-    "kvm_alloc_memslot_metadata() and kvm_set_memslot()",
-)
-"""A reason that the model never gives: it is named where a kernel has answered so."""
 
 
 def _possible(step: Step, errno: int) -> Iterator[Possibility]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..findings import KINDS
 from ..rules.catalogue import find_rule
+from ..views.explanation import finding_page
 from ..views.rule_page import as_json, rule_lines
 from .run import FINE
 
@@ -15,18 +17,22 @@ EPILOG = """\
 examples:
   memslots rule slot-overlap
   memslots rule page-total-cap --json
+  memslots rule unbacked-window
 
 In Python: memslots.rules.catalogue.find_rule("slot-overlap")."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("rule", metavar="RULE", help="the rule's id, as in every report")
+    parser.add_argument("rule", metavar="RULE", help="the id of a rule or finding, as in every report")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Find and print; the exit code."""
+    if options.rule in KINDS and not options.json:
+        print("\n".join(finding_page(KINDS[options.rule])))
+        return FINE
     rule = find_rule(options.rule)
     print(as_json([rule]) if options.json else "\n".join(rule_lines(rule)))
     return FINE

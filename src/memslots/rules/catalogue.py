@@ -5,6 +5,8 @@ Order is meaning: the kernel reports the first check that fails.
 
 from __future__ import annotations
 
+from errno import ENOMEM
+
 from ..errors import UnknownKernelError
 from .arch import arm64, others, riscv, s390, vma, x86
 from .arguments import ARGUMENT_RULES
@@ -49,6 +51,18 @@ REGION_RULES = (
 """Rules of the region calls, in order."""
 
 
+ALLOCATION_FAILED = Rule(
+    "allocation-failed",
+    ENOMEM,
+    "The kernel could not allocate what the slot needs.",
+    """The model assumes that allocations succeed.  Slots cost kernel memory: reverse maps of 8 bytes a page with
+    shadow paging or nested guests, write tracking, dirty bitmaps; 32-bit hosts have little of it.""",
+    "See `memslots cost` for what this layout needs; look for allocation failures in the kernel log.",
+    "kvm_alloc_memslot_metadata() and kvm_set_memslot()",
+)
+"""A reason that the model never gives: it is named where a kernel has answered so."""
+
+
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, those of the region calls first."""
     from .vm_calls import VM_CALL_RULES
@@ -58,7 +72,7 @@ def all_rules() -> tuple[Rule, ...]:
 
 def find_rule(rule_id: str) -> Rule:
     """The rule with this id.  Raises UnknownKernelError with the nearest ones."""
-    rules = {rule.id: rule for rule in all_rules()}
+    rules = {rule.id: rule for rule in (*all_rules(), ALLOCATION_FAILED)}
     if rule_id not in rules:
         from difflib import get_close_matches
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..evidence import Evidence
     from ..explain import Explanation
-    from ..findings import Finding
+    from ..findings import Finding, FindingKind
     from ..replay import Step, TrackedVm
 
 _MOST_VMS, _MOST_POSSIBLE = 8, 6
@@ -255,6 +255,12 @@ def markdown_lines(analysis: Analysis) -> list[str]:
         lines.append("")
     lines += [line for line in report_lines(analysis, Paint(False)) if line]
     return lines
+
+
+def finding_page(kind: FindingKind) -> list[str]:
+    """The page of one kind of finding, for a terminal."""
+    lines = [f"{kind.id} ({kind.severity}): {kind.title}", ""]
+    return [*lines, *wrapped("", kind.page, 0, 0), "", *wrapped("do", kind.remedy, 0, 4)]
 
 
 def findings_markdown() -> str:

@@ -70,6 +70,8 @@ def order_line(rule: Rule) -> str:
     column = (
         list(REGION_RULES) if rule in REGION_RULES else [other for other in all_rules() if other.calls == rule.calls]
     )
+    if rule not in column:
+        return "nowhere: the model assumes that it never happens"
     at = column.index(rule)
     before = column[at - 1].id if at else None
     after = column[at + 1].id if at + 1 < len(column) else None
