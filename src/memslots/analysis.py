@@ -93,4 +93,4 @@ class Analysis:
     def has_findings(self) -> bool:
         """Is there anything that a user should look at?"""
         warnings = any(finding.severity == "warning" for finding in self.watch.findings.values())
-        return bool(self.explanations) or warnings
+        return bool(self.explanations or self.left_out) or warnings

@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse and print; the exit code."""
+    if options.most < 1:
+        raise ValueError(f"--most takes a number from 1, not {options.most}")
     profile = find(options.kernel) if options.kernel else None
     source = options.files[0] if len(options.files) == 1 else options.files
     host = [word for word in options.host.split(",") if word]

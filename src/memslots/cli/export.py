@@ -33,11 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read, write; the exit code."""
+    from ..errors import TraceError
     from ..export import export
     from ..kernel.registry import find
     from ..trace import read
 
-    events = (event for name in options.file for event in read(name))
+    events = [event for name in options.file for event in read(name)]
+    if not events:
+        raise TraceError(f"no KVM call in {', '.join(options.file)}: nothing to export")
     lines = export(events, options.to, find(options.kernel) if options.kernel else None)
     if options.output is None:
         sys.stdout.writelines(f"{line}\n" for line in lines)

@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay up to the step and print; the exit code."""
+    if options.at is not None and options.at < 1:
+        raise ValueError(f"--at takes a step number from 1, not {options.at}")
     source = options.files[0] if len(options.files) == 1 else options.files
     analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
     for step, _ in analysis.run():
