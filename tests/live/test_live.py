@@ -51,6 +51,33 @@ def test_host_memory_is_readable_and_writable(make):
     assert view[PAGE_BYTES] == 7, f"{address:#x} was unmapped below a view"
 
 
+def is_mapped(address):
+    with open("/proc/self/maps") as maps:
+        ranges = [line.split()[0].split("-") for line in maps]
+    return any(int(start, 16) <= address < int(end, 16) for start, end in ranges)
+
+
+@pytest.mark.parametrize("make", [anonymous, memfd, sparse])
+def test_memory_is_never_unmapped_below_a_view(make):
+    memory = make(PAGE_BYTES)
+    address = memory.address
+    view = memory.view()
+    part = view[8:16]
+    memory.unmap()
+    memory.unmap()
+    assert memory.address == 0
+    assert repr(memory).endswith("unmapped>")
+    with pytest.raises(ValueError, match="no bytes to view"):
+        memory.view()
+    view[8] = 7
+    view.release()
+    assert is_mapped(address)
+    assert part[0] == 7, "a part of a view keeps the memory too"
+    del view, part
+    gc.collect()
+    assert not is_mapped(address)
+
+
 def test_memory_of_a_file_and_of_nothing(tmp_path):
     path = tmp_path / "ram"
     path.write_bytes(b"x" * 10_000)
@@ -86,6 +113,35 @@ class TestVm:
             vm.set_user_memory_region(0, 0, 0, 0, 0).unwrap()
             vm.release(memory)
             assert memory.address == 0
+
+    def test_the_end_of_a_vm_leaves_what_is_viewed(self):
+        from memslots.live import LiveVm
+
+        with LiveVm() as vm:
+            memory, other = vm.allocate(PAGE_BYTES), vm.allocate(PAGE_BYTES)
+            addresses = memory.address, other.address
+            view = memory.view()
+        assert [is_mapped(address) for address in addresses] == [True, False]
+        view[0] = 7
+        assert view[0] == 7
+        del view
+        assert not is_mapped(addresses[0])
+
+    def test_memory_of_two_vms_stays_until_both_have_let_go(self):
+        from memslots.live import LiveVm, MemoryInUseError
+
+        with LiveVm() as vm:
+            with LiveVm() as other:
+                memory = other.own(vm.allocate(PAGE_BYTES))
+                with pytest.raises(MemoryInUseError, match="a VM owns"):
+                    memory.unmap()
+            memory.view()[0] = 7
+            vm.set_user_memory_region(0, 0, 0, memory.nbytes, memory.address).unwrap()
+            with pytest.raises(MemoryInUseError, match="slot 0x0 uses"):
+                vm.release(memory)
+        assert memory.address == 0
+        with LiveVm() as vm, pytest.raises(ValueError, match="cannot be owned"):
+            vm.own(memory)
 
     def test_a_huge_slot_needs_no_host_memory_but_a_budget(self):
         from memslots.live import KernelMemoryError, LiveVm

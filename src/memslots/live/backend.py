@@ -190,17 +190,18 @@ class LiveVm(Regions):
         return self.own(MAKERS[kind](nbytes))
 
     def own(self, memory: HostMemory) -> HostMemory:
-        """Keep memory mapped for as long as the VM lives."""
+        """Keep memory mapped for as long as the VM lives, or until `release`.  VMs may share it."""
+        memory.keep()
         self.memory.append(memory)
         return memory
 
     def release(self, memory: HostMemory) -> None:
-        """Unmap memory.  Raises MemoryInUseError if a slot lies on it."""
+        """Unmap memory, unless another VM owns it too.  Raises MemoryInUseError if a slot lies on it."""
         for slot, (nbytes, hva) in self._slots.items():
             if hva < memory.end and memory.address < hva + nbytes:
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
         self.memory.remove(memory)
-        memory.unmap()
+        memory.let_go()
 
     # -- look-ups
 
@@ -232,12 +233,12 @@ class LiveVm(Regions):
     # -- the end
 
     def close(self) -> None:
-        """Close every descriptor, then unmap the memory.  A second call does nothing."""
+        """Close every descriptor, then unmap the memory that nobody views.  A second call does nothing."""
         if self.fd >= 0 and self._creator == os.getpid():
             for fd in (*self.vcpu_fds.values(), *self._gmem_fds, self.fd):
                 os.close(fd)
             for memory in self.memory:
-                memory.unmap()
+                memory.let_go()
         self.fd = -1
         self.vcpu_fds, self.memory, self._gmem_fds = {}, [], set()
         self._forget_slots()

@@ -1,7 +1,8 @@
 """Host memory for slots: anonymous, memfd, file, huge pages, or huge and sparse.
 
-A `HostMemory` is unmapped when it is closed or collected, and its VM keeps it
-as long as a slot lies on it.  Views of it keep it too.
+A `HostMemory` is given back when it is unmapped or collected, but never below a
+view: the range stays mapped until the last view of it is gone.  A VM that owns
+it keeps it as long as a slot lies on it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import mmap as _page
 import os
 
 from . import libc
+from .outcome import MemoryInUseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,16 +22,32 @@ PAGE_BYTES = _page.PAGESIZE
 SPARSE_UNIT_BYTES = 2 << 20
 
 
+class _Mapping:
+    """A mapped range, unmapped with the last reference to it: the memory's own, or a view's."""
+
+    __slots__ = ("address", "nbytes")
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.address = address
+        self.nbytes = nbytes
+
+    def __del__(self) -> None:
+        libc.munmap(self.address, self.nbytes)
+
+
 class HostMemory:
     """Bytes [address, address + nbytes) of this process."""
 
-    __slots__ = ("address", "kind", "nbytes")
+    __slots__ = ("_keepers", "_mapping", "address", "kind", "nbytes")
 
     def __init__(self, address: int, nbytes: int, kind: str) -> None:
         self.address = address
+        """Of the first byte; 0 once it is unmapped."""
         self.nbytes = nbytes
         self.kind = kind
         """anonymous, memfd, file, hugetlb or sparse."""
+        self._mapping: _Mapping | None = _Mapping(address, nbytes)
+        self._keepers = 0
 
     @property
     def end(self) -> int:
@@ -37,22 +55,38 @@ class HostMemory:
         return self.address + self.nbytes
 
     def view(self) -> memoryview:
-        """The bytes, writable.  The view keeps the memory mapped."""
+        """The bytes, writable.  The view keeps them mapped.  Raises ValueError after `unmap`."""
+        if self._mapping is None:
+            raise ValueError(f"{self!r} has no bytes to view")
         array = (ctypes.c_ubyte * self.nbytes).from_address(self.address)
-        array._keeps = self  # type: ignore[attr-defined]
+        array._keeps = self._mapping  # type: ignore[attr-defined]
         return memoryview(array).cast("B")
 
     def unmap(self) -> None:
-        """Give the range back.  A second call does nothing."""
-        if self.address:
-            libc.munmap(self.address, self.nbytes)
-            self.address = 0
+        """Give the range back, as soon as no view of it is left.  A second call does nothing.
 
-    def __del__(self) -> None:
-        self.unmap()
+        Raises MemoryInUseError while a VM owns it: `LiveVm.release` looks whether a slot lies on it.
+        """
+        if self._keepers:
+            raise MemoryInUseError(f"a VM owns {self!r}: use its release(), or close it")
+        self._mapping = None
+        self.address = 0
+
+    def keep(self) -> None:
+        """One more VM owns it.  Raises ValueError after `unmap`."""
+        if self._mapping is None:
+            raise ValueError(f"{self!r} cannot be owned")
+        self._keepers += 1
+
+    def let_go(self) -> None:
+        """A VM owns it no longer; the last one unmaps it."""
+        self._keepers -= 1
+        if not self._keepers:
+            self.unmap()
 
     def __repr__(self) -> str:
-        return f"<HostMemory {self.kind} {self.address:#x}-{self.end:#x}>"
+        where = f"{self.address:#x}-{self.end:#x}" if self._mapping is not None else "unmapped"
+        return f"<HostMemory {self.kind} {where}>"
 
 
 def whole_pages(nbytes: int) -> int:
