@@ -114,6 +114,41 @@ class TestVm:
             vm.release(memory)
             assert memory.address == 0
 
+    def test_the_slots_are_those_of_the_model(self):
+        from memslots import Request, Vm
+        from memslots.live import LiveVm
+
+        page, hva = PAGE_BYTES, 0x20000000
+        calls = [
+            (2, 0, 0x200 * page, 4 * page, hva),
+            (1, 1, 0x100 * page, 8 * page, hva),
+            (1, 0, 0x110 * page, 8 * page, hva),  # moves
+            (2, 1, 0x200 * page, 4 * page, hva),
+            (2, 8, 0x200 * page, 4 * page, hva),  # EINVAL: leaves the flags
+            (2, 0, 0x200 * page, 4 * page, hva),
+            (2, 1, 0x200 * page, 4 * page, hva),
+            (3, 2, 0x300 * page, 2 * page, hva),  # read-only
+            (4, 0, 0x400 * page, 2 * page, hva),
+            (4, 0, 0, 0, 0),
+        ]
+        with LiveVm() as one, LiveVm() as other, LiveVm() as third:
+            model = Vm("host")
+            for call in calls:
+                assert one.set_user_memory_region(*call).result == model.set_user_memory_region(*call).result
+                third.submit(Request(*call))
+                assert list(map(repr, one.slots())) == list(map(repr, model.slots())) == list(map(repr, third.slots()))
+            other.set_user_memory_regions(calls)
+            for vm in (one, other):
+                assert list(map(repr, vm.slots())) == list(map(repr, model.slots()))
+                assert list(vm.slots(1)) == []
+                assert vm.page_shift == model.page_shift
+                for gpa in (0, 0x110 * page + 5, 0x117 * page, 0x118 * page, 0x300 * page, 0x400 * page):
+                    assert repr(vm.slot_at(gpa)) == repr(model.slot_at(gpa))
+                    for write in (False, True):
+                        assert vm.gpa_to_hva(gpa, write=write) == model.gpa_to_hva(gpa, write=write)
+                assert repr(vm.slot(1)) == repr(model.slot(1))
+                assert vm.slot(4) is vm.slot(1 << 16) is None
+
     def test_the_end_of_a_vm_leaves_what_is_viewed(self):
         from memslots.live import LiveVm
 

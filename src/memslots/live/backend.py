@@ -22,9 +22,9 @@ from ..units import U32_MAX, U64_MAX
 from . import libc
 from .bitmap import LiveBitmap
 from .device import NUMBERS, Device, number_of
+from .lookups import Lookups
 from .memory import MAKERS, PAGE_BYTES, HostMemory
 from .outcome import LiveRefused, MemoryInUseError, outcome_of
-from .regions import Regions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _MSR_KVM_WALL_CLOCK = 0x4B564D00
 _KVM_SET_MSRS = number_of(0x89, 1, 8)
 
 
-class LiveVm(Regions):
+class LiveVm(Lookups):
     """One VM of the running kernel; a context manager that leaves nothing behind."""
 
     __slots__ = ("_creator", "_gmem_fds", "_own_device", "device", "memory", "vcpu_fds")
@@ -197,18 +197,11 @@ class LiveVm(Regions):
 
     def release(self, memory: HostMemory) -> None:
         """Unmap memory, unless another VM owns it too.  Raises MemoryInUseError if a slot lies on it."""
-        for slot, (nbytes, hva) in self._slots.items():
+        for nbytes, hva, _, slot in self._slots.values():
             if hva < memory.end and memory.address < hva + nbytes:
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
         self.memory.remove(memory)
         memory.let_go()
-
-    # -- look-ups
-
-    @property
-    def total_pages(self) -> int:
-        """Host pages of all user slots."""
-        return sum(nbytes for nbytes, _ in self._slots.values()) // PAGE_BYTES
 
     # -- how calls are made
 

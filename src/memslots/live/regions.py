@@ -41,12 +41,25 @@ _pack_region2 = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION2).pack_into
 class Regions:
     """The slots of one VM and the calls that set them.  Refuses what is beyond the budget."""
 
-    __slots__ = ("_all_bytes", "_buffer", "_buffer2", "_described", "_guard", "_room", "_slots", "_words", "fd")
+    __slots__ = (
+        "_all_bytes",
+        "_buffer",
+        "_buffer2",
+        "_described",
+        "_flags",
+        "_guard",
+        "_room",
+        "_slots",
+        "_words",
+        "fd",
+    )
 
     def __init__(self, budget_bytes: int) -> None:
         self.fd = -1
-        self._slots: dict[int, tuple[int, int]] = {}
-        """Slot word: (memory_size, userspace_addr)."""
+        self._slots: dict[int, tuple[int, int, int, int]] = {}
+        """Slot word: (memory_size, userspace_addr, guest_phys_addr, slot word)."""
+        self._flags: dict[int, int] = {}
+        """Slot word: flags of the last accepted call that made or changed it."""
         self._buffer = bytearray(_region.size)
         self._words = memoryview(self._buffer).cast("I")
         self._described: tuple[int, int, int, int] | None = None
@@ -59,11 +72,12 @@ class Regions:
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> Outcome:
         """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
-        described = (slot, guest_phys_addr, memory_size, userspace_addr)
+        described = (memory_size, userspace_addr, guest_phys_addr, slot)
         try:
             if described == self._described:  # only the flags can differ: no budget, nothing to remember
                 self._words[1] = flags
                 ioctl(self.fd, _REGION, self._buffer)
+                self._flags[slot] = flags
                 return ACCEPTED
             if memory_size > self._room:
                 self._refuse_beyond_budget(slot, memory_size)
@@ -76,11 +90,12 @@ class Regions:
             Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
             raise
         old = self._slots.get(slot)
+        self._flags[slot] = flags
         if old is None and memory_size:  # as _remember, without a call: most calls that are not repeated make slots
-            self._slots[slot] = (memory_size, userspace_addr)
+            self._slots[slot] = described
             self._room -= memory_size
-        elif old != (memory_size, userspace_addr):
-            self._remember(slot, memory_size, userspace_addr)
+        elif old != described:
+            self._remember(described)
         if memory_size <= self._room:  # else the next call has to be checked again
             self._described = described
         return ACCEPTED
@@ -121,9 +136,12 @@ class Regions:
                     answers.append(-(error.errno or 0))
         finally:  # whatever stopped it, the kernel has made these
             known = self._slots
-            for (slot, _, _, memory_size, userspace_addr), answer in zip(batch, answers):
-                if not answer and known.get(slot) != (memory_size, userspace_addr):
-                    self._remember(slot, memory_size, userspace_addr)
+            for (slot, flags, guest_phys_addr, memory_size, userspace_addr), answer in zip(batch, answers):
+                if not answer:
+                    described = (memory_size, userspace_addr, guest_phys_addr, slot)
+                    self._flags[slot] = flags
+                    if known.get(slot) != described:
+                        self._remember(described)
         results += answers
 
     def set_user_memory_region2(
@@ -147,7 +165,7 @@ class Regions:
             ioctl(self.fd, _REGION2, self._buffer2)
         except OSError as error:
             return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION2")
-        self._remember(request.slot, request.memory_size, request.userspace_addr)
+        self._remember_request(request)
         return ACCEPTED
 
     def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
@@ -173,17 +191,22 @@ class Regions:
             request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
         )  # fmt: skip
 
-    def _remember(self, slot: int, memory_size: int, userspace_addr: int) -> None:
+    def _remember(self, described: tuple[int, int, int, int]) -> None:
+        memory_size, slot = described[0], described[3]
         self._described = None
         old = self._slots.pop(slot, None)
         if old is not None:
             self._room += old[0]
         if memory_size:
-            self._slots[slot] = (memory_size, userspace_addr)
+            self._slots[slot] = described
             self._room -= memory_size
 
+    def _remember_request(self, request: Request) -> None:
+        self._flags[request.slot] = request.flags
+        self._remember((request.memory_size, request.userspace_addr, request.guest_phys_addr, request.slot))
+
     def _forget_slots(self) -> None:
-        self._slots = {}
+        self._slots, self._flags = {}, {}
         self._room = self._all_bytes
         self._described = None
 
@@ -214,7 +237,7 @@ class Regions:
         number, data = self._packed(request)
         result = libc.ioctl(self.fd, number, self._guard.place(data, request.readable_bytes))
         if result == 0:
-            self._remember(request.slot, request.memory_size, request.userspace_addr)
+            self._remember_request(request)
         return outcome_of(result, request.ioctl)
 
     def _in_child(self, request: Request) -> Outcome:
