@@ -67,7 +67,8 @@ class LiveVm(Lookups):
     def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Outcome:
         """KVM_GET_DIRTY_LOG; `outcome.data` is the bitmap handed out."""
         checked_uint("slot", slot, U32_MAX)
-        npages = self._slots.get(slot, (0, 0))[0] // PAGE_BYTES
+        known = self._slots.get(slot)
+        npages = known[3] // PAGE_BYTES if known else 0
         nbytes = (npages + 63) // 64 * 8
         if buffer_bytes is None or buffer_bytes >= nbytes:
             raw = bytearray(nbytes or 8)
@@ -197,7 +198,7 @@ class LiveVm(Lookups):
 
     def release(self, memory: HostMemory) -> None:
         """Unmap memory, unless another VM owns it too.  Raises MemoryInUseError if a slot lies on it."""
-        for nbytes, hva, _, slot in self._slots.values():
+        for slot, _, _, nbytes, hva in self._slots.values():
             if hva < memory.end and memory.address < hva + nbytes:
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
         self.memory.remove(memory)

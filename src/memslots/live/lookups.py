@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .regions import Region
+
 PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 
 
@@ -32,25 +34,26 @@ class Lookups(Regions):
     @property
     def total_pages(self) -> int:
         """Host pages of all user slots."""
-        return sum(described[0] for described in self._slots.values()) // PAGE_BYTES
+        return sum(region[3] for region in self._slots.values()) // PAGE_BYTES
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""
-        mine = [described for described in self._slots.values() if described[3] >> 16 == as_id]
-        mine.sort(key=lambda described: described[2])
+        mine = [region for region in self._slots.values() if region[0] >> 16 == as_id]
+        mine.sort(key=lambda region: region[2])
         return map(self._as_slot, mine)
 
     def slot(self, slot_word: int) -> Slot | None:
         """The slot named as in a call: as_id << 16 | id."""
-        described = self._slots.get(checked_uint("slot_word", slot_word, U32_MAX))
-        return None if described is None else self._as_slot(described)
+        region = self._slots.get(checked_uint("slot_word", slot_word, U32_MAX))
+        return None if region is None else self._as_slot(region)
 
     def slot_at(self, gpa: int, as_id: int = 0) -> Slot | None:
         """The slot that holds a guest-physical address."""
         checked_uint("gpa", gpa)
-        for described in self._slots.values():
-            if described[2] <= gpa < described[2] + described[0] and described[3] >> 16 == as_id:
-                return self._as_slot(described)
+        for region in self._slots.values():
+            word, _, start, nbytes, _ = region
+            if start <= gpa < start + nbytes and word >> 16 == as_id:
+                return self._as_slot(region)
         return None
 
     def gpa_to_hva(self, gpa: int, as_id: int = 0, *, write: bool = False) -> int | None:
@@ -60,7 +63,7 @@ class Lookups(Regions):
             return None
         return slot.userspace_addr + gpa - (slot.base_gfn << PAGE_SHIFT)
 
-    def _as_slot(self, described: tuple[int, int, int, int]) -> Slot:
-        memory_bytes, hva, gpa, word = described
-        first, npages = gpa >> PAGE_SHIFT, memory_bytes >> PAGE_SHIFT
-        return Slot(word >> 16, word & 0xFFFF, first, npages, hva, self._flags[word])
+    def _as_slot(self, region: Region) -> Slot:
+        word, flags, gpa, nbytes, hva = region
+        flags = self._flags.get(word, flags)
+        return Slot(word >> 16, word & 0xFFFF, gpa >> PAGE_SHIFT, nbytes >> PAGE_SHIFT, hva, flags)

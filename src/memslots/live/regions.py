@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from fcntl import ioctl
-from itertools import repeat
+from itertools import islice, repeat
 
 from .. import abi
 from ..request import Request
@@ -20,7 +21,7 @@ from .outcome import ACCEPTED, KernelMemoryError, LiveRefused, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
     from .outcome import Outcome
@@ -31,6 +32,8 @@ METADATA_BYTES_A_PAGE = 11
 """Kernel memory for one page of a slot, at most: x86 with shadow paging keeps 8 bytes of reverse
 map, 2 of write tracking, a quarter of dirty bitmap, and less than a byte for large pages."""
 _BATCH = 1024
+_FLAGS_AT = 4 if sys.byteorder == "little" else 7
+"""The lowest byte of the flags in the struct: KVM has three flags."""
 _REGION, _REGION2 = NUMBERS["KVM_SET_USER_MEMORY_REGION"], NUMBERS["KVM_SET_USER_MEMORY_REGION2"]
 # native order: the fields have no gaps either way, and it packs in half the time of "="
 _region = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION.replace("=", "@"))
@@ -50,18 +53,16 @@ class Regions:
         "_guard",
         "_room",
         "_slots",
-        "_words",
         "fd",
     )
 
     def __init__(self, budget_bytes: int) -> None:
         self.fd = -1
-        self._slots: dict[int, tuple[int, int, int, int]] = {}
-        """Slot word: (memory_size, userspace_addr, guest_phys_addr, slot word)."""
+        self._slots: dict[int, Region] = {}
+        """Slot word: the last accepted call that did more than change flags."""
         self._flags: dict[int, int] = {}
-        """Slot word: flags of the last accepted call that made or changed it."""
+        """Slot word: its flags, if a later call changed them."""
         self._buffer = bytearray(_region.size)
-        self._words = memoryview(self._buffer).cast("I")
         self._described: tuple[int, int, int, int] | None = None
         """What the buffer holds besides flags, if that slot was accepted so and no slot has changed since."""
         self._buffer2 = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION2))
@@ -72,11 +73,12 @@ class Regions:
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> Outcome:
         """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
-        described = (memory_size, userspace_addr, guest_phys_addr, slot)
+        described = (slot, guest_phys_addr, memory_size, userspace_addr)
         try:
-            if described == self._described:  # only the flags can differ: no budget, nothing to remember
-                self._words[1] = flags
-                ioctl(self.fd, _REGION, self._buffer)
+            if described == self._described and flags < 256:  # only the flags can differ: no budget
+                buffer = self._buffer
+                buffer[_FLAGS_AT] = flags
+                ioctl(self.fd, _REGION, buffer)
                 self._flags[slot] = flags
                 return ACCEPTED
             if memory_size > self._room:
@@ -89,14 +91,13 @@ class Regions:
         except (struct.error, TypeError, ValueError):
             Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
             raise
-        old = self._slots.get(slot)
-        self._flags[slot] = flags
-        if old is None and memory_size:  # as _remember, without a call: most calls that are not repeated make slots
-            self._slots[slot] = described
+        region = (slot, flags, guest_phys_addr, memory_size, userspace_addr)
+        if memory_size and slot not in self._slots:  # as _remember, without a call: most calls make slots
+            self._slots[slot] = region
             self._room -= memory_size
-        elif old != described:
-            self._remember(described)
-        if memory_size <= self._room:  # else the next call has to be checked again
+        else:
+            self._remember(region)
+        if memory_size <= self._room and flags < 256:  # else the next call has to be looked at again
             self._described = described
         return ACCEPTED
 
@@ -108,13 +109,9 @@ class Regions:
         them is made.  Raises as `set_user_memory_region` does.
         """
         results: list[int] = []
-        batch: list[Region] = []
-        for region in regions:
-            batch.append(region)
-            if len(batch) == _BATCH:
-                self._make_batch(batch, results)
-                batch.clear()
-        self._make_batch(batch, results)
+        remaining: Iterator[Region] = map(tuple, regions)  # type: ignore[arg-type]
+        while batch := list(islice(remaining, _BATCH)):
+            self._make_batch(batch, results)
         return results
 
     def _make_batch(self, batch: list[Region], results: list[int]) -> None:
@@ -135,14 +132,20 @@ class Regions:
                 except OSError as error:
                     answers.append(-(error.errno or 0))
         finally:  # whatever stopped it, the kernel has made these
-            known = self._slots
-            for (slot, flags, guest_phys_addr, memory_size, userspace_addr), answer in zip(batch, answers):
-                if not answer:
-                    described = (memory_size, userspace_addr, guest_phys_addr, slot)
-                    self._flags[slot] = flags
-                    if known.get(slot) != described:
-                        self._remember(described)
+            self._remember_batch(batch, answers)
         results += answers
+
+    def _remember_batch(self, batch: list[Region], answers: list[int]) -> None:
+        known = self._slots
+        for region, answer in zip(batch, answers):
+            if answer:
+                continue
+            if region[3] and region[0] not in known:
+                known[region[0]] = region
+                self._room -= region[3]
+            else:
+                self._remember(region)
+        self._described = None
 
     def set_user_memory_region2(
         self,
@@ -191,19 +194,21 @@ class Regions:
             request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
         )  # fmt: skip
 
-    def _remember(self, described: tuple[int, int, int, int]) -> None:
-        memory_size, slot = described[0], described[3]
+    def _remember(self, region: Region) -> None:
+        slot, memory_size = region[0], region[3]
         self._described = None
+        self._flags.pop(slot, None)
         old = self._slots.pop(slot, None)
         if old is not None:
-            self._room += old[0]
+            self._room += old[3]
         if memory_size:
-            self._slots[slot] = described
+            self._slots[slot] = region
             self._room -= memory_size
 
     def _remember_request(self, request: Request) -> None:
-        self._flags[request.slot] = request.flags
-        self._remember((request.memory_size, request.userspace_addr, request.guest_phys_addr, request.slot))
+        self._remember(
+            (request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr)
+        )
 
     def _forget_slots(self) -> None:
         self._slots, self._flags = {}, {}
@@ -217,7 +222,7 @@ class Regions:
         old = self._slots.get(slot)
         # a slot that stays in place allocates nothing; one that moves is allocated anew
         needed = (self._all_bytes - self._room + memory_size) // PAGE_BYTES * METADATA_BYTES_A_PAGE
-        if old is None or old[0] == memory_size:
+        if old is None or old[3] == memory_size:
             budget = self._all_bytes // PAGE_BYTES * METADATA_BYTES_A_PAGE
             raise KernelMemoryError(
                 f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} MiB of kernel memory;"
