@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pathlib
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 
@@ -189,6 +192,27 @@ def test_attaching_and_leaving(tmp_path, stress):
         program.wait()
 
 
+@requires("gcc", "kvm")
+def test_a_32_bit_program(tmp_path):
+    program = str(tmp_path / "tracee32")
+    source = os.path.join(HERE, "tracee32.c")
+    options = ["-O1", "-nostdlib", "-static", "-fno-stack-protector", "-fno-pie", "-no-pie"]
+    subprocess.run(["gcc", "-m32", *options, source, "-o", program], check=True)
+    assert run(tmp_path / "r", program)[0] == 7
+    events, reading = calls(tmp_path / "r")
+    assert [(event.call.removeprefix("KVM_"), event.result) for event in events[1:]] == [
+        ("SET_USER_MEMORY_REGION", 0),
+        ("SET_USER_MEMORY_REGION", -errno.EEXIST),
+        ("SET_USER_MEMORY_REGION", 0),
+        ("SET_USER_MEMORY_REGION", -errno.EFAULT),
+    ]
+    fields = dict(events[2].fields)
+    assert fields.pop("userspace_addr") < 1 << 32
+    assert fields == {"slot": 1, "flags": 0, "guest_phys_addr": 0x2000, "memory_size": 0x1000}
+    assert events[4].fields == {}
+    assert sum(reading.skipped.values()) == 1
+
+
 def test_a_process_that_is_not_there(tmp_path):
     process = memslots("record", "-o", str(tmp_path / "r"), "-p", "999999999", stderr=subprocess.PIPE)
     assert process.wait(timeout=30) == 2
@@ -208,27 +232,27 @@ OUT_AND_HALT = bytes((0xBA, 0x01, 0x05, 0xB0, 0x01, 0xEE, 0xF4))
 """mov dx, 0x501; mov al, 1; out dx, al; hlt: QEMU's exit device ends it with status 3."""
 
 
-@requires("qemu", "strace", "guest", "kvm")
-@pytest.mark.parametrize("how", ["firmware", "boot"])
-def test_a_qemu_guest_is_seen_as_strace_sees_it(tmp_path, how):
-    """A firmware of seven bytes always; the whole boot, which takes long here, where QEMU is required."""
-    if how == "boot" and "qemu" not in REQUIRED:
-        pytest.skip("a whole boot: only with MEMSLOTS_REQUIRE=qemu")
-    image = tmp_path / "image"
+def qemu_command(folder, how):
+    """A guest that ends QEMU with status 3: a firmware of seven bytes, or a boot sector that SeaBIOS starts."""
+    image = folder / "image"
     if how == "boot":
         image.write_bytes((OUT_AND_HALT.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
         start = ["-drive", f"file={image},format=raw,if=ide"]
     else:
         image.write_bytes(bytes(0xFFF0) + OUT_AND_HALT.ljust(16, b"\0"))
         start = ["-bios", str(image)]
-    qemu = [
+    image.chmod(0o666)
+    return [
         "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none", "-vga", "none",
         *start, "-device", "isa-debug-exit,iobase=0x501,iosize=1",
     ]  # fmt: skip
-    path, traced = tmp_path / "r", tmp_path / "strace"
-    assert run(path, *qemu, stderr=subprocess.DEVNULL)[0] == 3
-    command = ["strace", "-f", "--seccomp-bpf", "-e", "trace=ioctl", "-o", str(traced), *qemu]
-    assert subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 3
+
+
+def strace_of(path, command):
+    return ["strace", "-f", "--seccomp-bpf", "-e", "trace=ioctl", "-o", str(path), *command]
+
+
+def assert_same_calls(path, traced):
     assert len(region_calls(path)) > 5
     assert region_calls(path) == region_calls(traced)
     ours, theirs = (
@@ -237,25 +261,64 @@ def test_a_qemu_guest_is_seen_as_strace_sees_it(tmp_path, how):
     assert ours == theirs
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user to show that root is not needed")
-def test_no_privilege_is_needed():
+@requires("qemu", "strace", "guest", "kvm")
+def test_a_qemu_guest_is_seen_as_strace_sees_it(tmp_path):
+    qemu = qemu_command(tmp_path, "firmware")
+    path, traced = tmp_path / "r", tmp_path / "strace"
+    assert run(path, *qemu, stderr=subprocess.DEVNULL)[0] == 3
+    done = subprocess.run(strace_of(traced, qemu), check=False, stderr=subprocess.DEVNULL)
+    assert done.returncode == 3
+    assert_same_calls(path, traced)
+
+
+@pytest.fixture
+def public_path():
+    """A folder that every user may write to: pytest's own are closed."""
+    with tempfile.TemporaryDirectory(prefix="memslots-test-") as folder:
+        os.chmod(folder, 0o777)
+        yield pathlib.Path(folder)
+
+
+ONLY_ROOT = pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can become another user to show that root is not needed"
+)
+AS_NOBODY = """
+import ctypes, os, subprocess, sys
+from memslots.record.recorder import record
+os.get_exec_path()  # that user may not be able to read this Python's library
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1)  # be traceable again, as a program started by that user is
+"""
+OPEN_DEVICE = """
+mount -t tmpfs none "$0" && mknod "$0/kvm" c 10 232 && chmod 666 "$0/kvm" && mount --bind "$0/kvm" /dev/kvm && exec "$@"
+"""
+"""In a mount namespace of its own, a /dev/kvm for everybody, as a user in the group kvm has it."""
+
+
+@ONLY_ROOT
+def test_no_privilege_is_needed(public_path):
+    code = f"{AS_NOBODY}\nsys.exit(record(['sh', '-c', 'exit 3'], {str(public_path / 'r')!r}).exit_code)"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+
+
+@requires("qemu", "strace", "guest", "kvm")
+@ONLY_ROOT
+def test_a_qemu_boot_without_root_is_seen_as_strace_sees_it(public_path):
+    if "qemu" not in REQUIRED:
+        pytest.skip("a whole boot takes long: only with MEMSLOTS_REQUIRE=qemu")
+    qemu = qemu_command(public_path, "boot")
+    path, traced, device = public_path / "r", public_path / "strace", public_path / "device"
+    device.mkdir()
     code = (
-        "import ctypes, os, resource, sys\n"
-        "from memslots.record.recorder import record\n"
-        "os.get_exec_path()  # that user may not be able to read this Python's library\n"
-        "os.setgid(65534); os.setuid(65534)\n"
-        "ctypes.CDLL(None).prctl(4, 1)  # be traceable again, as a program started by that user is\n"
-        f"done = record(['sh', '-c', 'exit 3'], '/tmp/memslots-test-{os.getpid()}.rec')\n"
-        "sys.exit(done.exit_code)"
+        f"{AS_NOBODY}\ndone = record({qemu!r}, {str(path)!r})\nassert done.exit_code == 3, done.exit_code\n"
+        f"sys.exit(subprocess.run({strace_of(traced, qemu)!r}).returncode)"
     )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 3, done.stderr
-    finally:
-        if os.path.exists(f"/tmp/memslots-test-{os.getpid()}.rec"):
-            os.unlink(f"/tmp/memslots-test-{os.getpid()}.rec")
+    command = ["unshare", "--mount", "sh", "-c", OPEN_DEVICE, str(device), sys.executable, "-c", code]
+    done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert os.stat(path).st_uid == os.stat(traced).st_uid == 65534
+    assert_same_calls(path, traced)
 
 
 def test_the_library_can_be_called_from_a_thread(tmp_path):
