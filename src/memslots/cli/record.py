@@ -8,45 +8,74 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ..record.recorder import Recorded
+
 HELP = "Record every memory call of a program and all it starts: arguments and results, without root."
 EPILOG = """\
 examples:
   memslots record -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
   memslots explain vmm.rec
   memslots record -o vmm.rec -p 1234       a running program: slower, Ctrl-C leaves it
+  memslots record --bpf -o vmm.rec -p 1234        as root: not slower, and nothing stops
+  memslots record --system --seconds 60 -o all.rec     as root: every VM of the machine
 
 A filter in the kernel picks the calls out by their ioctl number, so that the guest and all other
 calls run untouched.  Each call is in the file at once.  The exit status is the program's; signals
 and the terminal reach it.  If the recorder is killed with SIGKILL, the program ends too.
-In Python: memslots.record.recorder.record(command, path)."""
+With --bpf and --system, bpftrace looks on and no call stops; a recorder that is killed harms nothing
+then, but calls of the last moment are not in the file.  Calls that were lost are counted and reported.
+In Python: record(command, path) of memslots.record.recorder and of memslots.record.bpf."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("-o", "--output", metavar="FILE", help="the recording (default: memslots-TIME.rec)")
     parser.add_argument("-p", "--pid", type=int, metavar="PID", help="attach to a running process instead")
+    parser.add_argument("--bpf", action="store_true", help="record with bpftrace instead of ptrace (root)")
+    parser.add_argument("--system", action="store_true", help="all processes of the machine, with bpftrace (root)")
+    parser.add_argument("--seconds", type=float, metavar="N", help="with --system: end after so many seconds")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing at the end")
     parser.add_argument("command", nargs="*", metavar="CMD", help="the program and its arguments, after --")
 
 
 def run(options: argparse.Namespace) -> int:
     """Record; the program's exit code, or its signal."""
-    from ..record.recorder import attach, end_as, record
+    from ..record.recorder import end_as
 
-    if bool(options.command) == bool(options.pid):
-        raise ValueError("either a command after --, or -p PID")
+    if bool(options.command) + bool(options.pid) + options.system != 1:
+        raise ValueError("one of: a command after --, -p PID, --system")
+    if options.seconds is not None and not options.system:
+        raise ValueError("--seconds is for --system")
     path = options.output or _default_path()
-    if options.pid:
-        recorded = attach(options.pid, path)
-    else:
-        recorded = record(options.command, path)
+    recorded = _record(options, path)
+    if recorded.lost != 0:
+        lost = "an unknown number of" if recorded.lost is None else recorded.lost
+        print(f"memslots record: {lost} calls were lost; {path} says so too", file=sys.stderr)
     if not options.quiet:
+        whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
         print(
-            f"memslots record: {recorded.calls} calls of {recorded.processes} threads in {path};"
-            f" see them with `memslots explain {path}`",
+            f"memslots record: {recorded.calls} calls of {whose} in {path}; see them with `memslots explain {path}`",
             file=sys.stderr,
         )
     return end_as(recorded)
+
+
+def _record(options: argparse.Namespace, path: str) -> Recorded:
+    def started() -> None:
+        if not options.quiet:
+            print("memslots record: recording; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+    if not (options.bpf or options.system):
+        from ..record import recorder
+
+        return recorder.attach(options.pid, path) if options.pid else recorder.record(options.command, path)
+    from ..record import bpf
+
+    if options.system:
+        return bpf.record_system(path, seconds=options.seconds, started=started)
+    if options.pid:
+        return bpf.attach(options.pid, path, started=started)
+    return bpf.record(options.command, path)
 
 
 def _default_path() -> str:

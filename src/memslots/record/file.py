@@ -6,6 +6,11 @@ after.  A record is a little-endian header and 64-bit numbers:
 
     u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
     i64 result, i32 fd, then one u64 for each field of the call that was read
+
+A record of kind process says that a thread (its result: of that process) calls
+from here on; its fields are the process's name, 16 bytes with zeros behind it.
+Kind lost: so many calls (the result; -1: nobody knows how many) are missing.
+Readers skip kinds that they do not know.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
 MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
-KIND_CALL, KIND_UNFINISHED, KIND_END = 1, 2, 3
+KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST = 1, 2, 3, 4, 5
 _pack = struct.Struct(HEADER).pack
 _HEADER_BYTES = struct.calcsize(HEADER)
 _NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
@@ -42,14 +47,17 @@ class RecordingFile:
         description = {
             "version": VERSION,
             "record": HEADER,
-            "kinds": {"call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END},
+            "kinds": {
+                "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END, "process": KIND_PROCESS,
+                "lost": KIND_LOST,
+            },
             "calls": [[shape.name, list(shape.fields)] for shape in SHAPES],
             "command": list(command),
             "how": how,
             "release": uname.release,
             "machine": uname.machine,
             "time": time.time(),
-        }
+        }  # fmt: skip
         self._write(MAGIC + json.dumps(description).encode() + b"\n")
 
     def add(self, shape: Shape, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]) -> None:
@@ -61,8 +69,19 @@ class RecordingFile:
         )  # fmt: skip
         self.calls += 1
 
+    def process(self, tid: int, pid: int, name: bytes) -> None:
+        """Say of which process a thread is; name: what the kernel calls it, as far as it is known."""
+        words = struct.unpack("<2Q", name[:16].ljust(16, b"\0"))
+        self._write(
+            _pack(_HEADER_BYTES + 16, KIND_PROCESS, 0, tid, time.time_ns(), pid, -1) + _NUMBERS[2](*words)
+        )  # fmt: skip
+
+    def lost(self, calls: int | None) -> None:
+        """Say that calls are missing; None if their number is not known."""
+        self._write(_pack(_HEADER_BYTES, KIND_LOST, 0, 0, time.time_ns(), -1 if calls is None else calls, -1))
+
     def end(self, status: int) -> None:
-        """Append the mark that nothing is missing; status is the program's, as waitpid gives it."""
+        """Append the mark that nothing more follows; status is the program's, as waitpid gives it."""
         self._write(_pack(_HEADER_BYTES, KIND_END, 0, 0, time.time_ns(), status, -1))
 
     def _write(self, data: bytes) -> None:

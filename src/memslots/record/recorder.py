@@ -31,15 +31,17 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 class Recorded:
     """What came of a recording."""
 
-    __slots__ = ("calls", "path", "processes", "status")
+    __slots__ = ("calls", "lost", "path", "processes", "status")
 
-    def __init__(self, path: str, calls: int, processes: int, status: int) -> None:
+    def __init__(self, path: str, calls: int, processes: int, status: int, lost: int | None = 0) -> None:
         self.path = path
         self.calls = calls
         self.processes = processes
         """Threads and processes seen."""
         self.status = status
         """How the program ended, as waitpid gives it; 0 for one that was left running."""
+        self.lost = lost
+        """Calls that were seen to begin and are not in the recording; None if nobody knows."""
 
     @property
     def exit_code(self) -> int:
@@ -193,9 +195,9 @@ class Tracer:
                 ptrace.ask(ptrace.INTERRUPT, tid)
             self.processes = len(self._known)
 
-    def pass_signals_on(self) -> _Undo:
+    def pass_signals_on(self) -> Undo:
         """What the terminal sends reaches the program by itself; what is sent to us is passed on to it."""
-        undo = _Undo()
+        undo = Undo()
         for number in (signal.SIGINT, signal.SIGQUIT):
             undo.set(number, signal.SIG_IGN)
         for number in _FORWARDED:
@@ -207,9 +209,9 @@ class Tracer:
         if self.root in self._known:
             os.kill(self.root, number)
 
-    def leave_on_signal(self) -> _Undo:
+    def leave_on_signal(self) -> Undo:
         """SIGINT, SIGTERM and SIGHUP make us let go of all threads."""
-        undo = _Undo()
+        undo = Undo()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             undo.set(number, self._leave)
         return undo
@@ -330,7 +332,7 @@ class Tracer:
             self.file.add(shape, tid, time_ns, None, fd, values)
 
 
-class _Undo:
+class Undo:
     """Signal handlers to put back."""
 
     def __init__(self) -> None:
@@ -344,6 +346,7 @@ class _Undo:
             return
 
     def __call__(self) -> None:
+        """Put them back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

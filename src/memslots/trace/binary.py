@@ -54,6 +54,8 @@ class _Description:
             raise TraceError(f"{name}: a recording whose description lacks something: {error}") from None
         self.where = f"{row.get('release', '?')} {row.get('machine', '')}".strip()
         self.how = str(row.get("how", ""))
+        self.processes: dict[int, str] = {}
+        """Thread: its process, where the recording says it."""
 
 
 def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
@@ -98,22 +100,34 @@ def _records(
             return
         record = data[at : at + nbytes]
         at += nbytes
-        event = _event(record, description, reading)
-        if event is not None:
-            event.source = name
-            yield event
-        ended = description.kinds.get(record[2]) == "end"
+        kind = description.kinds.get(record[2])
+        if kind in ("call", "unfinished"):
+            event = _event(record, kind, description, reading)
+            if event is not None:
+                event.source = name
+                yield event
+        elif kind in ("process", "lost"):
+            _remark(record, kind, description, reading, name)
+        ended = kind == "end"
     if len(data) > at:
         reading.note(f"{name}: the last record is cut: the recorder was killed while it wrote")
     elif not ended:
         reading.note(f"{name}: no end mark: the recorder was killed, or is still recording")
 
 
-def _event(record: bytes, description: _Description, reading: Reading) -> Event | None:
-    _, kind_id, call_id, tid, time_ns, result, fd = description.header.unpack_from(record)
-    kind = description.kinds.get(kind_id)
-    if kind not in ("call", "unfinished"):
-        return None
+def _remark(record: bytes, kind: str, description: _Description, reading: Reading, name: str) -> None:
+    """A record that is no call: of which process a thread is, or that calls are missing."""
+    _, _, _, tid, _, result, _ = description.header.unpack_from(record)
+    if kind == "process":
+        comm = record[description.header.size :].rstrip(b"\0").decode(errors="replace")
+        description.processes[tid] = f"{comm}[{result}]" if comm else f"process {result}"
+    else:
+        lost = f"{result} calls" if result >= 0 else "an unknown number of calls"
+        reading.note(f"{name}: {lost} were lost while recording: what follows from them is not in it")
+
+
+def _event(record: bytes, kind: str, description: _Description, reading: Reading) -> Event | None:
+    _, _, call_id, tid, time_ns, result, fd = description.header.unpack_from(record)
     if call_id >= len(description.calls):
         reading.skip("record of a call that the description does not name")
         return None
@@ -124,7 +138,7 @@ def _event(record: bytes, description: _Description, reading: Reading) -> Event 
         reading.skip(f"{call} whose argument could not be read (the call will have failed with EFAULT)")
     event = Event(
         call, dict(zip(names, values)), result if kind == "call" else None, fd=fd, pid=tid, time_ns=time_ns,
-        format="recording",
+        format="recording", vm=description.processes.get(tid),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in _NEW_FD:
         event.new_fd = event.result

@@ -1,0 +1,279 @@
+"""Recording with BPF, through bpftrace: no call stops, and programs that run already are seen too.  Needs root.
+
+The recorder makes calls on no file and waits until they come out: then bpftrace
+is at work, and its clock can be compared with ours.  Threads that run already
+are told to the script in the same way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+
+from ..errors import DeviceUnavailableError
+from . import bpf_script
+from .bpf_output import Call, Output
+from .file import RecordingFile
+from .processes import is_alive, threads_below
+from .recorder import Recorded, Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MAP_ENTRIES = 1 << 16
+"""Calls that each of the two maps holds; threads that can be followed."""
+_TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_HOST_PID_NAMESPACE = "pid:[4026531836]"
+_READY_SECONDS = 60.0
+_SEEN_SECONDS = 10.0
+"""From the moment when bpftrace has the probes to the moment when it shows a call."""
+_BLOCK = 1 << 20
+_PR_SET_PDEATHSIG = 1
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> Recorded:
+    """Run a command and record it and all it starts; returns when the last of them has ended.
+
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot record.
+    """
+    check(tree=True)
+    with RecordingFile(path, command, "bpftrace, a process tree") as file, _Session(file) as session:
+        undo = Undo()
+        try:
+            # the fork happens on the thread that the script knows, so the program is followed from its first step
+            program = subprocess.Popen(list(command), stdout=stdout, close_fds=False)
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                undo.set(number, signal.SIG_IGN)
+            for number in _FORWARDED:
+                undo.set(number, lambda number, _frame: program.send_signal(number))
+            while session.step():
+                if program.poll() is not None and session.output.alive <= 0:
+                    break
+            status = program.wait()
+        finally:
+            undo()
+        return session.finish(status << 8 if status >= 0 else -status)
+
+
+def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Recorded:
+    """Record a running process and all that descend from it until they end, or SIGINT or SIGTERM come.
+
+    started: called when recording has begun.  Raises ProcessLookupError, DeviceUnavailableError.
+    """
+    check(tree=True)
+    if not os.path.isdir(f"/proc/{pid}/task"):
+        raise ProcessLookupError(f"there is no process {pid}")
+    with (
+        RecordingFile(path, [f"pid {pid}"], "bpftrace, a process tree") as file,
+        _Session(file, label_all=True) as session,
+        _Leave() as leave,
+    ):
+        session.follow(pid)
+        started()
+        while session.step() and session.output.alive > 0 and not leave.now:
+            pass
+        return session.finish(0)
+
+
+def record_system(path: str, *, seconds: float | None = None, started: Callable[[], object] = bool) -> Recorded:
+    """Record all processes of the machine for some seconds, or until SIGINT or SIGTERM come.
+
+    started: called when recording has begun.  Raises DeviceUnavailableError.
+    """
+    check(tree=False)
+    with (
+        RecordingFile(path, ["all processes"], "bpftrace, the whole machine") as file,
+        _Session(file, system=True, label_all=True) as session,
+        _Leave() as leave,
+    ):
+        started()
+        end = None if seconds is None else time.monotonic() + seconds
+        while session.step() and not leave.now and (end is None or time.monotonic() < end):
+            pass
+        return session.finish(0)
+
+
+def check(*, tree: bool) -> None:
+    """Raise DeviceUnavailableError, with what to do about it, where bpftrace cannot record."""
+    import shutil
+
+    if os.geteuid() != 0:
+        raise DeviceUnavailableError(
+            "BPF recording needs root: run it with sudo, or without --bpf, which needs no privilege"
+        )
+    if shutil.which("bpftrace") is None:
+        raise DeviceUnavailableError("bpftrace is not installed; most distributions have a package of that name")
+    if not any(os.path.isdir(f"{top}/events") for top in _TRACEFS):
+        raise DeviceUnavailableError(f"tracefs is not mounted: mount -t tracefs tracefs {_TRACEFS[0]}")
+    if not any(os.path.isdir(f"{top}/events/syscalls/sys_enter_ioctl") for top in _TRACEFS):
+        raise DeviceUnavailableError("this kernel has no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS)")
+    if tree and os.readlink("/proc/self/ns/pid") != _HOST_PID_NAMESPACE:
+        raise DeviceUnavailableError(
+            "in a PID namespace of its own BPF sees other process ids than we do:"
+            " record from the host, or all processes with --system"
+        )
+
+
+class _Session:
+    """bpftrace at work.  A context manager: entered when calls are seen, left with bpftrace gone."""
+
+    def __init__(self, file: RecordingFile, *, system: bool = False, label_all: bool = False) -> None:
+        """label_all: say of every process's calls whose they are; else of those that make a VM after another did."""
+        self.output = Output()
+        self._file = file
+        self._system = system
+        self._label_all = label_all
+        self._labels: dict[int, int] = {}
+        """Thread: the process that the file says it is of."""
+        self._vm_makers: list[int] = []
+        self._tid = threading.get_native_id()
+        self._tid_seen = 0
+        """Ours, as BPF sees it: another number in a PID namespace."""
+        self._offset_ns = -(1 << 63)
+        self._marks: dict[int, int] = {}
+        """Argument of a mark: the time before it."""
+        self._rest = b""
+
+    def __enter__(self) -> _Session:
+        prctl, parent = _libc.prctl, os.getpid()
+
+        def die_with_us() -> None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        self._errors = os.memfd_create("bpftrace")
+        self._process = subprocess.Popen(
+            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, system=self._system)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, preexec_fn=die_with_us,
+            env={**os.environ, "BPFTRACE_MAP_KEYS_MAX": str(MAP_ENTRIES)}, start_new_session=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self._fd = self._process.stdout.fileno()
+        try:
+            self._wait_until_seen()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait_until_seen(self) -> None:
+        nonce = int.from_bytes(os.urandom(4), "little") << 16
+        deadline = time.monotonic() + _READY_SECONDS
+        attached = False
+        while not self._tid_seen:
+            mark = nonce + len(self._marks)
+            self._marks[mark] = time.time_ns()
+            _libc.ioctl(-1, bpf_script.MARK, mark)
+            if not self.step(bpf_script.TICK_MS):
+                raise DeviceUnavailableError(f"bpftrace ended at once: {self._complaint()}")
+            if self.output.attached and not attached:
+                attached, deadline = True, time.monotonic() + _SEEN_SECONDS
+            if time.monotonic() > deadline:
+                raise DeviceUnavailableError(f"bpftrace runs, but shows no calls: {self._complaint()}")
+
+    def follow(self, pid: int) -> None:
+        """Follow a running process and all below it, those too that appear meanwhile."""
+        told: set[int] = set()
+        while new := threads_below(pid, without=os.getpid()) - told:
+            for tid in new:
+                _libc.ioctl(-1, bpf_script.SEED, tid)
+                if not is_alive(tid):  # it may have ended before it was told, and nobody would see its end
+                    _libc.ioctl(-1, bpf_script.UNSEED, tid)
+            told |= new
+        before = self.output.born
+        for _ in range(100):
+            if self.output.born > before or not told or not self.step():
+                break
+
+    def step(self, milliseconds: int = 100) -> bool:
+        """Wait for output and file it; False if bpftrace has ended."""
+        if not select.select((self._fd,), (), (), milliseconds / 1000)[0]:
+            return True
+        data = os.read(self._fd, _BLOCK)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            for call in self.output.take(line):
+                self._take(call)
+        return bool(data)
+
+    def _take(self, call: Call) -> None:
+        if call.argument in self._marks and call.fd == -1 and (not self._tid_seen or call.tid == self._tid_seen):
+            # of several marks the one that was seen soonest tells best
+            self._offset_ns = max(self._offset_ns, self._marks[call.argument] - call.time_ns)
+            self._tid_seen = call.tid
+        elif call.tid != self._tid_seen:
+            self._label(call)
+            time_ns = call.time_ns + self._offset_ns
+            self._file.add(call.shape, call.tid, time_ns, call.result, call.fd, call.values)
+
+    def _label(self, call: Call) -> None:
+        if call.shape.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
+            self._vm_makers.append(call.pid)
+        # in a tree a process may use the VM that the first one made; one with a VM of its own is another program
+        if self._labels.get(call.tid) != call.pid and (self._label_all or call.pid in self._vm_makers[1:]):
+            self._labels[call.tid] = call.pid
+            self._file.process(call.tid, call.pid, _name_of(call.pid))
+
+    def finish(self, status: int) -> Recorded:
+        """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
+        broken = self._process.poll() is not None
+        if not broken:
+            self._process.send_signal(signal.SIGINT)
+        while self.step(1000):
+            pass
+        lost = None if broken else self.output.lost
+        if lost != 0:
+            self._file.lost(lost)
+        self._file.end(status)
+        return Recorded(self._file.path, self._file.calls, self.output.born, status, lost)
+
+    def _complaint(self) -> str:
+        """What bpftrace said last, without the remark on RLIMIT_MEMLOCK, which harms nothing."""
+        said = os.pread(self._errors, 1 << 16, 0).decode(errors="replace").splitlines()
+        worth = [line.strip() for line in said if line.strip() and "RLIMIT_MEMLOCK" not in line]
+        return " / ".join(worth[-3:]) or "it says nothing (memslots was tried with bpftrace 0.17)"
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+        os.close(self._errors)
+
+
+class _Leave:
+    """While it is entered, SIGINT, SIGTERM and SIGHUP set `now`."""
+
+    def __init__(self) -> None:
+        self.now = False
+        self._undo = Undo()
+
+    def __enter__(self) -> _Leave:
+        for number in _LEAVING:
+            self._undo.set(number, self._leave)
+        return self
+
+    def _leave(self, _number: int, _frame: object) -> None:
+        self.now = True
+
+    def __exit__(self, *_: object) -> None:
+        self._undo()
+
+
+def _name_of(pid: int) -> bytes:
+    """What the kernel calls a process, if it is there still."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().rstrip(b"\n")
+    except OSError:
+        return b""

@@ -1,0 +1,125 @@
+"""What comes out of the script of `bpf_script`: calls, in JSON, and whether any are missing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import struct
+
+from .bpf_script import ENTRY, LAST_WHOLE, PAGE_BYTES, ROW, UNFINISHED, UNSURE, WORDS
+from .calls import Shape, shape_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+_MAYBE_NOT_READ = frozenset((errno.EFAULT, errno.EBADF, errno.ENOTTY, errno.EIO))
+"""Of a call that fails so, the kernel may not have looked at the argument either."""
+_WRITTEN_BACK = frozenset(("KVM_PRE_FAULT_MEMORY",))
+"""Calls that change their argument, so that it cannot be read at the exit."""
+_TIME, _REQUEST, _FD, _ARGUMENT, _WORD0 = (
+    ENTRY.index(name) for name in ("time_ns", "request", "fd", "argument", "word0")
+)
+_TID, _PID, _RESULT, _END, _ENDING = (ROW.index(name) for name in ("tid", "pid", "result", "end_ns", "ending"))
+_pack_words = struct.Struct(f"={WORDS}Q").pack
+_U64 = (1 << 64) - 1
+
+
+class Call:
+    """One call as it came out."""
+
+    __slots__ = ("argument", "end_ns", "fd", "pid", "result", "shape", "tid", "time_ns", "values")
+
+    def __init__(self, row: list[int], shape: Shape) -> None:
+        self.shape = shape
+        self.tid, self.pid = row[_TID], row[_PID]
+        self.time_ns, self.end_ns = row[_TIME], row[_END]
+        """Of the script's clock; no end: it is 0."""
+        fd = row[_FD] & 0xFFFF_FFFF
+        self.fd = fd - (fd >> 31 << 32)
+        self.argument = row[_ARGUMENT] & _U64
+        self.result = None if row[_ENDING] == UNFINISHED else row[_RESULT]
+        self.values = self._values(row)
+        """The fields; none if the argument could not be read."""
+
+    def _values(self, row: list[int]) -> tuple[int, ...]:
+        if self.shape.scalar:
+            return (self.argument,)
+        words = [word & _U64 for word in row[_WORD0 : _WORD0 + WORDS]]
+        if not self.shape.nbytes or (row[_ENDING] and self._is_unreadable(row[_ENDING], words)):
+            return ()
+        values: tuple[int, ...] = self.shape.unpack(_pack_words(*words))
+        return values
+
+    def _is_unreadable(self, ending: int, words: list[int]) -> bool:
+        """Whether words that are 0 may stand for words that nobody could read."""
+        if ending == UNSURE:
+            unseen = self.result is None or -self.result in _MAYBE_NOT_READ
+            return unseen or self.shape.name in _WRITTEN_BACK
+        return not any(words) or self.argument % PAGE_BYTES > LAST_WHOLE
+
+
+class Output:
+    """Takes the lines of bpftrace's output, in its JSON format; lines that are something else do not matter."""
+
+    def __init__(self) -> None:
+        self.attached = False
+        """All probes were found."""
+        self.born = self.died = self.entered = self.came_out = 0
+        """Threads that joined the tree and left it; calls that began; calls that came out."""
+        self._before: set[tuple[int, int]] = set()
+
+    @property
+    def alive(self) -> int:
+        """Threads of the tree, seen a moment ago."""
+        return self.born - self.died
+
+    @property
+    def lost(self) -> int:
+        """Calls that began and did not come out.  After the last line only."""
+        return max(0, self.entered - self.came_out)
+
+    def take(self, line: bytes) -> list[Call]:
+        """The calls of a line, in the order in which they ended."""
+        try:
+            message = json.loads(line)
+            kind, data = message["type"], message["data"]
+        except (ValueError, TypeError, KeyError):
+            return []
+        if kind == "attached_probes":
+            self.attached = True
+        if kind != "map" or not isinstance(data, dict):
+            return []
+        calls: list[Call] = []
+        for name, content in data.items():
+            if name in ("@a", "@b", "@call") and isinstance(content, dict):
+                calls += self._rows(list(content.values()))
+            elif name in ("@born", "@died", "@entered") and isinstance(content, int):
+                setattr(self, name[1:], content)
+        return calls
+
+    def _rows(self, rows: list[object]) -> list[Call]:
+        whole = [row for row in rows if _is_row(row)]
+        for row in whole:
+            if len(row) == len(ENTRY):  # of @call, at the end: the thread is in the call still
+                row += [0, 0, UNFINISHED]
+        calls = []
+        known, self._before = self._before, set()
+        for row in sorted(whole, key=_ended):
+            who = row[_TID], row[_TIME]
+            self._before.add(who)
+            if who in known:  # printed twice, because the end came between print and clear
+                continue
+            self.came_out += 1
+            shape = shape_of(row[_REQUEST])
+            if shape is not None:
+                calls.append(Call(row, shape))
+        return calls
+
+
+def _is_row(row: object) -> TypeGuard[list[int]]:
+    return isinstance(row, list) and len(row) in (len(ENTRY), len(ROW)) and all(isinstance(item, int) for item in row)
+
+
+def _ended(row: list[int]) -> int:
+    return row[_END] or _U64
