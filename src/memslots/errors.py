@@ -7,6 +7,7 @@
     +-- UnknownKernelError               no such kernel, architecture or fact
     +-- TraceError                       a recording that cannot be read
     +-- DeviceUnavailableError           /dev/kvm, ptrace or a program is missing
+    +-- ExtraMissingError (also an ImportError)   a package of an extra is not installed
     +-- InvariantBrokenError             a bug in memslots; please report
 
 A refusal is a value (`memslots.outcome.Refused`), not an exception: it is raised
@@ -58,6 +59,13 @@ class TraceError(MemslotsError):
 
 class DeviceUnavailableError(MemslotsError):
     """Something of the machine is missing: /dev/kvm, permission, a program."""
+
+
+class ExtraMissingError(MemslotsError, ImportError):
+    """A package is missing that only an extra of memslots needs; the text says what to install."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        ImportError.__init__(self, f"this needs {package}: pip install 'memslots[{extra}]'", name=package)
 
 
 class InvariantBrokenError(MemslotsError):
