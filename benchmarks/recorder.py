@@ -21,6 +21,8 @@ MIXES = {"B: 1 region + 50 KVM_RUN + 50 others": ("2000", "50", "50"), "A: regio
 def ways(folder: str) -> dict[str, list[str]]:
     out = os.path.join(folder, "out")
     found = {"bare": [], "memslots record": [sys.executable, "-m", "memslots", "record", "-q", "-o", out, "--"]}
+    if os.geteuid() == 0 and shutil.which("bpftrace"):
+        found["memslots record --bpf"] = [*found["memslots record"][:-1], "--bpf", "--"]
     if shutil.which("strace"):
         found["strace --seccomp-bpf"] = ["strace", "-f", "--seccomp-bpf", "-e", "trace=ioctl", "-o", out]
         found["strace -f"] = ["strace", "-f", "-e", "trace=ioctl", "-o", out]

@@ -140,6 +140,8 @@ class _Session:
         self._tid_seen = 0
         """Ours, as BPF sees it: another number in a PID namespace."""
         self._offset_ns = -(1 << 63)
+        self._nonce = int.from_bytes(os.urandom(4), "little") << 16
+        self._stop = self._nonce + (1 << 16) - 1
         self._marks: dict[int, int] = {}
         """Argument of a mark: the time before it."""
         self._rest = b""
@@ -154,7 +156,7 @@ class _Session:
 
         self._errors = os.memfd_create("bpftrace")
         self._process = subprocess.Popen(
-            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, system=self._system)],
+            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, self._stop, system=self._system)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, preexec_fn=die_with_us,
             env={**os.environ, "BPFTRACE_MAP_KEYS_MAX": str(MAP_ENTRIES)}, start_new_session=True,
         )  # fmt: skip
@@ -168,11 +170,10 @@ class _Session:
         return self
 
     def _wait_until_seen(self) -> None:
-        nonce = int.from_bytes(os.urandom(4), "little") << 16
         deadline = time.monotonic() + _READY_SECONDS
         attached = False
         while not self._tid_seen:
-            mark = nonce + len(self._marks)
+            mark = self._nonce + len(self._marks)
             self._marks[mark] = time.time_ns()
             _libc.ioctl(-1, bpf_script.MARK, mark)
             if not self.step(bpf_script.TICK_MS):
@@ -229,6 +230,7 @@ class _Session:
         """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
         broken = self._process.poll() is not None
         if not broken:
+            _libc.ioctl(-1, bpf_script.MARK, self._stop)
             self._process.send_signal(signal.SIGINT)
         while self.step(1000):
             pass

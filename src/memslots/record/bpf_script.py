@@ -19,7 +19,7 @@ WORDS = max(-(-shape.nbytes // 8) for shape in SHAPES)
 TICK_MS = 50
 """A call comes out after two to four of them."""
 MARK, SEED, UNSEED = (abi.ioctl_number(name) for name in ("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP"))
-"""Calls that the recorder makes on no file: see me; follow this thread; do not."""
+"""Calls that the recorder makes on no file: see me (or stop); follow this thread; do not."""
 FINISHED, UNSURE, UNFINISHED = 0, 1, 2
 """How a row ended.  Unsure: the argument may have been unreadable at the entry; its words that
 read as 0 were read again at the exit.  Unfinished: the thread ended within the call."""
@@ -33,15 +33,22 @@ PAGE_BYTES = 4096
 LAST_WHOLE = PAGE_BYTES - 8 * WORDS
 """Offset on a page of the last argument that lies on that page alone."""
 
+# a request that has its argument's size in it (above bit 16) takes a structure; reading where there
+# is none costs a page fault for each word
 # every field of args is read once, into a variable: of several reads the compiler
 # makes one address, which the kernel's verifier refuses
 _ENTER = """\
 tracepoint:syscalls:sys_enter_ioctl {
   $request = (uint64)args->cmd & 0xffffffff;
-  if (MEMORY_CALL && FOLLOWED) {
+  if (MEMORY_CALL && FOLLOWED && !@stopped) {
     $at = (uint64)args->arg;
+    if ($request == MARK_NUMBER && $at == STOP_ARGUMENT) { @stopped = 1; }
+    ZERO_WORDS
+    if ($request > LAST_WITHOUT_STRUCTURE) {
+      READ_WORDS
+    }
     @entered = count();
-    @call[ME] = (nsecs, $request, (uint64)args->fd, $at, READ_WORDS, ME, (uint64)pid);
+    @call[ME] = (nsecs, $request, (uint64)args->fd, $at, WORDS_READ, ME, (uint64)pid);
 SEEDING  }
 }
 """
@@ -57,9 +64,9 @@ tracepoint:syscalls:sys_exit_ioctl /@call[ME].0/ {
   delete(@call[ME]);
   TAKE_WORDS
   $ending = (uint64)FINISHED_ENDING;
-  if ((ALL_WORDS) == 0 || ($call.ARGUMENT & OFFSET_MASK) > LAST_WHOLE) {
+  $at = $call.ARGUMENT_COLUMN;
+  if ($call.REQUEST_COLUMN > LAST_WITHOUT_STRUCTURE && ((ALL_WORDS) == 0 || ($at & OFFSET_MASK) > LAST_WHOLE)) {
     $ending = (uint64)UNSURE_ENDING;
-    $at = $call.ARGUMENT;
     READ_AGAIN
   }
   $result = (int64)args->ret;
@@ -103,14 +110,19 @@ interval:ms:TICK_MS {
 """
 
 
-def script(recorder_tid: int, *, system: bool) -> str:
-    """The script: for all processes, or for those that descend from the recorder's thread or from seeds."""
+def script(recorder_tid: int, stop_argument: int, *, system: bool) -> str:
+    """The script: for all processes, or for those that descend from the recorder's thread or from seeds.
+
+    stop_argument: of the mark after which no call is recorded.  Probes are taken away one after the
+    other, which takes a while; without the mark there would be entries without exits then.
+    """
     words = [f"$w{at}" for at in range(WORDS)]
     first = ENTRY.index("word0")
     reads = [f"*(uint64*)uptr($at + {8 * at})" for at in range(WORDS)]
     columns = (
         [f"$call.{at}" for at in range(first)] + words + [f"$call.{at}" for at in range(first + WORDS, len(ENTRY))]
     )
+    first_reads = [f"{word} = {read};" for word, read in zip(words, reads)]
     again = [f"if ({word} == 0) {{ {word} = {read}; }}" for word, read in zip(words, reads)]
     pieces = {
         "STORE": _STORE,
@@ -119,18 +131,24 @@ def script(recorder_tid: int, *, system: bool) -> str:
         "FOLLOWED": "1" if system else "@tree[ME]",
         "SEEDING": "" if system else _SEEDING,
         "PRINT_TREE": "" if system else "print(@died); print(@born);",
-        "READ_WORDS": ", ".join(reads),
+        "ZERO_WORDS": " ".join(f"{word} = (uint64)0;" for word in words),
+        "READ_WORDS": "\n      ".join(first_reads),
+        "WORDS_READ": ", ".join(words),
         "READ_AGAIN": "\n    ".join(again),
         "TAKE_WORDS": " ".join(f"{word} = $call.{first + at};" for at, word in enumerate(words)),
         "ALL_WORDS": " | ".join(words),
         "OFFSET_MASK": str(PAGE_BYTES - 1),
         "LAST_WHOLE": str(LAST_WHOLE),
+        "MARK_NUMBER": f"{MARK:#x}",
+        "STOP_ARGUMENT": str(stop_argument),
         "UNSEED_NUMBER": f"{UNSEED:#x}",
         "SEED_NUMBER": f"{SEED:#x}",
         "UNFINISHED_ENDING": str(UNFINISHED),
         "FINISHED_ENDING": str(FINISHED),
         "UNSURE_ENDING": str(UNSURE),
-        "ARGUMENT": str(ENTRY.index("argument")),
+        "ARGUMENT_COLUMN": str(ENTRY.index("argument")),
+        "REQUEST_COLUMN": str(ENTRY.index("request")),
+        "LAST_WITHOUT_STRUCTURE": "0xffff",
         "TICK_MS": str(TICK_MS),
         "RECORDER": str(recorder_tid),
         "ME": "(uint64)tid",
