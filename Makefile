@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench conformance docs clean
+.PHONY: demo test lint bench conformance conformance-live docs clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,11 @@ lint: $(VENV)/installed
 
 conformance: $(VENV)/installed
 	$(BIN)/memslots conformance tests/conformance/answers.tar.xz
+
+# Boots the recorded kernels under QEMU and asks them again: minutes a kernel, gigabytes for all of them.
+# KERNELS="debian-6.1-i386 host" asks only these; REFRESH=1 writes what they answer into the archive.
+conformance-live: $(VENV)/installed
+	$(BIN)/python -m memslots.farm $(if $(REFRESH),--refresh) tests/conformance/answers.tar.xz $(KERNELS)
 
 bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/run.py

@@ -25,6 +25,7 @@ Map of the package, each importing only what stands in its line or above:
     evidence findings analysis          what a recording tells as a whole
     probes difference                   what differs between two kernels
     live/ record/ layout/ cost          real devices, recorders; layouts and what they cost
+    farm/                               other kernels, booted under QEMU and asked
     arrays/                             numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
     export/ differential/ survey        calls as programs; model beside kernel; many kernels
     ask vectors                         the model as an oracle for other programs

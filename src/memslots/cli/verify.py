@@ -1,4 +1,4 @@
-"""`memslots verify`: the model beside the live kernel."""
+"""`memslots verify`: the model beside the live kernel, or beside another one under QEMU."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from .run import FINDINGS, FINE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractContextManager
 
-    from ..differential.run import Report
+    from ..differential.run import Report, Source
+    from ..kernel.profile import Profile
 
-HELP = "Random calls on the live kernel beside the model; every disagreement is shrunk and written down."
+HELP = "Random calls on a real kernel beside the model; every kind of disagreement is shrunk and written down."
 EPILOG = """\
 examples:
-  memslots verify                                  for ten seconds
+  memslots verify                                  this host's kernel, for ten seconds
   memslots verify --operations 1000000 --seed 7    the same calls each time
   memslots verify --kernel 6.1/x86_64              does this host behave as another kernel?
+  memslots verify --kernel debian-6.1-i386 --operations 20000
+                                                   that kernel, under QEMU's software emulation
+  memslots verify --kernel debian-6.12-x86_64 --probe
+                                                   its own page total and MMU budget too
+  memslots verify --kernels                        which ones can be booted
+
+A kernel is fetched once, with apt's mirror, into $MEMSLOTS_FARM_CACHE or ~/.cache/memslots; it needs
+QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by whole boots of some
+10,000 calls: --seconds ends a run after the boot in which they pass.
 
 Writes disagreement-SEED-N.jsonl (for `memslots explain`) and .c (compile and run it) into --folder.
-Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm.
+Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm or what booting needs.
 In Python: memslots.differential.run.verify(operations=..., seed=...)."""
 
 
@@ -31,7 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("--seconds", type=float, metavar="N", help="run so long (default: 10)")
     amount.add_argument("--operations", type=int, metavar="N", help="compare so many calls")
     parser.add_argument("--seed", type=int, metavar="S", help="random seed (default: a new one, printed)")
-    parser.add_argument("--kernel", default="host", metavar="NAME", help="the model's kernel (default: probed)")
+    parser.add_argument(
+        "--kernel",
+        default="host",
+        metavar="NAME",
+        help="a bootable kernel, or what the model takes this host for (default: probed)",
+    )
+    parser.add_argument("--kernels", action="store_true", help="list the bootable kernels and do nothing else")
+    parser.add_argument("--probe", action="store_true", help="bootable kernels: compare page total and budget too")
     parser.add_argument("--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)")
     parser.add_argument("--folder", default=".", metavar="DIR", help="where disagreements are written")
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -41,15 +59,20 @@ def run(options: argparse.Namespace) -> int:
     """Run and print; the exit code."""
     from ..differential import report as text
     from ..differential.run import verify
-    from ..kernel.registry import find
+    from ..farm.kernels import KERNELS, fetched
 
+    if options.kernels:
+        here = fetched()
+        print("\n".join(f"{name:28} {'here' if name in here else 'to be fetched'}" for name in KERNELS))
+        return FINE
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
         seconds=options.seconds,
         seed=seed,
-        profile=None if options.kernel == "host" else find(options.kernel),
+        profile=None if options.kernel in ("host", *KERNELS) else _profile(options.kernel),
         device_path=options.device,
+        source=_source(options.kernel, options.probe) if options.kernel in KERNELS else None,
         progress=_progress if sys.stderr.isatty() else None,
     )
     if options.json:
@@ -63,6 +86,23 @@ def run(options: argparse.Namespace) -> int:
     return FINDINGS if report.disagreements else FINE
 
 
+def _source(name: str, probe: bool) -> AbstractContextManager[Source]:
+    from ..differential.asked import source
+
+    return source(name, probe=probe)
+
+
+def _profile(name: str) -> Profile:
+    from ..errors import UnknownKernelError
+    from ..farm.kernels import KERNELS
+    from ..kernel.registry import find
+
+    try:
+        return find(name)
+    except UnknownKernelError as error:
+        raise UnknownKernelError(f"{error}; or one that can be booted: {', '.join(KERNELS)}") from None
+
+
 def _progress(report: Report) -> None:
-    if report.vms % 20 == 0:
+    if report.vms % 20 == 0 or report.seconds > 1:
         print(f"\r{report.operations:,} operations, seed {report.seed}", end="", file=sys.stderr, flush=True)

@@ -228,14 +228,14 @@ def _replay_sequence(
         except NotDecided as undecided:
             expected = str(undecided)
         result.operations += 1
-        seen = _observable(expected, kept)
+        seen = observable(expected, kept)
         if seen != observed:
             found = Disagreement(result.kernel, name, index, operations, observed, seen)
             found.reason = _exception(found)
             (result.excepted if found.reason else result.disagreements).append(found)
 
 
-def _observable(answer: Answer, kept: set[str]) -> object:
+def observable(answer: Answer, kept: set[str]) -> object:
     """The answer without what this recording could not observe.
 
     A probe reports -1 for what it did not see, so it cannot report 2^64 - 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from errno import EINVAL, ENOMEM
+from zlib import crc32
 
 from ..dirty_bitmap import DirtyBitmap, bitmap_bytes
 from ..host import PROT_WRITE, Host, Mapping
@@ -76,16 +77,21 @@ class GuestWrites:
         return 0
 
 
-def seen_in_buffer(bitmap: DirtyBitmap, long_bits: int) -> dict[str, object]:
-    """What the program sees of a bitmap in a buffer that was filled with a pattern."""
+def seen_in_buffer(bitmap: DirtyBitmap, long_bits: int, *, checksum: bool = False) -> dict[str, object]:
+    """What the program sees of a bitmap in a buffer that was filled with a pattern.
+
+    checksum: the CRC-32 of its bytes too, of a little-endian host.
+    """
     nbytes = bitmap_bytes(bitmap.npages, long_bits)
     count = bitmap.count()
-    if count:
+    if count or checksum:
         data = bitmap.to_bytes(long_bits)
         nbytes = len(data.rstrip(bytes((_FILL_BYTE,))))
         if nbytes < len(data):
             count = sum(bin(byte).count("1") for byte in data[:nbytes])
     seen: dict[str, object] = {"w": nbytes, "bits": count}
+    if checksum and nbytes:
+        seen["crc"] = crc32(data[:nbytes])
     if count:
         first = []
         for page in bitmap.pages():

@@ -37,8 +37,10 @@ _FIRST_FD, _NO_FD = 10, 1 << 30
 class Player(GuestWrites):
     """Plays one sequence on a fresh process with no VM."""
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, *, checksums: bool = False) -> None:
+        """checksums: answer a bitmap with the CRC-32 of all its bytes too, as the program does if told to."""
         self.profile = profile
+        self.checksums = checksums
         self.host = host_of(profile)
         self.page_bytes = 1 << profile.page_shift
         self.ulong_max = U32_MAX if profile.option("compat") else (1 << profile.arch.long_bits) - 1
@@ -218,7 +220,7 @@ class Player(GuestWrites):
         found: dict[str, object] = {"r": self._result(outcome)}
         bitmap = outcome.data if isinstance(outcome, Accepted) else None
         if isinstance(bitmap, DirtyBitmap):
-            found.update(seen_in_buffer(bitmap, vm.state.machine.long_bits))
+            found.update(seen_in_buffer(bitmap, vm.state.machine.long_bits, checksum=self.checksums))
         else:
             # a copy that hits the end of the buffer has filled it
             written = DIRTY_BUFFER_BYTES if isinstance(outcome, Refused) and outcome.rule.id == "bitmap-buffer" else 0
@@ -227,6 +229,12 @@ class Player(GuestWrites):
 
     def _op_clear_dirty(self, slot: int, first: int, number: int, ones: int) -> int:
         mask = None if ones else 0
+        return self._ask(
+            lambda vm: vm.clear_dirty_log(slot & U32_MAX, first, number & U32_MAX, mask, DIRTY_BUFFER_BYTES)
+        )
+
+    def _op_clear_mask(self, slot: int, first: int, number: int, mask: int) -> int:
+        """The first 64 bits are given, the others are 0."""
         return self._ask(
             lambda vm: vm.clear_dirty_log(slot & U32_MAX, first, number & U32_MAX, mask, DIRTY_BUFFER_BYTES)
         )

@@ -1,1 +1,1 @@
-"""Random and directed calls on the live kernel beside the model."""
+"""Random and directed calls on a real kernel, live or under QEMU, beside the model."""

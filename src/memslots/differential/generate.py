@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 POOL_ADDRESS, POOL_BYTES = 0x2000_0000, 64 << 20
 """Host memory that is really there; all other addresses are not mapped, which KVM does not mind."""
+VM_CALLS = (40, 120, 400)
+"""How many calls a VM takes: one of these."""
 _U64 = 1 << 64
 _CAPS = (2, 3, 4, 10, 21, 30, 37, 81, 118, 168, 192, 223, 225, 231, 232, 233, 234, 235, 236, 244)
 _NO_FD = 0x3FFF_FFFF
@@ -201,7 +203,7 @@ class Generator:
         """KVM writes guest memory itself; not with a ring, which nobody would empty."""
         config = self.vm.state.config
         slots = list(self.vm.slots(0))
-        if not config.vcpu_ids or config.ring_bytes or not slots:
+        if not config.vcpu_ids or config.ring_bytes or not slots or not self.vm.profile.arch.is_x86:
             return self._region()
         slot = self.random.choice(slots)
         gpa = (slot.base_gfn + self.random.randrange(slot.npages)) * self.page + self.random.choice((0, 64, 2048))

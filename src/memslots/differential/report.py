@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import errno_name
+from .pair import DIFFERED
 from .run import Disagreement, Report
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ def summary_lines(report: Report) -> Iterator[str]:
     rate = report.operations / report.seconds if report.seconds else 0
     yield (
         f"{report.operations:,} operations on {report.vms:,} VMs in {report.seconds:.0f} s"
-        f" ({rate:,.0f} a second), seed {report.seed}: {len(report.disagreements)} disagreements"
+        f" ({rate:,.0f} a second), seed {report.seed}: {report.verdicts[DIFFERED]} disagreements"
     )
     answers = sorted(report.answers.items(), key=lambda pair: -pair[1])
     yield "answers: " + ", ".join(f"{'success' if not errno else errno_name(errno)} {n:,}" for errno, n in answers)
@@ -27,6 +28,10 @@ def summary_lines(report: Report) -> Iterator[str]:
     yield "calls: " + ", ".join(f"{call.removeprefix('KVM_')} {n:,}" for call, n in calls)
     for what, number in report.undecided.items():
         yield f"the model does not tell {number:,} times: {what}"
+    for what, number in report.unasked.items():
+        yield f"not asked {number:,} times: {what}"
+    if report.verdicts[DIFFERED] > len(report.disagreements):
+        yield f"one of each kind of disagreement is shown, {len(report.disagreements)} in all"
     for number, disagreement in enumerate(report.disagreements, 1):
         yield ""
         yield from _story(number, disagreement)
@@ -64,6 +69,8 @@ def json_value(report: Report) -> dict[str, object]:
         "answers": report.answers,
         "calls": report.calls,
         "undecided": report.undecided,
+        "unasked": report.unasked,
+        "differed": report.verdicts[DIFFERED],
         "disagreements": [list(_story(n, found)) for n, found in enumerate(report.disagreements, 1)],
     }
 

@@ -5,30 +5,47 @@
     report.disagreements
 
 Each VM has its own seed, made from the run's seed and its number, so any of
-them can be had again alone.
+them can be had again alone.  What plays the calls is a `Source`: the kernel under
+us (`beside`), or another one under QEMU (`asked`).
 """
 
 from __future__ import annotations
 
 import time
-from random import Random
 
 from ..kernel.profile import Profile
-from ..live import libc
-from ..live.device import DEFAULT_PATH, Device
-from ..live.memory import HostMemory
+from ..live.device import DEFAULT_PATH
 from ..live.probe import probe
 from ..trace.event import Event
-from .generate import POOL_ADDRESS, POOL_BYTES, Generator
-from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Pair, Step
+from .beside import Beside
+from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Step
 from .shrink import shrink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Protocol
 
-_MAP_FIXED_NOREPLACE = 0x100000
-_VM_CALLS = (40, 120, 400)
+    class Source(Protocol):
+        """A kernel and its model, taking the same calls."""
+
+        @property
+        def profile(self) -> Profile:
+            """The model's kernel."""
+
+        def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Step]]]:
+            """Some VMs with random calls, numbered from `first`, as near to so many operations as it can.
+
+            Each is a seed of its own and the steps up to the first that differs.
+            """
+
+        def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Step]]]:
+            """Number and steps of each sequence, on a fresh VM, in any order."""
+
+
+_MOST_ALIKE = 100
+"""VMs that differ after which a run ends, however alike they are."""
 
 
 class Disagreement:
@@ -52,7 +69,9 @@ class Disagreement:
 class Report:
     """What a run came to."""
 
-    __slots__ = ("answers", "calls", "disagreements", "profile", "seconds", "seed", "undecided", "verdicts", "vms")
+    __slots__ = (
+        "answers", "calls", "disagreements", "profile", "seconds", "seed", "unasked", "undecided", "verdicts", "vms",
+    )  # fmt: skip
 
     def __init__(self, profile: Profile, seed: int) -> None:
         self.profile = profile
@@ -66,7 +85,10 @@ class Report:
         """Errno, 0 for success: how often the kernel gave it."""
         self.undecided: dict[str, int] = {}
         """What the model does not tell: how often."""
+        self.unasked: dict[str, int] = {}
+        """Why a call was drawn and not asked: how often."""
         self.disagreements: list[Disagreement] = []
+        """One of each kind: which call, which answers."""
 
     @property
     def operations(self) -> int:
@@ -78,18 +100,13 @@ class Report:
         self.verdicts[step.verdict] += 1
         if step.verdict == UNDECIDED:
             self.undecided[step.note] = self.undecided.get(step.note, 0) + 1
-        elif step.verdict != UNASKED:
+        elif step.verdict == UNASKED:
+            self.unasked[step.note] = self.unasked.get(step.note, 0) + 1
+        else:
             event = step.event
             self.calls[event.call] = self.calls.get(event.call, 0) + 1
             errno = event.errno or 0
             self.answers[errno] = self.answers.get(errno, 0) + 1
-
-
-def pool() -> HostMemory:
-    """The host memory that random slots lie on, always at the same address.  Raises OSError."""
-    flags = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | libc.MAP_NORESERVE | _MAP_FIXED_NOREPLACE
-    address = libc.mmap(POOL_ADDRESS, POOL_BYTES, libc.PROT_READ | libc.PROT_WRITE, flags)
-    return HostMemory(address, POOL_BYTES, "anonymous")
 
 
 def verify(
@@ -99,70 +116,53 @@ def verify(
     seed: int = 1,
     profile: Profile | None = None,
     device_path: str = DEFAULT_PATH,
+    source: AbstractContextManager[Source] | None = None,
     most_disagreements: int = 5,
     progress: Callable[[Report], None] | None = None,
 ) -> Report:
     """Run until so many operations were compared, or so many seconds have passed (default: 10 seconds).
 
-    Raises DeviceUnavailableError without a device.
+    source: what plays the calls; by default the device, beside a model of `profile` (default: probed).
+    Raises DeviceUnavailableError without a device, or what the source needs.
     """
     if operations is None and seconds is None:
         seconds = 10.0
-    report = Report(probe(device_path) if profile is None else profile, seed)
     start = time.monotonic()
-    memory = pool()
-    try:
-        with Device(device_path) as device:
-            while len(report.disagreements) < most_disagreements:
-                report.seconds = time.monotonic() - start
-                if (operations is not None and report.operations >= operations) or (
-                    seconds is not None and report.seconds >= seconds
-                ):
-                    break
-                _one_vm(report, device)
-                if progress is not None:
-                    progress(report)
-    finally:
-        memory.unmap()
+    with source or Beside(probe(device_path) if profile is None else profile, device_path) as kernel:
+        report = Report(kernel.profile, seed)
+        kinds: set[object] = set()
+        while len(report.disagreements) < most_disagreements and report.verdicts[DIFFERED] < _MOST_ALIKE:
+            report.seconds = time.monotonic() - start
+            if (operations is not None and report.operations >= operations) or (
+                seconds is not None and report.seconds >= seconds
+            ):
+                break
+            left = None if operations is None else operations - report.operations
+            for found in _some_vms(report, kernel, left):
+                if _kind(found) not in kinds and len(report.disagreements) < most_disagreements:
+                    kinds.add(_kind(found))
+                    found.steps = shrink(found.events, kernel.play_all) or found.steps
+                    report.disagreements.append(found)
+            if progress is not None:
+                progress(report)
     report.seconds = time.monotonic() - start
     return report
 
 
-def _one_vm(report: Report, device: Device) -> None:
-    name = f"{report.seed}:{report.vms}"
-    report.vms += 1
-    random = Random(name)
-    steps: list[Step] = []
-    with Pair(report.profile, device) as pair:
-        generator = Generator(random, pair.model, many_slots=random.random() < 0.02)
-        for _ in range(random.choice(_VM_CALLS)):
-            step = pair.step(generator.next())
+def _some_vms(report: Report, kernel: Source, operations: int | None) -> list[Disagreement]:
+    """Count the steps of some VMs; those that end with a difference."""
+    differing = []
+    for name, steps in kernel.draw(report.seed, report.vms, operations):
+        report.vms += 1
+        for step in steps:
             report.count(step)
-            _follow_files(generator, step)
-            if step.verdict != UNASKED:
-                steps.append(step)
-            if step.verdict in (DIFFERED, UNDECIDED):
-                break  # from here on the two VMs are not the same
-    if steps and steps[-1].verdict == DIFFERED:
-        shortest = shrink([step.event for step in steps], lambda events: play(report.profile, device, events))
-        report.disagreements.append(Disagreement(shortest or steps, len(steps), name))
+        asked = [step for step in steps if step.verdict != UNASKED]
+        if asked and asked[-1].verdict == DIFFERED:
+            differing.append(Disagreement(asked, len(asked), name))
+    return differing
 
 
-def _follow_files(generator: Generator, step: Step) -> None:
-    event = step.event
-    if event.new_fd is not None:
-        generator.files[event.new_fd] = event.fields["size"]
-    elif event.call == "close" and event.fd is not None:
-        generator.files.pop(event.fd, None)
-
-
-def play(profile: Profile, device: Device, events: list[Event]) -> list[Step]:
-    """The steps of a sequence on a fresh VM, up to the first that differs."""
-    steps = []
-    with Pair(profile, device) as pair:
-        for event in events:
-            step = pair.step(event)
-            steps.append(step)
-            if step.verdict in (DIFFERED, UNDECIDED):
-                break
-    return steps
+def _kind(found: Disagreement) -> object:
+    """What makes two disagreements look alike."""
+    last = found.steps[-1]
+    return last.event.call, last.event.errno, last.expected, bool(last.note)
