@@ -82,7 +82,8 @@ class Generator:
             return random.choice((1, page - 1, page + 1, 100))
         if draw < 0.96:
             return random.choice((511, 512, 513, 1 << 12, 1 << 15, 1 << 18)) * page
-        return random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page + random.choice((0, 0, 1))
+        # 2^51 pages are 2^65 bytes where a page has 16 KiB: no C program can ask for that
+        return (random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page + random.choice((0, 0, 1))) % _U64
 
     def _edge(self) -> int:
         """A guest page at or beside the edge of some slot."""

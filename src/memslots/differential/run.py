@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 
+from ..errors import DeviceUnavailableError
 from ..kernel.profile import Profile
 from ..live.device import DEFAULT_PATH
 from ..live.probe import probe
@@ -95,6 +96,11 @@ class Report:
         """Calls that both answered."""
         return self.verdicts[AGREED] + self.verdicts[DIFFERED]
 
+    @property
+    def heard(self) -> int:
+        """Calls that a kernel answered, whether the model knew better or not."""
+        return self.operations + self.verdicts[UNDECIDED]
+
     def count(self, step: Step) -> None:
         """Add one step."""
         self.verdicts[step.verdict] += 1
@@ -137,12 +143,15 @@ def verify(
                 seconds is not None and report.seconds >= seconds
             ):
                 break
+            before = report.heard
             left = None if operations is None else operations - report.operations
             for found in _some_vms(report, kernel, left):
                 if _kind(found) not in kinds and len(report.disagreements) < most_disagreements:
                     kinds.add(_kind(found))
                     found.steps = shrink(found.events, kernel.play_all) or found.steps
                     report.disagreements.append(found)
+            if report.heard == before:
+                raise DeviceUnavailableError(f"no call is answered any more: {', '.join(report.unasked)}")
             if progress is not None:
                 progress(report)
     report.seconds = time.monotonic() - start

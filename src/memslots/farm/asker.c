@@ -3,7 +3,7 @@
  *
  * One static binary.  As an ordinary program it reads the script it is given and
  * prints the answers.  As process 1 of an initramfs it mounts the pseudo file
- * systems, loads the modules that /farm/modules names, runs /farm/script, writes to
+ * systems, loads the modules that /asker/modules names, runs /asker/script, writes to
  * the console and powers the machine off.  No guest ever runs: only the calls.
  *
  * The script, made by script.py, line by line:
@@ -41,6 +41,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -391,26 +392,26 @@ static void probe_setup(void)
 	wide = strstr(u.machine, "64") != NULL;
 	mkdir("/sys/kernel/tracing", 0755);
 	mount("trace", "/sys/kernel/tracing", "tracefs", 0, NULL);
-	snprintf(text, sizeof(text), "p:farm/budget kvm_mmu_change_mmu_pages goal=$arg2:u%d", wide ? 64 : 32);
+	snprintf(text, sizeof(text), "p:asker/budget kvm_mmu_change_mmu_pages goal=$arg2:u%d", wide ? 64 : 32);
 	budget = append_file(TRACE "kprobe_events", text);
-	n = snprintf(text, sizeof(text), "p:farm/calibration kvm_arch_commit_memory_region");
+	n = snprintf(text, sizeof(text), "p:asker/calibration kvm_arch_commit_memory_region");
 	for (k = 0; k < CALIBRATION_WORDS; k++)
 		n += snprintf(text + n, sizeof(text) - n, " w%d=+%d($arg1):x%d", k, k * (wide ? 8 : 4), wide ? 64 : 32);
 	commit = append_file(TRACE "kprobe_events", text);
-	append_file(TRACE "events/farm/enable", "1");
+	append_file(TRACE "events/asker/enable", "1");
 	trace_fd = open(TRACE "trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	calibrating = 1;
 	word = total_word();
 	calibrating = 0;
 	out("@{\"probe\":1,\"budget\":%d,\"commit\":%d,\"word\":%d}\n", budget, commit, word);
-	append_file(TRACE "events/farm/enable", "0");
-	append_file(TRACE "kprobe_events", "-:farm/calibration");
+	append_file(TRACE "events/asker/enable", "0");
+	append_file(TRACE "kprobe_events", "-:asker/calibration");
 	if (word >= 0) {
-		snprintf(text, sizeof(text), "p:farm/commit kvm_arch_commit_memory_region pages=+%d($arg1):u%d",
+		snprintf(text, sizeof(text), "p:asker/commit kvm_arch_commit_memory_region pages=+%d($arg1):u%d",
 			 word * (wide ? 8 : 4), wide ? 64 : 32);
 		append_file(TRACE "kprobe_events", text);
 	}
-	append_file(TRACE "events/farm/enable", "1");
+	append_file(TRACE "events/asker/enable", "1");
 	trace_collect();
 	out_flush();
 }
@@ -969,7 +970,7 @@ static int run_script(const char *path)
 
 static void load_modules(void)
 {
-	char *rest = NULL, *p, *text = read_file("/farm/modules");
+	char *rest = NULL, *p, *text = read_file("/asker/modules");
 
 	for (p = text ? strtok_r(text, "\n", &rest) : NULL; p; p = strtok_r(NULL, "\n", &rest)) {
 		char *arguments = strchr(p, ' ');
@@ -1035,15 +1036,29 @@ static int ask(const char *script, int init)
 	return run_script(script);
 }
 
+/*
+ * Kernels put the heap of a program at random, up to a gigabyte behind it: where the
+ * host windows are.  A sequence that maps one would lose the script, or errno.
+ */
+static void leave_the_windows_alone(char **argv)
+{
+	int persona = personality(0xffffffff);
+
+	if (persona < 0 || persona & ADDR_NO_RANDOMIZE || personality(persona | ADDR_NO_RANDOMIZE) < 0)
+		return;
+	execv(getpid() == 1 ? "/init" : argv[0], argv);
+}
+
 int main(int argc, char **argv)
 {
 	int init = getpid() == 1, result;
-	const char *script = init ? "/farm/script" : argc > 1 ? argv[1] : NULL;
+	const char *script = init ? "/asker/script" : argc > 1 ? argv[1] : NULL;
 
 	if (!script) {
 		fprintf(stderr, "usage: asker SCRIPT\n");
 		return 2;
 	}
+	leave_the_windows_alone(argv);
 	out_buffer = mmap(NULL, OUT_BYTES + 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	out_used = (u32 *)(out_buffer + OUT_BYTES);
 	if (init)

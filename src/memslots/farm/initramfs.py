@@ -122,15 +122,15 @@ def initramfs(
 ) -> bytes:
     """The archive whose /init is the program."""
     archive = Cpio()
-    for folder in ("dev", "proc", "sys", "farm"):
+    for folder in ("dev", "proc", "sys", "asker"):
         archive.add(folder, _DIRECTORY)
     archive.add("dev/console", _CHARACTER_DEVICE, device=(5, 1))
     archive.add("dev/null", _CHARACTER_DEVICE | 0o066, device=(1, 3))
     archive.add("init", _PROGRAM, program)
     listed = []
     for name, content in modules:
-        archive.add(f"farm/{name}.ko", _FILE, content)
-        listed.append(f"/farm/{name}.ko {module_arguments.get(name, '')}".strip() + "\n")
-    archive.add("farm/modules", _FILE, "".join(listed).encode())
-    archive.add("farm/script", _FILE, script.encode())
+        archive.add(f"asker/{name}.ko", _FILE, content)
+        listed.append(f"/asker/{name}.ko {module_arguments.get(name, '')}".strip() + "\n")
+    archive.add("asker/modules", _FILE, "".join(listed).encode())
+    archive.add("asker/script", _FILE, script.encode())
     return archive.finished()
