@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from memslots import Slot, Vm
 from memslots.abi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
-from memslots.arrays import NO_HVA, NO_SLOT, Translator, slot_table, translator
-from memslots.arrays.lookup import common_alignment
+from memslots.arrays import NO_HVA, NO_SLOT, Translator, lookup, slot_table, translator
+from memslots.arrays.lookup import TABLE_ENTRIES, best_granule_shift, mixed_granules
 from memslots.arrays.translator import METHODS
 
 HVA = 0x7F00_0000_0000
@@ -42,6 +42,17 @@ def interesting_gfns(slots):
 
 
 def check(slots, shift=12, methods=(None, "search", "granules", "pages"), write=False):
+    """Also with tables so small that granules have edges inside."""
+    _check(slots, shift, methods, write)
+    entries = lookup.TABLE_ENTRIES, lookup.ENTRIES_AN_EDGE
+    try:
+        lookup.TABLE_ENTRIES, lookup.ENTRIES_AN_EDGE = 8, 1
+        _check(slots, shift, [method for method in methods if method != "pages"], write)
+    finally:
+        lookup.TABLE_ENTRIES, lookup.ENTRIES_AN_EDGE = entries
+
+
+def _check(slots, shift, methods, write):
     made = Translator(slots, page_shift=shift, write=write)
     gfns = interesting_gfns(slots)
     as_gfns = [
@@ -116,7 +127,7 @@ def test_beside_the_model():
 
 
 def test_blocks_large_batches_and_many_slots():
-    """More than a block, more slots than 16 bits number edges of, and the change to a table."""
+    """More than a block, and more slots than 16 bits number edges of."""
     slots = slots_of([(1, 3, 0)] * 40_000)
     wide = slots_of([(1, 1 << 14, 0)] * 100)
     rng = np.random.default_rng(3)
@@ -129,20 +140,38 @@ def test_blocks_large_batches_and_many_slots():
         some = rng.integers(0, size, 50)
         if these is wide:
             assert results[0][some].tolist() == [expected(these, int(gfns[i]) << 12, 12)[0] for i in some]
-    made = Translator(wide, page_shift=12)
-    assert made.method(translator.LARGE_BATCH - 1) == "search"
-    assert made.method(translator.LARGE_BATCH) == "pages"
-    made.gfn_to_hva(np.zeros(translator.LARGE_BATCH, np.uint64), method="search")
-    assert made.method(1) == "pages", "it counts all calls together"
-    aligned = Translator(slots_of([(64, 1 << 14, 0)] * 6000), page_shift=12)
-    assert aligned.method(1 << 20) == "granules"
-    assert Translator(slots_of([(512, 512, 0)] * 99), page_shift=12).method(1) == "granules"
 
 
-def test_alignment():
-    assert common_alignment(np.array([0], np.uint64)) == 0
-    assert common_alignment(np.array([0, 1 << 63], np.uint64)) == 63
-    assert common_alignment(np.array([512, 1024, 1536 + 64], np.uint64)) == 6
+def test_the_way_depends_on_edges_and_on_how_much_is_asked():
+    coarse = Translator(slots_of([(512, 512, 0)] * 99), page_shift=12)
+    assert coarse.method(12) == "granules"
+    assert coarse.method(11) == "search"
+    some = Translator(slots_of([(1, 1 << 18, 0)] * 100), page_shift=12)
+    assert some.method(TABLE_ENTRIES // 32) == "search"
+    assert some.method(TABLE_ENTRIES // 16) == "granules"
+    some.gfn_to_hva(np.zeros(TABLE_ENTRIES // 16, np.uint64), method="search")
+    assert some.method(1) == "granules", "it counts all calls together"
+    # a slot far away makes granules so large that nearly all have an edge inside
+    far = slots_of([(5, 9, 0)] * 2000 + [(1 << 26, 8, 0)])
+    assert Translator(far, page_shift=12).method(translator.LARGE_BATCH - 1) == "search"
+    assert Translator(far, page_shift=12).method(translator.LARGE_BATCH) == "pages"
+    check(far[-9:])
+    further = slots_of([(5, 9, 0)] * 2000 + [(1 << 40, 8, 0)])
+    assert Translator(further, page_shift=12).method(1 << 40) == "search"
+    check(further[-9:], methods=(None, "search", "granules"))
+
+
+def test_granules():
+    def edges(*gfns):
+        return np.array(gfns, np.uint64)
+
+    assert best_granule_shift(edges(0)) == 0
+    assert best_granule_shift(edges(0, 1 << 51)) == 51
+    assert best_granule_shift(edges(512, 1024, 1536 + 64)) == 6
+    assert best_granule_shift(edges(1, TABLE_ENTRIES - 1)) == 0
+    assert best_granule_shift(edges(1, TABLE_ENTRIES * 8 + 1)) == 4
+    assert mixed_granules(edges(16, 17, 19, 33, 48), 4).tolist() == [1, 2]
+    assert mixed_granules(edges(16, 48), 4).tolist() == []
 
 
 class TestIntegers:

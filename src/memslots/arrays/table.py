@@ -97,4 +97,6 @@ def _checked_table(table: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
 def _sorted(table: npt.NDArray[np.void], as_id: int | None) -> npt.NDArray[np.void]:
     if as_id is not None:
         table = table[table["as_id"] == as_id]
-    return table[np.lexsort((table["base_gfn"], table["as_id"]))]
+    spaces, gfns = table["as_id"], table["base_gfn"]
+    in_order = (spaces[1:] > spaces[:-1]) | ((spaces[1:] == spaces[:-1]) & (gfns[1:] >= gfns[:-1]))
+    return table.copy() if in_order.all() else table[np.lexsort((gfns, spaces))]

@@ -11,7 +11,7 @@ from ..abi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from ..units import U64_MAX
 from .extra import np
 from .integers import checked_out, integers
-from .lookup import BLOCK, SMALL_TABLE_ENTRIES, Search, Table, common_alignment, interval_dtype
+from .lookup import BLOCK, Search, Table, best_granule_shift, mixed_granules, table_bytes
 from .table import shift_of, slot_table
 
 TYPE_CHECKING = False
@@ -28,9 +28,9 @@ NO_HVA = U64_MAX
 NO_SLOT = -1
 """What stands for the slot id of a hole."""
 LARGE_BATCH = 1 << 20
-"""From so many addresses on, all calls together, a table of more than a million entries pays."""
+"""From so many addresses on, all calls together, a table of all pages pays."""
 TABLE_BYTES = 256 << 20
-"""The largest table that is built without being asked for: 512 GiB of 4 KiB pages."""
+"""The largest table: 512 GiB of 4 KiB pages.  A table of granules has a few MiB at most."""
 METHODS = ("search", "granules", "pages")
 _HOLE = np.uint64(1)  # odd, as no difference of page addresses is
 
@@ -43,7 +43,7 @@ class Translator:
     threads may use one translator.
     """
 
-    __slots__ = ("_adds", "_asked", "_edges", "_ids", "_lookups", "as_id", "page_shift", "table")
+    __slots__ = ("_adds", "_asked", "_edges", "_granule_shift", "_ids", "_lookups", "as_id", "page_shift", "table")
 
     def __init__(self, slots: Slots, as_id: int = 0, *, page_shift: int | None = None, write: bool = False) -> None:
         """The slots of a Vm, a LiveVm, or an iterable that `slot_table` takes; only those of as_id.
@@ -59,16 +59,18 @@ class Translator:
         """The slots, by gfn (dtype SLOT)."""
         _check(self.table, self.page_shift)
         starts, ends = self.table["base_gfn"], self.table["base_gfn"] + self.table["npages"]
-        self._edges: UInt64s = np.union1d(starts, ends)
+        edges = np.stack((starts, ends), axis=1).reshape(-1)
+        kept = np.append(True, edges[1:] != edges[:-1])[: edges.size]
+        self._edges: UInt64s = edges[kept]
+        slot_intervals = np.cumsum(kept)[::2]  # the interval that each slot is; all others are holes
         unmapped = KVM_MEMSLOT_INVALID | (KVM_MEM_READONLY if write else 0)
         adds = self.table["userspace_addr"] - (starts << np.uint64(self.page_shift))
         adds[self.table["flags"] & np.uint32(unmapped) != 0] = _HOLE
-        # slots begin at different edges; an interval that no slot begins is a hole
-        slot_intervals = np.searchsorted(self._edges, starts, side="right")
         self._adds = np.full(len(self._edges) + 1, _HOLE, np.uint64)
         self._adds[slot_intervals] = adds
         self._ids = np.full(len(self._edges) + 1, NO_SLOT, np.int32)
         self._ids[slot_intervals] = self.table["id"]
+        self._granule_shift = self._useful_shift()
         self._lookups: dict[str, Search | Table] = {}
         self._asked = 0
 
@@ -105,15 +107,13 @@ class Translator:
 
     def method(self, naddresses: int) -> str:
         """How a batch of so many addresses would be looked up next: search, granules or pages."""
-        if not len(self._edges):
-            return "search"
-        granules = self._entries(common_alignment(self._edges))
-        if granules <= SMALL_TABLE_ENTRIES:
-            return "granules"
-        large = self._asked + naddresses >= LARGE_BATCH
-        if not large or granules * interval_dtype(self._edges).itemsize > TABLE_BYTES:
-            return "search"
-        return "granules" if common_alignment(self._edges) else "pages"
+        asked = self._asked + naddresses
+        if self._granule_shift is not None:
+            # an entry costs a nanosecond or two to make, a search 50 and more
+            entries = int(self._edges[-1] - self._edges[0]) >> self._granule_shift
+            return "granules" if asked >= entries // 16 else "search"
+        pays = asked >= LARGE_BATCH and len(self._edges) and table_bytes(self._edges, 0) <= TABLE_BYTES
+        return "pages" if pays else "search"
 
     def __repr__(self) -> str:
         return f"<Translator of {len(self.table)} slots, address space {self.as_id}, page shift {self.page_shift}>"
@@ -164,14 +164,19 @@ class Translator:
     def _made(self, name: str) -> Search | Table:
         if name == "search" or not len(self._edges):
             return Search(self._edges)
-        granule_shift = 0 if name == "pages" else common_alignment(self._edges)
-        nbytes = self._entries(granule_shift) * interval_dtype(self._edges).itemsize
+        granule_shift = 0 if name == "pages" else best_granule_shift(self._edges)
+        nbytes = table_bytes(self._edges, granule_shift)
         if nbytes > TABLE_BYTES:
             raise ValueError(f"a table of {name} would have {nbytes:#x} bytes, more than {TABLE_BYTES:#x}")
         return Table(self._edges, granule_shift)
 
-    def _entries(self, granule_shift: int) -> int:
-        return int(self._edges[-1] - self._edges[0]) >> granule_shift
+    def _useful_shift(self) -> int | None:
+        """The granules of a table, unless most pages would lie in granules that have an edge inside."""
+        if not len(self._edges):
+            return None
+        shift = best_granule_shift(self._edges)
+        npages = int(self.table["npages"].sum(dtype=np.uint64))
+        return shift if mixed_granules(self._edges, shift).size << shift <= npages // 4 else None
 
 
 def _check(table: npt.NDArray[np.void], page_shift: int) -> None:
