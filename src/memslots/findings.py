@@ -11,6 +11,10 @@ from .replay import Step
 from .slot import Slot
 from .units import format_bytes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .trace.event import Event
+
 WARNING, NOTE = "warning", "note"
 
 
@@ -68,6 +72,13 @@ TOTAL_NEAR_CAP = FindingKind(
     "From 5.17 on a slot that would wrap the total is refused; before, on 32-bit hosts, the total and the MMU budget "
     "wrap silently.", "Use fewer or smaller slots; on a 32-bit host each page counts once for every slot it is in.",
 )
+BACKING_UNMAPPED = FindingKind(
+    "backing-unmapped", NOTE, "host memory of a slot was unmapped or made inaccessible",
+    "KVM takes the pages away from the guest and keeps the slot.  The next access of the guest to them ends KVM_RUN "
+    "with EFAULT; memory that is later mapped at the same place becomes the guest's.  Usual while a VM is torn down: "
+    "a warning only if the VM is used afterwards.",
+    "Delete the slot first, and unmap its memory when that call has returned.",
+)
 BITMAPS_LARGE = FindingKind(
     "bitmaps-large", NOTE, "dirty bitmaps cost much kernel memory",
     "A slot that logs has two bitmaps of one bit a page; 64 GiB of logged memory cost 4 MiB of the kernel's.",
@@ -86,6 +97,7 @@ KINDS = {
         LOGGING_TOGGLED,
         TOTAL_NEAR_CAP,
         BITMAPS_LARGE,
+        BACKING_UNMAPPED,
     )
 }
 
@@ -119,16 +131,23 @@ _DEVICES = (("I/O APIC", 0xFEC0_0000, 0x1000), ("HPET", 0xFED0_0000, 0x1000), ("
 class Watch:
     """Looks at each step of a replay; `findings` grows."""
 
-    __slots__ = ("_changes", "_deleted", "_ignored", "findings")
+    __slots__ = ("_changes", "_deleted", "_ignored", "_unbacked", "findings")
 
     def __init__(self, ignored: frozenset[str] = frozenset()) -> None:
         self._ignored = ignored
         self.findings: dict[tuple[str, str], Finding] = {}
         self._deleted: dict[str, list[tuple[Slot, Step]]] = {}
         self._changes: dict[tuple[str, int], int] = {}
+        self._unbacked: dict[str, set[int]] = {}
+        """VM: words of slots whose memory is gone."""
 
     def see(self, step: Step) -> None:
         """Look at a step, after the replay has taken it."""
+        if step.below_slot:
+            self._see_mapping(step)
+            return
+        if self._unbacked:
+            self._see_use(step)
         change = step.change
         if change is None or not change.kind:
             return
@@ -149,6 +168,32 @@ class Watch:
         if step.totals[2] * 10 >= step.tracked.vm.state.machine.user_slots * 9:
             used, most = step.totals[2], step.tracked.vm.state.machine.user_slots
             self._add(SLOTS_NEARLY_USED, step, f"step {step.number}: {used} of {most}")
+
+    def _see_mapping(self, step: Step) -> None:
+        """A mapping call takes memory from below a slot, or puts some there."""
+        regained, (first, end) = _concerned_bytes(step.event)
+        vm, words = step.tracked.vm, self._unbacked.setdefault(step.tracked.name, set())
+        for as_id in range(len(vm.state.spaces)):
+            for slot in vm.slots_at_hva(first, end, as_id) if first < end else ():
+                if regained:
+                    words.discard(slot.slot_word)
+                    continue
+                where = f"{step.event.call} of host [{first:#x}, {end:#x})"
+                gpa, nbytes = slot.base_gfn << vm.page_shift, slot.npages << vm.page_shift
+                text = f"step {step.number}: {where} below slot {slot.id} (gpa {gpa:#x}, {format_bytes(nbytes)})"
+                self._add(BACKING_UNMAPPED, step, text)
+                words.add(slot.slot_word)
+
+    def _see_use(self, step: Step) -> None:
+        """A VM with a slot whose memory is gone: is that slot removed, or does the VM go on?"""
+        words = self._unbacked.get(step.tracked.name)
+        if not words or not step.event.call.startswith("KVM_"):
+            return
+        change = step.change
+        if change is not None and change.old is not None:
+            words.discard(change.old.slot_word)
+        elif (step.tracked.name, BACKING_UNMAPPED.id) in self.findings:
+            self.findings[step.tracked.name, BACKING_UNMAPPED.id].severity = WARNING
 
     def _see_totals(self, step: Step) -> None:
         """Sizes that grow until something gives."""
@@ -234,6 +279,20 @@ class Watch:
             if offset:
                 text = f"step {step.number}: slot {new.id}, {format_bytes(nbytes)}, off by {offset:#x}"
                 self._add(MISALIGNED, step, text)
+
+
+def _concerned_bytes(event: Event) -> tuple[bool, tuple[int, int]]:
+    """Host bytes [first, end) that a mapping call gives (True) or takes (False); none at all if first == end."""
+    first, nbytes, result = event.get("addr") or 0, event.get("length") or 0, event.result
+    if event.call == "mmap":
+        first = result or 0
+    if result is None or result < 0 or first + nbytes > 1 << 64:
+        return False, (0, 0)
+    if event.call == "mremap":
+        kept = min(nbytes, event.get("new_length") or 0) if result == first else 0
+        return False, (first + kept, first + nbytes)
+    gives = event.call != "munmap" and event.get("prot") != 0
+    return gives, (first, first + nbytes)
 
 
 def _duration(first: Step, last: Step) -> str:

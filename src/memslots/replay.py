@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Outcome = Accepted | Refused | Undetermined | Unmodelled
 
+MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 REGION_CALLS = ("KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2")
 
 # What a step comes to
@@ -46,10 +47,12 @@ VERDICTS = {
 class TrackedVm:
     """One VM of a recording and what is known of its history."""
 
-    __slots__ = ("from_start", "last_step", "made_by", "name", "running", "uncertain_since", "vm")
+    __slots__ = ("from_start", "last_step", "made_by", "name", "process", "running", "uncertain_since", "vm")
 
-    def __init__(self, name: str, vm: Vm, *, from_start: bool) -> None:
+    def __init__(self, name: str, vm: Vm, *, from_start: bool, process: str | None) -> None:
         self.name = name
+        self.process = process
+        """What the recording calls its process; None if it names none."""
         self.vm = vm
         self.from_start = from_start
         """Was its creation recorded?  If not, it may have slots that nobody saw."""
@@ -65,13 +68,17 @@ class TrackedVm:
 class Step:
     """One call of the recording beside the model's answer, and the totals after it."""
 
-    __slots__ = ("assumed", "change", "event", "number", "outcome", "request", "totals", "tracked", "verdict")
+    __slots__ = (
+        "assumed", "below_slot", "change", "event", "number", "outcome", "request", "totals", "tracked", "verdict",
+    )  # fmt: skip
 
     def __init__(self, number: int, event: Event, tracked: TrackedVm) -> None:
         self.number = number
         """From 1, over all calls of the recording."""
         self.event = event
         self.tracked = tracked
+        self.below_slot = False
+        """Is it a mapping call on host memory of one of `tracked`'s slots?"""
         self.request: Request | None = None
         """The region call, if it is one and its arguments are known or could be assumed."""
         self.assumed: tuple[str, ...] = ()
@@ -111,10 +118,14 @@ class Replay:
         self._by_fd: dict[tuple[str | None, int], TrackedVm] = {}
         """By program and fd: numbers mean nothing in another process."""
         self._current: TrackedVm | None = None
+        self._elsewhere: set[int] = set()
+        """Threads of processes that were forked: their memory is not that of the VM's process."""
 
     def __iter__(self) -> Iterator[Step]:
         for number, event in enumerate(self._events, 1):
-            step = Step(number, event, self._tracked(event))
+            behind = self._behind(event) if event.call in MAPPING_CALLS else None
+            step = Step(number, event, behind or self._tracked(event))
+            step.below_slot = behind is not None
             self._take(step)
             vm = step.tracked.vm
             step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
@@ -123,8 +134,12 @@ class Replay:
 
     def _tracked(self, event: Event) -> TrackedVm:
         """The VM that the event is about; a new one for KVM_CREATE_VM or an fd never seen."""
+        if event.call in _CHILD_CALLS and event.result is not None and event.result > 0:
+            own_memory = not (event.get("flags") or 0) & _CLONE_VM
+            if own_memory or event.pid in self._elsewhere:
+                self._elsewhere.add(event.result)
         if event.call == "KVM_CREATE_VM" and (event.result is None or event.result >= 0):
-            made = self._new_vm(f"VM {len(self.vms) + 1}", event.get("type") or 0, from_start=True)
+            made = self._new_vm(f"VM {len(self.vms) + 1}", event, from_start=True)
             if event.new_fd is not None:
                 self._by_fd[event.vm, event.new_fd] = made
             return made
@@ -137,7 +152,7 @@ class Replay:
             return known
         if self._current is None:
             # calls on /dev/kvm itself: asked of a VM that is none of the recording's
-            made = self._new_vm("/dev/kvm", 0, from_start=False)
+            made = self._new_vm("/dev/kvm", event, from_start=False)
             self.vms.pop()
             if event.call in REGION_CALLS:
                 made.name = "VM 1"
@@ -153,9 +168,24 @@ class Replay:
         if unplaced and event.vm is None:
             return unplaced[-1]
         owner = f" of {event.vm}" if event.vm else ""
-        return self._new_vm(f"VM on fd {event.fd}{owner}", 0, from_start=False)
+        return self._new_vm(f"VM on fd {event.fd}{owner}", event, from_start=False)
 
-    def _new_vm(self, name: str, vm_type: int, *, from_start: bool) -> TrackedVm:
+    def _behind(self, event: Event) -> TrackedVm | None:
+        """The VM with a slot on the host memory that a mapping call is about."""
+        first, nbytes = event.result if event.call == "mmap" else event.get("addr"), event.get("length")
+        if event.pid in self._elsewhere or not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
+            return None
+        for tracked in self.vms:
+            spaces = range(len(tracked.vm.state.spaces))
+            if tracked.process == event.vm and any(
+                tracked.vm.slots_at_hva(first, first + nbytes, as_id) for as_id in spaces
+            ):
+                return tracked
+        return None
+
+    def _new_vm(self, name: str, event: Event, *, from_start: bool) -> TrackedVm:
+        """A VM first met in this event, which made it if `from_start`."""
+        vm_type = (event.get("type") or 0) if from_start else 0
         host = Host(mappings_known=False, fds_known=False)
         try:
             vm = Vm(self.profile, vm_type, host=host)
@@ -166,7 +196,7 @@ class Replay:
         if not from_start and self._irqchip:
             vm.create_irqchip()
             vm.create_vcpu(0)
-        tracked = TrackedVm(name, vm, from_start=from_start)
+        tracked = TrackedVm(name, vm, from_start=from_start, process=event.vm)
         self.vms.append(tracked)
         self._current = tracked
         return tracked
@@ -208,6 +238,8 @@ class Replay:
             tracked.made_by[request.slot] = step.number
 
 
+_CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
+_CLONE_VM = 0x100
 _UNKNOWN_BYTES = (1 << 63) - 1
 VM_FD_CALLS = frozenset(REGION_CALLS) | CONFIGURING_CALLS - {"KVM_CREATE_VM", "KVM_CHECK_EXTENSION"}
 _ASSUMED_HVA = 1 << 20

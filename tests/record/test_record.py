@@ -16,6 +16,7 @@ from collections import Counter
 import pytest
 from requires import REQUIRED, requires
 
+from memslots.analysis import Analysis
 from memslots.errors import TraceError
 from memslots.trace import Reading, read
 
@@ -331,3 +332,63 @@ def test_the_library_can_be_called_from_a_thread(tmp_path):
         "thread.start(); thread.join(); sys.exit(found[0].exit_code)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 2
+
+
+UNMAPPING = """
+import os
+from memslots.live import LiveVm, libc
+with LiveVm() as vm:
+    memory = vm.allocate(4 << 20)
+    vm.set_user_memory_region(5, 0, 0, memory.nbytes, memory.address).unwrap()
+    child = os.fork()
+    if child == 0:
+        libc.munmap(memory.address + 8192, 4096)
+        os._exit(0)
+    os.waitpid(child, 0)
+    libc.munmap(memory.address, 4096)
+    vm.set_user_memory_region(6, 0, 1 << 30, 4096, memory.address).unwrap()
+    os._exit(0)
+"""
+
+
+@requires("kvm")
+def test_mappings_behind_slots(tmp_path):
+    path = tmp_path / "r"
+    process = memslots("record", "-q", "--mappings", "-o", str(path), "--", sys.executable, "-c", UNMAPPING)
+    assert process.wait(timeout=60) == 0
+    events, reading = calls(path)
+    assert not reading.skipped
+    hva = next(event for event in events if event.get("slot") == 5).fields["userspace_addr"]
+    assert any(event.call == "mmap" and event.result == hva and event.fd is None for event in events)
+    unmapped = [event for event in events if event.call == "munmap" and hva <= event.fields["addr"] < hva + 16384]
+    assert [event.fields["addr"] - hva for event in unmapped] == [8192, 0]
+    assert next(event for event in events if event.call == "fork").result == unmapped[0].pid
+    (finding,) = (
+        finding
+        for finding in Analysis(str(path)).finish().watch.findings.values()
+        if finding.kind.id == "backing-unmapped"
+    )
+    assert finding.severity == "warning"
+    assert finding.count == 1
+
+
+@requires("strace")
+def test_mappings_are_those_that_strace_sees(tmp_path):
+    """Each run maps the same files in the same order, at other addresses."""
+    path, traced = tmp_path / "r", tmp_path / "strace"
+    program = ["sh", "-c", "ls / >/dev/null; cat /dev/null"]
+    process = memslots("record", "-q", "--mappings", "-o", str(path), "--", *program)
+    assert process.wait(timeout=60) == 0
+    watched = "trace=mmap,munmap,mremap,mprotect"
+    subprocess.run(["strace", "-f", "-e", watched, "-o", str(traced), *program], check=True, stderr=subprocess.DEVNULL)
+    kept = ("length", "prot", "flags", "offset", "new_length")
+    ours, theirs = (
+        [
+            (event.call, [event.get(name) for name in kept], event.fd is None)
+            for event in read(str(name))
+            if event.call != "fork"
+        ]
+        for name in (path, traced)
+    )
+    assert len(ours) > 20
+    assert ours == theirs

@@ -16,6 +16,7 @@ examples:
   memslots record -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
   memslots explain vmm.rec
   memslots record -o vmm.rec -p 1234       a running program: slower, Ctrl-C leaves it
+  memslots record --mappings -o vmm.rec -- CMD     also what is mapped and unmapped behind the slots
   memslots record --bpf -o vmm.rec -p 1234        as root: not slower, and nothing stops
   memslots record --system --seconds 60 -o all.rec     as root: every VM of the machine
 
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bpf", action="store_true", help="record with bpftrace instead of ptrace (root)")
     parser.add_argument("--system", action="store_true", help="all processes of the machine, with bpftrace (root)")
     parser.add_argument("--seconds", type=float, metavar="N", help="with --system: end after so many seconds")
+    parser.add_argument(
+        "-m", "--mappings", action="store_true", help="also mmap, munmap, mremap, mprotect (not with BPF)"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing at the end")
     parser.add_argument("command", nargs="*", metavar="CMD", help="the program and its arguments, after --")
 
@@ -46,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("one of: a command after --, -p PID, --system")
     if options.seconds is not None and not options.system:
         raise ValueError("--seconds is for --system")
+    if options.mappings and (options.bpf or options.system):
+        raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
     path = options.output or _default_path()
     recorded = _record(options, path)
     if recorded.lost != 0:
@@ -68,7 +74,9 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
     if not (options.bpf or options.system):
         from ..record import recorder
 
-        return recorder.attach(options.pid, path) if options.pid else recorder.record(options.command, path)
+        if options.pid:
+            return recorder.attach(options.pid, path, mappings=options.mappings)
+        return recorder.record(options.command, path, mappings=options.mappings)
     from ..record import bpf
 
     if options.system:

@@ -21,6 +21,7 @@ import struct
 import time
 
 from .calls import SHAPES, Shape
+from .mappings import MAPPING_CALLS, MappingCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
 KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST = 1, 2, 3, 4, 5
+_TABLE: tuple[Shape | MappingCall, ...] = (*SHAPES, *MAPPING_CALLS)
 _pack = struct.Struct(HEADER).pack
 _HEADER_BYTES = struct.calcsize(HEADER)
 _NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
@@ -51,7 +53,7 @@ class RecordingFile:
                 "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END, "process": KIND_PROCESS,
                 "lost": KIND_LOST,
             },
-            "calls": [[shape.name, list(shape.fields)] for shape in SHAPES],
+            "calls": [[call.name, list(call.fields)] for call in _TABLE],
             "command": list(command),
             "how": how,
             "release": uname.release,
@@ -60,7 +62,9 @@ class RecordingFile:
         }  # fmt: skip
         self._write(MAGIC + json.dumps(description).encode() + b"\n")
 
-    def add(self, shape: Shape, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]) -> None:
+    def add(
+        self, shape: Shape | MappingCall, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]
+    ) -> None:
         """Append one call; no result for one that never returned."""
         kind = KIND_UNFINISHED if result is None else KIND_CALL
         nbytes = _HEADER_BYTES + 8 * len(values)

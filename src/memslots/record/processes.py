@@ -10,6 +10,15 @@ def is_alive(tid: int) -> bool:
     return _state(f"/proc/{tid}/stat")[0] not in "ZX"
 
 
+def is_process(tid: int) -> bool:
+    """Whether a thread is the first of a process, which has memory of its own."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            return b"\nTgid:\t%d\n" % tid in file.read()
+    except OSError:
+        return False
+
+
 def threads_below(pid: int, *, without: int) -> set[int]:
     """All threads of a process and of what descends from it, but for one of its descendants."""
     children: dict[int, list[int]] = {}

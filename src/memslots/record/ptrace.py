@@ -32,6 +32,7 @@ _INFO_BYTES = 88
 _info = ctypes.create_string_buffer(_INFO_BYTES)
 _info_address = ctypes.addressof(_info)
 _unpack_entry = struct.Struct("=B3xI16xQQQQ").unpack_from
+_unpack_arguments = struct.Struct("=32x6Q").unpack_from
 _unpack_exit = struct.Struct("=B23xq").unpack_from
 
 
@@ -53,6 +54,11 @@ def call_at(pid: int) -> tuple[int, int, int, int, int, int] | None:
         return None
     found: tuple[int, int, int, int, int, int] = _unpack_entry(_info)
     return found
+
+
+def arguments() -> tuple[int, ...]:
+    """All six arguments of the call that `call_at` has just looked at."""
+    return _unpack_arguments(_info)
 
 
 def message_at(pid: int) -> int:

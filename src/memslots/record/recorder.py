@@ -11,18 +11,19 @@ import os
 import signal
 import time
 
-from ..errors import DeviceUnavailableError
 from . import ptrace
 from .calls import Shape, shape_of
 from .file import RecordingFile
+from .mappings import FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
+from .processes import is_process
 from .seccomp import IOCTL_NUMBERS, Filter, check_machine
+from .start import start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
 
-    Pending = tuple[Shape, int, int, tuple[int, ...]]
+    Pending = tuple[Shape | MappingCall, int, int, tuple[int, ...]]
 
 _GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -49,16 +50,16 @@ class Recorded:
         return os.waitstatus_to_exitcode(self.status)
 
 
-def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> Recorded:
+def record(command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False) -> Recorded:
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
-    stdout: descriptor for its standard output, instead of ours.
+    stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap, mremap and mprotect.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
     """
     check_machine()
     with RecordingFile(path, command, "ptrace with a seccomp filter") as file:
-        child = _start(command, stdout)
-        tracer = Tracer(file, root=child)
+        child = start(command, stdout, Filter(mappings=mappings))
+        tracer = Tracer(file, root=child, mappings=mappings)
         undo = tracer.pass_signals_on()
         try:
             tracer.loop()
@@ -68,16 +69,17 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> R
         return Recorded(path, file.calls, tracer.processes, tracer.status)
 
 
-def attach(pid: int, path: str) -> Recorded:
+def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
     """Record a running process until it ends, or until SIGINT or SIGTERM tell us to leave it.
 
+    mappings: also mmap, munmap, mremap and mprotect.
     Raises OSError for one that cannot be traced.
     """
     check_machine()
     if not os.path.isdir(f"/proc/{pid}/task"):
         raise ProcessLookupError(f"there is no process {pid}")
     with RecordingFile(path, [f"pid {pid}"], "ptrace at every system call") as file:
-        tracer = Tracer(file, root=pid, filtered=False)
+        tracer = Tracer(file, root=pid, filtered=False, mappings=mappings)
         tracer.seize_threads(pid)
         undo = tracer.leave_on_signal()
         try:
@@ -88,82 +90,16 @@ def attach(pid: int, path: str) -> Recorded:
         return Recorded(path, file.calls, tracer.processes, tracer.status)
 
 
-def _start(command: Sequence[str], stdout: int | None) -> int:
-    """Fork, seize, install the filter, execute: the process id of the program."""
-    seccomp = Filter()
-    os.get_exec_path()  # imports what execvp needs: a child in the middle of a fork should not
-    go_read, go_write = os.pipe()
-    error_read, error_write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _become(command, seccomp, go_read, error_write, stdout)
-    os.close(go_read)
-    os.close(error_write)
-    try:
-        options = ptrace.FOLLOW | ptrace.OPTION_SECCOMP | ptrace.OPTION_EXITKILL
-        ptrace.demand(ptrace.SEIZE, child, 0, options)
-    except OSError as error:
-        os.close(go_write)
-        os.close(error_read)
-        os.waitpid(child, 0)
-        raise DeviceUnavailableError(
-            f"this process may not trace programs ({error.strerror}); containers need CAP_SYS_PTRACE for it"
-        ) from None
-    os.write(go_write, b"g")
-    os.close(go_write)
-    executed = _continue_to_exec(child)
-    failure = os.read(error_read, 16)
-    os.close(error_read)
-    if failure:
-        number = int(failure)
-        if number < 0:
-            raise DeviceUnavailableError(f"no seccomp filter can be installed here: {os.strerror(-number)}")
-        raise OSError(number, os.strerror(number), command[0])
-    if not executed:
-        raise DeviceUnavailableError(f"the new process ended before it could become {command[0]!r}")
-    return child
-
-
-def _continue_to_exec(child: int) -> bool:
-    """Let the child run past its exec; False if it ended before."""
-    while True:
-        _, status = os.waitpid(child, ptrace.WALL)
-        if not os.WIFSTOPPED(status):
-            return False
-        event = status >> 16
-        ptrace.ask(ptrace.CONT, child, 0, 0 if event else os.WSTOPSIG(status))
-        if event == ptrace.EVENT_EXEC:
-            return True
-
-
-def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None) -> NoReturn:
-    """In the child: wait to be seized, then become the program."""
-    try:
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores at its start
-            signal.signal(number, signal.SIG_DFL)
-        if stdout is not None and stdout >= 0:
-            os.dup2(stdout, 1)
-        if os.read(go, 1):
-            failed = seccomp.install()
-            if failed:
-                os.write(errors, str(-failed).encode())
-                os._exit(127)
-            os.execvp(command[0], list(command))
-    except OSError as error:
-        os.write(errors, str(error.errno or 1).encode())
-    finally:  # whatever happened, this copy of the caller must not go on
-        os._exit(127)
-
-
 class Tracer:
     """Follows every thread of a tree of processes."""
 
-    def __init__(self, file: RecordingFile, root: int, *, filtered: bool = True) -> None:
+    def __init__(self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False) -> None:
         self.file = file
         self.root = root
         self.status = 0
         self.processes = 1
         self._filtered = filtered
+        self._mappings = mappings
         self._resume = ptrace.CONT if filtered else ptrace.SYSCALL
         self._pending: dict[int, Pending] = {}
         """Thread: the call in which it is."""
@@ -251,8 +187,21 @@ class Tracer:
         """At the entry of a call that the filter picked out: remember it, and stop again at its exit."""
         entry = ptrace.call_at(tid)
         if entry is not None:
-            self._begin(tid, entry[3], entry[4], entry[5])
+            self._look(tid, entry)
         ptrace.ask(ptrace.SYSCALL, tid)
+
+    def _look(self, tid: int, entry: tuple[int, int, int, int, int, int]) -> None:
+        """A call of any kind begins: is it one to keep?"""
+        _, arch, number, first, second, third = entry
+        if number in IOCTL_NUMBERS.get(arch, ()):
+            self._begin(tid, first, second, third)
+        elif self._mappings:
+            call = NUMBERS.get(arch, {}).get(number)
+            if call is not None:
+                arguments = ptrace.arguments()
+                fd = _signed(arguments[4]) if call is MMAP else -1
+                values = call.values(arguments, PAGE_BYTES if arch in MMAP2 else 1)
+                self._pending[tid] = (call, time.time_ns(), fd, values)
 
     def _begin(self, tid: int, fd: int, request: int, argument: int) -> None:
         shape = shape_of(request)
@@ -265,8 +214,7 @@ class Tracer:
             data = self._memory.read(tid, argument, shape.nbytes)
             if data is not None:
                 values = shape.unpack(data)
-        fd &= 0xFFFF_FFFF
-        self._pending[tid] = (shape, time.time_ns(), fd - (fd >> 31 << 32), values)
+        self._pending[tid] = (shape, time.time_ns(), _signed(fd), values)
 
     def _at_call(self, tid: int) -> None:
         """At the exit of a call; without a filter also at the entry of any."""
@@ -277,8 +225,8 @@ class Tracer:
             self.file.add(shape, tid, time_ns, result, fd, values)
         elif not self._filtered:
             entry = ptrace.call_at(tid)
-            if entry is not None and entry[0] == ptrace.INFO_ENTRY and entry[2] in IOCTL_NUMBERS.get(entry[1], ()):
-                self._begin(tid, entry[3], entry[4], entry[5])
+            if entry is not None and entry[0] == ptrace.INFO_ENTRY:
+                self._look(tid, entry)
         if self._leaving:
             self._let_go(tid, 0)
         else:
@@ -287,7 +235,10 @@ class Tracer:
     def _stopped(self, tid: int, event: int, number: int) -> None:
         self._meet(tid)
         if event in ptrace.EVENTS_OF_CHILDREN:
-            self._meet(ptrace.message_at(tid))
+            child = ptrace.message_at(tid)
+            self._meet(child)
+            if self._mappings and is_process(child):
+                self.file.add(FORK, tid, time.time_ns(), child, -1, ())
         if event == ptrace.EVENT_EXEC:
             self._unfinished(tid)  # a call in which the process's first thread was, if another executed
             self._memory.forget(tid)
@@ -330,6 +281,12 @@ class Tracer:
         if pending is not None:
             shape, time_ns, fd, values = pending
             self.file.add(shape, tid, time_ns, None, fd, values)
+
+
+def _signed(fd: int) -> int:
+    """A file descriptor as the int that the kernel takes it for."""
+    fd &= 0xFFFF_FFFF
+    return fd - (fd >> 31 << 32)
 
 
 class Undo:

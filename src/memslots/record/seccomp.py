@@ -13,6 +13,7 @@ import struct
 from .. import abi
 from ..errors import DeviceUnavailableError
 from .calls import ANY_SIZE, REQUESTS
+from .mappings import NUMBERS
 
 _RET_ALLOW, _RET_TRACE = 0x7FFF0000, 0x7FF00000
 _LOAD, _JUMP_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
@@ -38,16 +39,21 @@ def check_machine() -> None:
         raise DeviceUnavailableError(f"the recorder knows {', '.join(_MACHINES)}, not {machine}: use strace there")
 
 
-def program() -> bytes:
-    """The filter as an array of struct sock_filter."""
+def program(*, mappings: bool = False) -> bytes:
+    """The filter as an array of struct sock_filter; mappings: stop at mmap and its kin too."""
     check_machine()
     arches = _MACHINES[os.uname().machine][1]
     code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCH_AT)]
     requests = _request_code()
     for arch, numbers in arches:
+        others = sorted(NUMBERS[arch]) if mappings else []
+        compare = [*numbers, *others]
         block = [(_LOAD, 0, 0, _NR_AT)]
-        # to the requests, over the other numbers and the return
-        block += [(_JUMP_EQUAL, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]
+        # over the other numbers and the return, to the requests; from a mapping call over those too, to their end
+        block += [
+            (_JUMP_EQUAL, len(compare) - at + (number in others) * (len(requests) - 1), 0, number)
+            for at, number in enumerate(compare)
+        ]
         block += [(_RETURN, 0, 0, _RET_ALLOW), *requests]
         code.append((_JUMP_EQUAL, 0, len(block), arch))
         code += block
@@ -74,8 +80,8 @@ class _Program(ctypes.Structure):
 class Filter:
     """The filter, made ready before a fork so that the child only has to install it."""
 
-    def __init__(self) -> None:
-        code = program()
+    def __init__(self, *, mappings: bool = False) -> None:
+        code = program(mappings=mappings)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
         self._number = _MACHINES[os.uname().machine][0]

@@ -136,8 +136,10 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     values = struct.unpack_from(f"<{count}Q", record, description.header.size)
     if count < len(names):
         reading.skip(f"{call} whose argument could not be read (the call will have failed with EFAULT)")
+    is_ioctl = call.startswith("KVM_")
     event = Event(
-        call, dict(zip(names, values)), result if kind == "call" else None, fd=fd, pid=tid, time_ns=time_ns,
+        call, dict(zip(names, values)), result if kind == "call" else None, pid=tid, time_ns=time_ns,
+        fd=fd if fd >= 0 or is_ioctl else None,
         format="recording", vm=description.processes.get(tid),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in _NEW_FD:

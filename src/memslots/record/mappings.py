@@ -1,0 +1,49 @@
+"""System calls that change what lies behind host addresses: recorded on request.
+
+Numbers are those of each machine's system-call table in the kernel (asm/unistd.h).
+"""
+
+from __future__ import annotations
+
+from .calls import SHAPES
+
+PAGE_BYTES = 4096
+"""Unit of the last argument of mmap2."""
+
+
+class MappingCall:
+    """One call: its place in the recording's table and which arguments are kept."""
+
+    __slots__ = ("fields", "id", "name", "positions")
+
+    def __init__(self, id: int, name: str, arguments: dict[str, int]) -> None:
+        self.id = id
+        self.name = name
+        self.fields = tuple(arguments)
+        self.positions = tuple(arguments.values())
+
+    def values(self, arguments: tuple[int, ...], page_bytes: int = 1) -> tuple[int, ...]:
+        """The numbers kept of a call's six arguments; page_bytes: the unit of mmap's offset."""
+        values = tuple(arguments[position] for position in self.positions)
+        return values if self.name != "mmap" else (*values[:-1], values[-1] * page_bytes & (1 << 64) - 1)
+
+
+_FIRST_ID = len(SHAPES)
+MMAP = MappingCall(_FIRST_ID, "mmap", {"addr": 0, "length": 1, "prot": 2, "flags": 3, "offset": 5})
+MUNMAP = MappingCall(_FIRST_ID + 1, "munmap", {"addr": 0, "length": 1})
+MREMAP = MappingCall(_FIRST_ID + 2, "mremap", {"addr": 0, "length": 1, "new_length": 2})
+MPROTECT = MappingCall(_FIRST_ID + 3, "mprotect", {"addr": 0, "length": 1, "prot": 2})
+FORK = MappingCall(_FIRST_ID + 4, "fork", {})
+"""Not a call that is stopped at: the beginning of a process, whose memory is its own from there on."""
+MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK)
+_GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}
+NUMBERS: dict[int, dict[int, MappingCall]] = {
+    0xC000003E: {9: MMAP, 11: MUNMAP, 25: MREMAP, 10: MPROTECT, 329: MPROTECT},
+    0x40000003: {192: MMAP, 91: MUNMAP, 163: MREMAP, 125: MPROTECT, 380: MPROTECT},
+    0xC00000B7: _GENERIC,
+    0xC00000F3: _GENERIC,
+    0x40000028: {192: MMAP, 91: MUNMAP, 163: MREMAP, 125: MPROTECT, 394: MPROTECT},
+}
+"""Audit architecture: numbers of the system calls, pkey_mprotect among them."""
+MMAP2 = frozenset((0x40000003, 0x40000028))
+"""Audit architectures whose mmap counts its offset in pages."""

@@ -1,0 +1,85 @@
+"""Starting a program that is traced and carries the filter from its first instruction on."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ..errors import DeviceUnavailableError
+from . import ptrace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from .seccomp import Filter
+
+
+def start(command: Sequence[str], stdout: int | None, seccomp: Filter) -> int:
+    """Fork, seize, install the filter, execute: the process id of the program.
+
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
+    """
+    os.get_exec_path()  # imports what execvp needs: a child in the middle of a fork should not
+    go_read, go_write = os.pipe()
+    error_read, error_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become(command, seccomp, go_read, error_write, stdout)
+    os.close(go_read)
+    os.close(error_write)
+    try:
+        options = ptrace.FOLLOW | ptrace.OPTION_SECCOMP | ptrace.OPTION_EXITKILL
+        ptrace.demand(ptrace.SEIZE, child, 0, options)
+    except OSError as error:
+        os.close(go_write)
+        os.close(error_read)
+        os.waitpid(child, 0)
+        raise DeviceUnavailableError(
+            f"this process may not trace programs ({error.strerror}); containers need CAP_SYS_PTRACE for it"
+        ) from None
+    os.write(go_write, b"g")
+    os.close(go_write)
+    executed = _continue_to_exec(child)
+    failure = os.read(error_read, 16)
+    os.close(error_read)
+    if failure:
+        number = int(failure)
+        if number < 0:
+            raise DeviceUnavailableError(f"no seccomp filter can be installed here: {os.strerror(-number)}")
+        raise OSError(number, os.strerror(number), command[0])
+    if not executed:
+        raise DeviceUnavailableError(f"the new process ended before it could become {command[0]!r}")
+    return child
+
+
+def _continue_to_exec(child: int) -> bool:
+    """Let the child run past its exec; False if it ended before."""
+    while True:
+        _, status = os.waitpid(child, ptrace.WALL)
+        if not os.WIFSTOPPED(status):
+            return False
+        event = status >> 16
+        ptrace.ask(ptrace.CONT, child, 0, 0 if event else os.WSTOPSIG(status))
+        if event == ptrace.EVENT_EXEC:
+            return True
+
+
+def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None) -> NoReturn:
+    """In the child: wait to be seized, then become the program."""
+    try:
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores at its start
+            signal.signal(number, signal.SIG_DFL)
+        if stdout is not None and stdout >= 0:
+            os.dup2(stdout, 1)
+        if os.read(go, 1):
+            failed = seccomp.install()
+            if failed:
+                os.write(errors, str(-failed).encode())
+                os._exit(127)
+            os.execvp(command[0], list(command))
+    except OSError as error:
+        os.write(errors, str(error.errno or 1).encode())
+    finally:  # whatever happened, this copy of the caller must not go on
+        os._exit(127)
