@@ -6,6 +6,7 @@ a machine that is meant to run everything cannot pass by skipping.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ _PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc"}
 
 
 def missing(name: str) -> str | None:
-    """Why something is not there, or None if it is: kvm, ptrace, guest, qemu, strace, gcc."""
+    """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, qemu, strace, gcc, farm."""
     if name in _PROGRAMS:
         return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"
     return _CHECKS[name]()
@@ -73,4 +74,37 @@ def _ptrace() -> str | None:
     return None
 
 
-_CHECKS = {"kvm": _kvm, "guest": _guest, "ptrace": _ptrace}
+@functools.cache
+def _bpf() -> str | None:
+    if sys.platform != "linux":
+        return "the recorder needs Linux"
+    from memslots.errors import MemslotsError
+    from memslots.record.bpf import record
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
+    except MemslotsError as error:
+        return str(error)
+    return None
+
+
+def farm_kernel() -> str | None:
+    """A kernel that can be booted under QEMU with what is here; none is downloaded for a test."""
+    from memslots.farm.kernels import KERNELS, MACHINES, fetched
+
+    if not os.environ.get("MEMSLOTS_FARM_CACHE"):
+        return None
+    for name in fetched():
+        kernel = KERNELS[name]
+        programs = (kernel.qemu[0], MACHINES[kernel.program_arch].compiler)
+        if not kernel.is_native and all(map(shutil.which, programs)):
+            return name
+    return None
+
+
+def _farm() -> str | None:
+    return None if farm_kernel() else "MEMSLOTS_FARM_CACHE names no folder with a kernel that can be booted here"
+
+
+_CHECKS = {"kvm": _kvm, "guest": _guest, "ptrace": _ptrace, "bpf": _bpf, "farm": _farm}

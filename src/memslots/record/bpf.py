@@ -17,7 +17,7 @@ import time
 
 from ..errors import DeviceUnavailableError
 from . import bpf_script
-from .bpf_output import Call, Output
+from .bpf_output import Call, Output, end_of
 from .file import RecordingFile
 from .processes import is_alive, threads_below
 from .recorder import Recorded, Undo
@@ -140,11 +140,12 @@ class _Session:
         self._tid_seen = 0
         """Ours, as BPF sees it: another number in a PID namespace."""
         self._offset_ns = -(1 << 63)
-        self._nonce = int.from_bytes(os.urandom(4), "little") << 16
-        self._stop = self._nonce + (1 << 16) - 1
+        self._nonce = int.from_bytes(os.urandom(4), "little")
         self._marks: dict[int, int] = {}
         """Argument of a mark: the time before it."""
         self._rest = b""
+        self._last: list[Call] | None = None
+        """At the end: what comes out then, which is printed by the maps' names and not by age."""
 
     def __enter__(self) -> _Session:
         prctl, parent = _libc.prctl, os.getpid()
@@ -156,7 +157,7 @@ class _Session:
 
         self._errors = os.memfd_create("bpftrace")
         self._process = subprocess.Popen(
-            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, self._stop, system=self._system)],
+            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, self._nonce, system=self._system)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, preexec_fn=die_with_us,
             env={**os.environ, "BPFTRACE_MAP_KEYS_MAX": str(MAP_ENTRIES)}, start_new_session=True,
         )  # fmt: skip
@@ -173,15 +174,19 @@ class _Session:
         deadline = time.monotonic() + _READY_SECONDS
         attached = False
         while not self._tid_seen:
-            mark = self._nonce + len(self._marks)
-            self._marks[mark] = time.time_ns()
-            _libc.ioctl(-1, bpf_script.MARK, mark)
+            if self.output.counting:
+                self._mark(len(self._marks) + 1)
             if not self.step(bpf_script.TICK_MS):
                 raise DeviceUnavailableError(f"bpftrace ended at once: {self._complaint()}")
             if self.output.attached and not attached:
                 attached, deadline = True, time.monotonic() + _SEEN_SECONDS
             if time.monotonic() > deadline:
                 raise DeviceUnavailableError(f"bpftrace runs, but shows no calls: {self._complaint()}")
+
+    def _mark(self, number: int) -> None:
+        argument = self._nonce << bpf_script.MARK_BITS | number
+        self._marks[argument] = time.time_ns()
+        _libc.ioctl(-1, bpf_script.MARK, argument)
 
     def follow(self, pid: int) -> None:
         """Follow a running process and all below it, those too that appear meanwhile."""
@@ -204,7 +209,11 @@ class _Session:
         data = os.read(self._fd, _BLOCK)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            for call in self.output.take(line):
+            calls = self.output.take(line)
+            if self._last is not None:
+                self._last += calls
+                continue
+            for call in calls:
                 self._take(call)
         return bool(data)
 
@@ -228,12 +237,15 @@ class _Session:
 
     def finish(self, status: int) -> Recorded:
         """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
+        self._last = []
         broken = self._process.poll() is not None
         if not broken:
-            _libc.ioctl(-1, bpf_script.MARK, self._stop)
+            self._mark(0)
             self._process.send_signal(signal.SIGINT)
         while self.step(1000):
             pass
+        for call in sorted(self._last, key=end_of):
+            self._take(call)
         lost = None if broken else self.output.lost
         if lost != 0:
             self._file.lost(lost)

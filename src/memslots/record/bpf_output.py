@@ -65,9 +65,12 @@ class Output:
     def __init__(self) -> None:
         self.attached = False
         """All probes were found."""
+        self.counting = False
+        """All probes are at work."""
         self.born = self.died = self.entered = self.came_out = 0
         """Threads that joined the tree and left it; calls that began; calls that came out."""
-        self._before: set[tuple[int, int]] = set()
+        self._printed: dict[str, set[tuple[int, int]]] = {}
+        """Map: the thread and time of each call that it held when it was last printed."""
 
     @property
     def alive(self) -> int:
@@ -93,33 +96,34 @@ class Output:
         calls: list[Call] = []
         for name, content in data.items():
             if name in ("@a", "@b", "@call") and isinstance(content, dict):
-                calls += self._rows(list(content.values()))
+                calls += self._rows(name, list(content.values()))
             elif name in ("@born", "@died", "@entered") and isinstance(content, int):
                 setattr(self, name[1:], content)
+                self.counting = True
         return calls
 
-    def _rows(self, rows: list[object]) -> list[Call]:
+    def _rows(self, name: str, rows: list[object]) -> list[Call]:
         whole = [row for row in rows if _is_row(row)]
         for row in whole:
             if len(row) == len(ENTRY):  # of @call, at the end: the thread is in the call still
                 row += [0, 0, UNFINISHED]
         calls = []
-        known, self._before = self._before, set()
-        for row in sorted(whole, key=_ended):
-            who = row[_TID], row[_TIME]
-            self._before.add(who)
-            if who in known:  # printed twice, because the end came between print and clear
+        known = self._printed.get(name, set())
+        self._printed[name] = {(row[_TID], row[_TIME]) for row in whole}
+        for row in whole:
+            if (row[_TID], row[_TIME]) in known:  # the end came between print and clear
                 continue
             self.came_out += 1
             shape = shape_of(row[_REQUEST])
             if shape is not None:
                 calls.append(Call(row, shape))
-        return calls
+        return sorted(calls, key=end_of)
 
 
 def _is_row(row: object) -> TypeGuard[list[int]]:
     return isinstance(row, list) and len(row) in (len(ENTRY), len(ROW)) and all(isinstance(item, int) for item in row)
 
 
-def _ended(row: list[int]) -> int:
-    return row[_END] or _U64
+def end_of(call: Call) -> int:
+    """When a call ended, to sort by; the end of all times if it did not."""
+    return call.end_ns or _U64

@@ -19,7 +19,10 @@ WORDS = max(-(-shape.nbytes // 8) for shape in SHAPES)
 TICK_MS = 50
 """A call comes out after two to four of them."""
 MARK, SEED, UNSEED = (abi.ioctl_number(name) for name in ("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP"))
-"""Calls that the recorder makes on no file: see me (or stop); follow this thread; do not."""
+"""Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do not."""
+MARK_BITS = 16
+"""A mark's argument: the recorder's nonce, and in so many bits a number; 0: record no more.
+Probes come and go one by one; without marks there would be entries without exits meanwhile."""
 FINISHED, UNSURE, UNFINISHED = 0, 1, 2
 """How a row ended.  Unsure: the argument may have been unreadable at the entry; its words that
 read as 0 were read again at the exit.  Unfinished: the thread ended within the call."""
@@ -40,15 +43,17 @@ LAST_WHOLE = PAGE_BYTES - 8 * WORDS
 _ENTER = """\
 tracepoint:syscalls:sys_enter_ioctl {
   $request = (uint64)args->cmd & 0xffffffff;
-  if (MEMORY_CALL && FOLLOWED && !@stopped) {
+  if (MEMORY_CALL && FOLLOWED) {
     $at = (uint64)args->arg;
-    if ($request == MARK_NUMBER && $at == STOP_ARGUMENT) { @stopped = 1; }
-    ZERO_WORDS
-    if ($request > LAST_WITHOUT_STRUCTURE) {
-      READ_WORDS
+    if ($request == MARK_NUMBER && $at >> MARK_BITS == NONCE) { @recording = $at & MARK_MASK; }
+    if (@recording) {
+      ZERO_WORDS
+      if ($request > LAST_WITHOUT_STRUCTURE) {
+        READ_WORDS
+      }
+      @entered = count();
+      @call[ME] = (nsecs, $request, (uint64)args->fd, $at, WORDS_READ, ME, (uint64)pid);
     }
-    @entered = count();
-    @call[ME] = (nsecs, $request, (uint64)args->fd, $at, WORDS_READ, ME, (uint64)pid);
 SEEDING  }
 }
 """
@@ -100,7 +105,7 @@ interval:ms:TICK_MS {
       @busy[0] = 1;
       if (@filling) { print(@a); clear(@a); } else { print(@b); clear(@b); }
       clear(@busy);
-      PRINT_TREE
+      PRINT_COUNTS
     } else {
       @full = 1;
       @filling = 1 - @filling;
@@ -110,12 +115,8 @@ interval:ms:TICK_MS {
 """
 
 
-def script(recorder_tid: int, stop_argument: int, *, system: bool) -> str:
-    """The script: for all processes, or for those that descend from the recorder's thread or from seeds.
-
-    stop_argument: of the mark after which no call is recorded.  Probes are taken away one after the
-    other, which takes a while; without the mark there would be entries without exits then.
-    """
+def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
+    """The script: for all processes, or for those that descend from the recorder's thread or from seeds."""
     words = [f"$w{at}" for at in range(WORDS)]
     first = ENTRY.index("word0")
     reads = [f"*(uint64*)uptr($at + {8 * at})" for at in range(WORDS)]
@@ -130,9 +131,9 @@ def script(recorder_tid: int, stop_argument: int, *, system: bool) -> str:
         "MEMORY_CALL": _is_memory_call(),
         "FOLLOWED": "1" if system else "@tree[ME]",
         "SEEDING": "" if system else _SEEDING,
-        "PRINT_TREE": "" if system else "print(@died); print(@born);",
+        "PRINT_COUNTS": "print(@entered);" + ("" if system else " print(@died); print(@born);"),
         "ZERO_WORDS": " ".join(f"{word} = (uint64)0;" for word in words),
-        "READ_WORDS": "\n      ".join(first_reads),
+        "READ_WORDS": "\n        ".join(first_reads),
         "WORDS_READ": ", ".join(words),
         "READ_AGAIN": "\n    ".join(again),
         "TAKE_WORDS": " ".join(f"{word} = $call.{first + at};" for at, word in enumerate(words)),
@@ -140,7 +141,9 @@ def script(recorder_tid: int, stop_argument: int, *, system: bool) -> str:
         "OFFSET_MASK": str(PAGE_BYTES - 1),
         "LAST_WHOLE": str(LAST_WHOLE),
         "MARK_NUMBER": f"{MARK:#x}",
-        "STOP_ARGUMENT": str(stop_argument),
+        "MARK_BITS": str(MARK_BITS),
+        "MARK_MASK": str((1 << MARK_BITS) - 1),
+        "NONCE": str(nonce),
         "UNSEED_NUMBER": f"{UNSEED:#x}",
         "SEED_NUMBER": f"{SEED:#x}",
         "UNFINISHED_ENDING": str(UNFINISHED),
