@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us')
     parser.add_argument("--refresh", action="store_true", help="write what is answered now in place of what was")
     parser.add_argument("--no-fetch", action="store_true", help="only kernels that need no download")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     asked = differing = 0
     try:
         with open_answers(options.answers) as folder:
