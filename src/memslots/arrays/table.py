@@ -95,7 +95,7 @@ def _checked_table(table: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
 
 
 def _sorted(table: npt.NDArray[np.void], as_id: int | None) -> npt.NDArray[np.void]:
-    if as_id is not None:
+    if as_id is not None and (table["as_id"] != as_id).any():
         table = table[table["as_id"] == as_id]
     spaces, gfns = table["as_id"], table["base_gfn"]
     in_order = (spaces[1:] > spaces[:-1]) | ((spaces[1:] == spaces[:-1]) & (gfns[1:] >= gfns[:-1]))
