@@ -215,8 +215,6 @@ class TestIntegers:
         ],
     )
     def test_what_is_no_integer(self, values):
-        if values == b"12":
-            values = np.array([values])
         with pytest.raises(TypeError, match="must be integers"):
             self.made.gfn_to_hva(values)
 
