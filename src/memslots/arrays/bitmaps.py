@@ -50,12 +50,12 @@ def dirty_pages(
     """
     octets = _octets(bitmap, npages, byteorder, long_bits)
     words = octets.view(np.uint64)
-    dirty_words = np.flatnonzero(words)
-    if dirty_words.size <= words.size // 8:
+    if np.count_nonzero(words) <= words.size // 8:
+        dirty_words = np.flatnonzero(words)
         return _placed(_of_parts(words[dirty_words].view(np.uint8), dirty_words, 6), out)
-    ndirty = _popcount(octets)
+    ndirty, npages = _popcount(octets), octets.size * 8
     # what each way costs, in pages unpacked: ten for a page that is found in a part and has to be put in its place
-    if np.count_nonzero(octets) * 8 + ndirty * 10 < octets.size * 8:
+    if ndirty * 10 < npages and ndirty * 10 + np.count_nonzero(octets) * 8 < npages:
         dirty_octets = np.flatnonzero(octets != 0)
         return _placed(_of_parts(octets[dirty_octets], dirty_octets, 3), out)
     return _unpacked(octets, ndirty) if out is None else _unpacked_into(octets, ndirty, out)
