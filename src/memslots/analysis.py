@@ -55,7 +55,7 @@ class Analysis:
         head = list(islice(events, MOST_EVENTS))
         self.evidence: Evidence | None = None
         if profile is None:
-            self.evidence = weigh(head)
+            self.evidence = weigh(head, release=self.reading.release, machine=self.reading.machine)
             profile = self.evidence.chosen
         edits = "".join(word if word[:1] in "+-" else f"+{word}" for word in host if word != "irqchip")
         if edits:

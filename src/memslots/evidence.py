@@ -11,9 +11,11 @@ import re
 from errno import EEXIST
 
 from .errors import UnknownKernelError
+from .kernel.arch import find_arch
 from .kernel.history import BRANCHES
 from .kernel.profile import Profile, dated
 from .kernel.registry import find
+from .kernel.version import Version
 from .replay import DIFFERS, Replay, Step
 from .trace.event import Event
 
@@ -37,7 +39,7 @@ _X86_CALLS = frozenset({"KVM_SET_TSS_ADDR", "KVM_SET_IDENTITY_MAP_ADDR", "KVM_SE
 class Evidence:
     """What a recording says about the kernel that made it."""
 
-    __slots__ = ("arch", "arch_reason", "build", "chosen", "consistent", "contradictions", "ruled_out")
+    __slots__ = ("arch", "arch_reason", "build", "chosen", "consistent", "contradictions", "remark", "ruled_out")
 
     def __init__(self, arch: str, arch_reason: str) -> None:
         self.arch = arch
@@ -51,17 +53,51 @@ class Evidence:
         """Candidate: the first call that it would have answered otherwise."""
         self.chosen: Profile = find(f"{BRANCHES[-1]}/{arch}")
         """The newest consistent one, or the one with the fewest contradictions."""
+        self.remark = ""
+        """What the recording itself says of the kernel."""
         self.contradictions = 0
         """Calls that the chosen one would have answered otherwise."""
 
 
-def weigh(events: Sequence[Event], arch: str | None = None) -> Evidence:
-    """The evidence of a recording's events about the kernel; `arch` if it is known."""
+def weigh(events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "") -> Evidence:
+    """The evidence of a recording's events about the kernel.
+
+    arch: if it is known.  release, machine: what uname said where it was recorded, if the recording tells.
+    """
+    stated = _stated(release, machine)
+    remark = ""
+    if stated is not None:
+        evidence = Evidence(stated.arch.name, f"the recording says {machine}")
+        _try_candidates(events, evidence, [stated])
+        if not evidence.contradictions:
+            evidence.remark = f"{release}, says the recording"
+            return evidence
+        remark = (
+            f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
+        )
+        arch = stated.arch.name
     name, reason = _guess_arch(events) if arch is None else (arch, "stated")
     evidence = Evidence(name, reason)
+    evidence.remark = remark
+    _try_candidates(events, evidence, _candidates(evidence.arch))
+    return evidence
+
+
+def _stated(release: str, machine: str) -> Profile | None:
+    """The profile of what uname said; None if it said nothing that is known."""
+    try:
+        version = Version.parse(release)
+        # distributions freeze the last number at 0 and count their own updates behind it
+        version = version if version.patch else Version(version.major, version.minor)
+        return find(f"{version}/{find_arch(machine).name}")
+    except UnknownKernelError:
+        return None
+
+
+def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: list[Profile]) -> None:
     events = events[:MOST_EVENTS]
     best: tuple[int, int] | None = None
-    for number, candidate in enumerate(_candidates(evidence.arch)):
+    for number, candidate in enumerate(candidates):
         count, first = _contradictions(events, candidate)
         if count:
             evidence.ruled_out[candidate.name] = first
@@ -71,8 +107,7 @@ def weigh(events: Sequence[Event], arch: str | None = None) -> Evidence:
             best = (count, -number)
             evidence.chosen, evidence.contradictions = candidate, count
     if evidence.contradictions:
-        _try_builds(events, evidence)
-    return evidence
+        _try_builds(events, evidence, [candidate.version for candidate in candidates])
 
 
 def _candidates(arch: str) -> list[Profile]:
@@ -86,9 +121,8 @@ def _candidates(arch: str) -> list[Profile]:
     return found
 
 
-def _try_builds(events: Sequence[Event], evidence: Evidence) -> None:
+def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Version]) -> None:
     """Other builds of the same releases: without SMM, without two-dimensional paging."""
-    releases = [candidate.version for candidate in _candidates(evidence.arch)]
     for edits in ("-smm", "-tdp", "-smm-tdp", "+attributes-built", "-guest-memfd-built"):
         try:
             tried = [(find(f"{version}/{evidence.arch}{edits}")) for version in releases]
@@ -139,10 +173,14 @@ def describe(evidence: Evidence) -> list[str]:
     """The evidence in a few lines."""
     chosen = evidence.chosen
     lines = [f"architecture {evidence.arch} ({evidence.arch_reason})"]
+    if evidence.remark:
+        lines.append(evidence.remark)
     if evidence.contradictions:
         lines.append(
             f"no known kernel gives all of these answers; {chosen.name} differs least ({evidence.contradictions} calls)"
         )
+    elif len(evidence.consistent) == 1 and evidence.remark:
+        lines.append(f"explained as on {chosen.name}")
     elif not evidence.ruled_out:
         lines.append(f"consistent with all releases; explained as on {chosen.name}")
     else:

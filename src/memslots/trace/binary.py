@@ -52,7 +52,7 @@ class _Description:
             self.calls = [(str(call), tuple(map(str, fields))) for call, fields in calls]
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise TraceError(f"{name}: a recording whose description lacks something: {error}") from None
-        self.where = f"{row.get('release', '?')} {row.get('machine', '')}".strip()
+        self.release, self.machine = str(row.get("release", "")), str(row.get("machine", ""))
         self.how = str(row.get("how", ""))
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
@@ -76,7 +76,9 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
     if not isinstance(row, dict):
         raise TraceError(f"{name}: the recording's description is damaged")
     description = _Description(row, name)
-    reading.note(f"{name}: recorded on {description.where} ({description.how})")
+    reading.release, reading.machine = description.release, description.machine
+    where = f"{description.release or '?'} {description.machine}".strip()
+    reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)
 
 

@@ -86,7 +86,9 @@ class Event:
 class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
-    __slots__ = ("bytes", "calls", "formats", "lines", "notes", "runs", "skipped", "sources")
+    __slots__ = (
+        "bytes", "calls", "formats", "lines", "machine", "notes", "release", "runs", "skipped", "sources",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -95,6 +97,10 @@ class Reading:
         """Lines looked at (formats with lines)."""
         self.runs = 0
         """KVM_RUN calls seen that were not made into events; a few are missed in huge files."""
+        self.release = ""
+        """Kernel release where it was recorded, as uname gives it; empty if the recording does not say."""
+        self.machine = ""
+        """Hardware name likewise."""
         self.sources: list[str] = []
         """Names of what was opened, at most a hundred."""
         self.calls = 0
