@@ -7,6 +7,8 @@ answer as observed are tried, and named as possibilities.
 
 from __future__ import annotations
 
+from errno import EFAULT
+
 from .elsewhere import kernels_line
 from .errors import errno_name
 from .lookalikes import names_a_region, other_problem
@@ -164,7 +166,13 @@ def _possible(step: Step) -> Explanation:
     explanation.possible = possibilities(step)
     certain = [possible for possible in explanation.possible if possible.certain]
     name = errno_name(explanation.errno)
-    if len(certain) == 1 and len(explanation.possible) == 1:
+    # our recorder reads every argument that can be read
+    unreadable = step.event.format == "recording" and not step.event.fields and explanation.errno == EFAULT
+    if unreadable and explanation.possible:
+        explanation.certainty = CERTAIN
+        explanation.rule = explanation.possible[0].rule
+        explanation.summary = explanation.possible[0].text
+    elif len(certain) == 1 and len(explanation.possible) == 1:
         explanation.certainty = CERTAIN
         explanation.rule = certain[0].rule
         explanation.summary = certain[0].text
@@ -173,7 +181,7 @@ def _possible(step: Step) -> Explanation:
         explanation.summary = f"{name}: what was recorded does not decide between these"
     else:
         explanation.summary = f"no rule of the memory-slot layer answers {name} to this"
-    if step.request is None or step.assumed:
+    if not unreadable and (step.request is None or step.assumed):
         missing = ", ".join(step.assumed) or "all arguments"
         explanation.questions.append(
             f"not recorded: {missing}.  Send: strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND (strace 6.18 "

@@ -212,6 +212,9 @@ def test_a_32_bit_program(tmp_path):
     assert fields == {"slot": 1, "flags": 0, "guest_phys_addr": 0x2000, "memory_size": 0x1000}
     assert events[4].fields == {}
     assert sum(reading.skipped.values()) == 1
+    overlap, unreadable = Analysis(str(tmp_path / "r")).finish().explanations
+    assert (overlap.rule.id, overlap.certainty) == ("slot-overlap", "certain")
+    assert (unreadable.rule.id, unreadable.certainty, unreadable.questions) == ("argument-unreadable", "certain", [])
 
 
 def test_a_process_that_is_not_there(tmp_path):
