@@ -110,21 +110,30 @@ def flags_only(library: ctypes.CDLL, turns: int) -> Times:
     return times
 
 
-def fill(library: ctypes.CDLL, times: Times) -> None:
-    """Add the microseconds a call for a part of the slots each, in turns of 128 slots."""
+def fill_timed(library: ctypes.CDLL, name: str, vm: LiveVm, address: int, first: int, end: int) -> float:
+    return library.fill(vm.fd, address, first, end) if name == "C" else seconds(FILL[name], vm, address, first, end)
+
+
+def fill_in_turns(library: ctypes.CDLL, times: Times) -> None:
+    """Add the microseconds a call for a part of the slots of one VM each, in turns of 128 slots."""
     spent = dict.fromkeys(NAMES, 0.0)
     calls = dict.fromkeys(NAMES, 0)
     with LiveVm() as vm:
         address = vm.allocate(1 << 20).address
         for turn, first in enumerate(range(0, SLOTS, TURN)):
             name, end = turned(turn // len(NAMES))[turn % len(NAMES)], min(first + TURN, SLOTS)
-            if name == "C":
-                spent[name] += library.fill(vm.fd, address, first, end)
-            else:
-                spent[name] += seconds(FILL[name], vm, address, first, end)
+            spent[name] += fill_timed(library, name, vm, address, first, end)
             calls[name] += end - first
     for name in NAMES:
         times[name].append(spent[name] / calls[name] * 1e6)
+
+
+def fill_whole(library: ctypes.CDLL, times: Times, turn: int) -> None:
+    """Add the microseconds a call for all slots, on a VM for each way."""
+    for name in turned(turn):
+        with LiveVm() as vm:
+            address = vm.allocate(1 << 20).address
+            times[name].append(fill_timed(library, name, vm, address, 0, SLOTS) / SLOTS * 1e6)
 
 
 def turned(turn: int) -> list[str]:
@@ -139,10 +148,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         library = load(folder)
         report("flags only", flags_only(library, repeats * 20))
-        times: Times = {name: [] for name in NAMES}
-        for _ in range(repeats):
-            fill(library, times)
-        report(f"fill of {SLOTS}", times)
+        in_turns: Times = {name: [] for name in NAMES}
+        whole: Times = {name: [] for name in NAMES}
+        for turn in range(repeats):
+            fill_in_turns(library, in_turns)
+            fill_whole(library, whole, turn)
+        report(f"fill of {SLOTS}, a quarter each", in_turns)
+        report(f"fill of {SLOTS}, a VM each", whole)
 
 
 def report(what: str, times: Times) -> None:
