@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 from requires import requires
-from test_record import calls, check_whole, memslots
+from test_record import OUT_AND_HALT, calls, check_whole, memslots, region_calls
 
 pytestmark = requires("bpf")
 HERE = os.path.dirname(__file__)
@@ -86,6 +86,23 @@ def test_it_sees_the_calls_that_ptrace_sees(tmp_path):
     assert makers[0].vm is None
     assert len({event.vm for event in makers}) == 4
     assert all(str(event.pid) in event.vm for event in makers[1:])
+
+
+@requires("qemu", "kvm", "ptrace")
+def test_a_qemu_guest_is_seen_as_ptrace_sees_it(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(bytes(0xFFF0) + OUT_AND_HALT.ljust(16, b"\0"))
+    qemu = [
+        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none", "-vga", "none",
+        "-bios", str(image), "-device", "isa-debug-exit,iobase=0x501,iosize=1",
+    ]  # fmt: skip
+    paths = tmp_path / "ptrace", tmp_path / "bpf"
+    for path, options in zip(paths, ((), ("--bpf",))):
+        assert record(path, *qemu, options=options)[0] == 3
+    assert len(region_calls(paths[0])) > 5
+    assert region_calls(paths[0]) == region_calls(paths[1])
+    traced, watched = (Counter(event.call for event in calls(path)[0]) for path in paths)
+    assert traced == watched
 
 
 @requires("gcc", "kvm")

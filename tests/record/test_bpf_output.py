@@ -169,7 +169,7 @@ def test_the_tree_is_counted():
 def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost, said):
     path = str(tmp_path / "r")
     with RecordingFile(path, ["x"], "made up") as file:
-        for tid, pid, name in ((1, 1, b"one"), (4, 3, b""), (5, 1, b"one")):
+        for tid, pid, name in ((1, 1, b"one"), (4, 3, b""), (5, 1, b"one"), (6, 6, b"\x1b[7m\n\xff")):
             file.process(tid, pid, name)
             file.add(SHAPE["KVM_CREATE_VM"], tid, 0, 7, 5, (0,))
         file.add(SHAPE["KVM_CREATE_VM"], 9, 0, 7, 5, (0,))
@@ -177,7 +177,7 @@ def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost,
         file.end(0)
     reading = Reading()
     events = list(read(path, reading=reading))
-    assert [event.vm for event in events] == ["one[1]", "process 3", "one[1]", None]
+    assert [event.vm for event in events] == ["one[1]", "process 3", "one[1]", "?[7m?\ufffd[6]", None]
     assert any(said in note for note in reading.notes)
     assert not any("end mark" in note for note in reading.notes)
     assert not reading.skipped

@@ -33,6 +33,7 @@ _HOST_PID_NAMESPACE = "pid:[4026531836]"
 _READY_SECONDS = 60.0
 _SEEN_SECONDS = 10.0
 """From the moment when bpftrace has the probes to the moment when it shows a call."""
+_END_SECONDS = 60.0
 _BLOCK = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -144,6 +145,8 @@ class _Session:
         self._marks: dict[int, int] = {}
         """Argument of a mark: the time before it."""
         self._rest = b""
+        self._ended = False
+        """bpftrace has closed its output."""
         self._last: list[Call] | None = None
         """At the end: what comes out then, which is printed by the maps' names and not by age."""
 
@@ -215,6 +218,7 @@ class _Session:
                 continue
             for call in calls:
                 self._take(call)
+        self._ended = not data
         return bool(data)
 
     def _take(self, call: Call) -> None:
@@ -237,13 +241,15 @@ class _Session:
 
     def finish(self, status: int) -> Recorded:
         """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
+        broken = self._ended
         self._last = []
-        broken = self._process.poll() is not None
         if not broken:
             self._mark(0)
             self._process.send_signal(signal.SIGINT)
-        while self.step(1000):
-            pass
+            deadline = time.monotonic() + _END_SECONDS
+            while self.step(1000) and time.monotonic() < deadline:
+                pass
+            broken = not self._ended or self._process.wait() < 0
         for call in sorted(self._last, key=end_of):
             self._take(call)
         lost = None if broken else self.output.lost

@@ -122,6 +122,7 @@ def _remark(record: bytes, kind: str, description: _Description, reading: Readin
     _, _, _, tid, _, result, _ = description.header.unpack_from(record)
     if kind == "process":
         comm = record[description.header.size :].rstrip(b"\0").decode(errors="replace")
+        comm = "".join(letter if letter.isprintable() else "?" for letter in comm)
         description.processes[tid] = f"{comm}[{result}]" if comm else f"process {result}"
     else:
         lost = f"{result} calls" if result >= 0 else "an unknown number of calls"
