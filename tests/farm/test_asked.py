@@ -309,29 +309,37 @@ def test_refreshed_answers_have_the_bytes_of_recorded_ones(recorded, again):
 # -- real kernels
 
 
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def own_cache(compiled_once, monkeypatch):
+    monkeypatch.setenv("MEMSLOTS_FARM_CACHE", str(compiled_once))
+    return compiled_once
+
+
 @requires("kvm", "gcc")
-def test_the_kernel_under_us_asked_by_the_program(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("MEMSLOTS_FARM_CACHE", str(tmp_path))
+def test_the_kernel_under_us_asked_by_the_program(own_cache, capsys):
     code = main(["verify", "--kernel", "native", "--operations", "3000", "--seed", "4", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (code, found["differed"], found["disagreements"]) == (0, 0, [])
     assert found["operations"] >= 3000
     assert set(found["unasked"]) <= {"a slot would cost more kernel memory than the machine has"}
-    assert os.listdir(tmp_path / "run") == [], "nothing is left behind"
+    assert os.listdir(own_cache / "run") == [], "nothing is left behind"
 
 
 @requires("kvm", "gcc")
-def test_a_wrong_model_of_the_kernel_under_us_is_found_out(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMSLOTS_FARM_CACHE", str(tmp_path))
+def test_a_wrong_model_of_the_kernel_under_us_is_found_out(own_cache):
     source = Asked(Asking(find_kernel(NATIVE)), find("host-clear-to-odd-end"))
     report = verify(operations=6000, seed=2, source=source)
     assert [len(found.steps) for found in report.disagreements] == [2]
 
 
 @requires("kvm", "gcc")
-def test_recorded_operations_of_all_kinds_on_the_kernel_under_us(tmp_path, monkeypatch):
+def test_recorded_operations_of_all_kinds_on_the_kernel_under_us(own_cache):
     """Every operation of the recorded sequences is one that the program knows."""
-    monkeypatch.setenv("MEMSLOTS_FARM_CACHE", str(tmp_path))
     with open_answers(ARCHIVE) as folder:
         sequences = load_sequences(folder, "")
     one_of_each = {}

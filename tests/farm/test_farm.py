@@ -312,6 +312,17 @@ def test_a_package_that_is_not_there_says_what_apt_says(tools):
     assert fetched() == [NATIVE, f"{NATIVE}-compat32"]
 
 
+def test_lists_that_have_grown_old_are_fetched_again(tools):
+    text = (tools / "apt-get").read_text()
+    once = text.replace(
+        "*download*) touch", f"*download*) test -e {tools}/tried || {{ touch {tools}/tried; exit 100; }}; touch"
+    )
+    (tools / "apt-get").write_text(once)
+    said = []
+    packages.fetch(find_kernel("debian-6.1-x86_64"), said.append)
+    assert len(said) == 2
+
+
 def test_no_mirror(tools):
     tool(tools, "apt-get", "true")
     with pytest.raises(DeviceUnavailableError, match="apt-get update"):

@@ -18,6 +18,7 @@ examples:
 
 The folder (or tar archive) holds sequences.jsonl, sequences-totals.jsonl and one file of
 answers for each kernel, plain or compressed.  Exit code 0 only without a disagreement.
+`make conformance-live` (python -m memslots.farm) boots the kernels and asks them again.
 In Python: memslots.conformance.compare.compare_folder(path)."""
 
 

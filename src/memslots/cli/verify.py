@@ -33,7 +33,8 @@ QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by w
 
 Writes disagreement-SEED-N.jsonl (for `memslots explain`) and .c (compile and run it) into --folder.
 Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm or what booting needs.
-In Python: memslots.differential.run.verify(operations=..., seed=...)."""
+In Python: memslots.differential.run.verify(operations=..., seed=...), with source=
+memslots.differential.asked.source("debian-6.1-i386") for a bootable kernel."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

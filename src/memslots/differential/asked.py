@@ -2,6 +2,9 @@
 
 The calls depend on the state that earlier ones have made.  Here the kernel's state is not
 at hand while they are drawn, but the model's is, and as long as they agree it is the same.
+
+    from memslots.differential.run import verify
+    verify(operations=10_000, seed=1, source=source("debian-6.1-i386"))
 """
 
 from __future__ import annotations

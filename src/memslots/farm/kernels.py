@@ -179,7 +179,7 @@ def recorded_as(name: str) -> Kernel:
         return KERNELS[NATIVE if word == "x86_64" else f"{NATIVE}-{word}"]
     if name.startswith("built-"):
         raise UnknownKernelError(
-            f"{name} was compiled by hand from Debian's source, in a configuration nobody packages"
+            f"{name} was compiled by hand from Debian's source, in a configuration nobody packages: not booted here"
         )
     return find_kernel(name)
 

@@ -50,15 +50,24 @@ def fetch(kernel: Kernel, say: Say = say_on_stderr) -> tuple[str, str]:
     if not os.path.exists(done):
         for program, package in (("apt-get", "apt"), ("dpkg", "dpkg"), ("depmod", "kmod")):
             need(program, package)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder)
         apt = Apt(kernel.suite, kernel.arch)
-        names = apt.kernel_packages(kernel.package)
-        say(f"{kernel.name}: fetching {' '.join(names)}")
-        apt.unpack(names, folder)
+        try:
+            _unpack(kernel, apt, folder, say)
+        except DeviceUnavailableError:
+            # the mirror may have gone on since the lists were fetched
+            apt.update()
+            _unpack(kernel, apt, folder, say)
         _finish(folder, done)
     with open(done, encoding="ascii") as file:
         return folder, file.read().strip()
+
+
+def _unpack(kernel: Kernel, apt: Apt, folder: str, say: Say) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    names = apt.kernel_packages(kernel.package)
+    say(f"{kernel.name}: fetching {' '.join(names)}")
+    apt.unpack(names, folder)
 
 
 def _finish(folder: str, done: str) -> None:
@@ -122,7 +131,11 @@ class Apt:
             settings["APT::Sandbox::User"] = "root"  # _apt cannot read a home folder
         self.options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         if not any("Packages" in name for name in os.listdir(lists)):
-            _run(["apt-get", *self.options, "update", "-qq"])
+            self.update()
+
+    def update(self) -> None:
+        """Fetch the lists."""
+        _run(["apt-get", *self.options, "update", "-qq"])
 
     def kernel_packages(self, package: str) -> list[str]:
         """The packages with files that a kernel's metapackage stands for."""
