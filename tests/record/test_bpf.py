@@ -13,6 +13,9 @@ import pytest
 from requires import requires
 from test_record import OUT_AND_HALT, calls, check_whole, memslots, region_calls
 
+from memslots.errors import DeviceUnavailableError
+from memslots.record import bpf
+
 pytestmark = requires("bpf")
 HERE = os.path.dirname(__file__)
 ALL_KINDS = [sys.executable, os.path.join(HERE, "calls_of_all_kinds.py")]
@@ -256,6 +259,25 @@ def test_when_bpftrace_is_killed_the_recording_says_so(tmp_path):
     assert process.returncode == 6
     assert "an unknown number of calls were lost" in said
     assert any("unknown number of calls" in note for note in calls(path)[1].notes)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo RLIMIT_MEMLOCK, harmless >&2; echo ERROR: no such probe >&2; exit 1", "ended at once: ERROR: no such"),
+        ("exit 0", "it says nothing"),
+        ('echo "{\\"type\\": \\"attached_probes\\", \\"data\\": {}}"; exec sleep 60', "shows no calls"),
+    ],
+)
+def test_a_bpftrace_that_does_not_work(tmp_path, monkeypatch, script, said):
+    fake = tmp_path / "bpftrace"
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(bpf, "_SEEN_SECONDS", 0.5)
+    with pytest.raises(DeviceUnavailableError, match=said) as raised:
+        bpf.record(["true"], str(tmp_path / "r"))
+    assert "RLIMIT" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def check(*, tree: bool) -> None:
         raise DeviceUnavailableError(f"tracefs is not mounted: mount -t tracefs tracefs {_TRACEFS[0]}")
     if not any(os.path.isdir(f"{top}/events/syscalls/sys_enter_ioctl") for top in _TRACEFS):
         raise DeviceUnavailableError("this kernel has no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS)")
-    if tree and os.readlink("/proc/self/ns/pid") != _HOST_PID_NAMESPACE:
+    if tree and not _sees_host_pids():
         raise DeviceUnavailableError(
             "in a PID namespace of its own BPF sees other process ids than we do:"
             " record from the host, or all processes with --system"
@@ -237,7 +237,7 @@ class _Session:
         # in a tree a process may use the VM that the first one made; one with a VM of its own is another program
         if self._labels.get(call.tid) != call.pid and (self._label_all or call.pid in self._vm_makers[1:]):
             self._labels[call.tid] = call.pid
-            self._file.process(call.tid, call.pid, _name_of(call.pid))
+            self._file.process(call.tid, call.pid, _name_of(call.pid) if _sees_host_pids() else b"")
 
     def finish(self, status: int) -> Recorded:
         """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
@@ -262,7 +262,7 @@ class _Session:
         """What bpftrace said last, without the remark on RLIMIT_MEMLOCK, which harms nothing."""
         said = os.pread(self._errors, 1 << 16, 0).decode(errors="replace").splitlines()
         worth = [line.strip() for line in said if line.strip() and "RLIMIT_MEMLOCK" not in line]
-        return " / ".join(worth[-3:]) or "it says nothing (memslots was tried with bpftrace 0.17)"
+        return " / ".join(worth[-3:] or ["it says nothing"]) + " (memslots was tried with bpftrace 0.17)"
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
@@ -288,6 +288,11 @@ class _Leave:
 
     def __exit__(self, *_: object) -> None:
         self._undo()
+
+
+def _sees_host_pids() -> bool:
+    """Whether our process ids are those that BPF sees."""
+    return os.readlink("/proc/self/ns/pid") == _HOST_PID_NAMESPACE
 
 
 def _name_of(pid: int) -> bytes:
