@@ -22,7 +22,8 @@ from ..farm.script import Answers, Heard
 from ..kernel.profile import Profile
 from ..live.probe import probe as probe_device
 from ..trace.event import Event
-from .generate import POOL_BYTES, VM_CALLS, Generator
+from ..units import U32_MAX
+from .generate import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
 from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Step
 
 TYPE_CHECKING = False
@@ -128,6 +129,8 @@ class Planned:
             return "no such file" if number is None else ["close_gmem", number]
         if "memory_size" in event.fields and self._too_big(event.fields):
             return "a slot would cost more kernel memory than the machine has"
+        if event.call == "KVM_SET_MSRS" and self._hits_the_program(event.fields["data"]):
+            return "KVM could write into the asking program itself"
         if event.call == "KVM_SET_USER_MEMORY_REGION2":
             fd = event.fields.get("guest_memfd", 0)
             file = f"g{self._files[fd]}" if fd in self._files else fd
@@ -141,6 +144,13 @@ class Planned:
             return False
         known = self.vm.slot(fields["slot"])
         return self.vm.total_pages - (0 if known is None else known.npages) + npages > self._limit_pages
+
+    def _hits_the_program(self, gpa: int) -> bool:
+        """Where the program lies is not known: low, or anywhere in 32 bits; never in the pool."""
+        hva = self.vm.gpa_to_hva(gpa, write=True)
+        if hva is None or POOL_ADDRESS <= hva < POOL_ADDRESS + POOL_BYTES:
+            return False
+        return hva <= U32_MAX
 
     def _follow_files(self, event: Event, answer: object) -> Event:
         """The call with the number of the file that it made."""

@@ -6,6 +6,8 @@ one boot; a player that plays one by one takes as many as it is asked for.
 
 from __future__ import annotations
 
+import time
+
 from ..trace.event import Event
 from .pair import DIFFERED, UNASKED, Step
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     PlayAll = Callable[[Iterable[list[Event]]], Iterator[tuple[int, list[Step]]]]
     """The numbers of candidates and the steps they gave, in any order."""
 
-_MOST_TRIES = 2000
+_MOST_TRIES, _MOST_SECONDS = 2000, 300.0
+"""One that happens now and then only would be shrunk call by call, a boot for each."""
 
 
 def shrink(events: list[Event], play_all: PlayAll) -> list[Step]:
@@ -28,8 +31,8 @@ def shrink(events: list[Event], play_all: PlayAll) -> list[Step]:
     for _, steps in play_all([events]):
         best = _differing(steps)
     part = max(1, len(best) // 2)
-    tries = 0
-    while best and tries < _MOST_TRIES:
+    tries, end = 0, time.monotonic() + _MOST_SECONDS
+    while best and tries < _MOST_TRIES and time.monotonic() < end:
         calls = [step.event for step in best]
         cuts = list(_cuts(len(calls), part))
         for number, steps in play_all(calls[:start] + calls[start + length :] for length, start in cuts):
