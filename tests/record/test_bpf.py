@@ -130,7 +130,7 @@ def test_64_threads_and_nobody_else(tmp_path, stress):
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [("exit 7", 7), ("kill -KILL $$", -signal.SIGKILL), ("(sleep 0.5; echo later) & exit 3", 3)],
+    [("exit 7", 7), ("kill -KILL $$", -signal.SIGKILL), ("(sleep 0.5; echo later) & exit 3", 3), (":", 0)],
 )
 def test_the_exit_status_is_the_programs(tmp_path, script, code):
     found, said = record(tmp_path / "r", "sh", "-c", script)

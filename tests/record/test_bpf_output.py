@@ -160,9 +160,11 @@ def test_what_comes_out_twice_counts_once():
 
 def test_the_tree_is_counted():
     output = Output()
-    for name, count in (("@died", 2), ("@born", 5)):
+    alive = []
+    for name, count in (("@died", 0), ("@born", 3), ("@died", 4), ("@born", 5)):
         output.take(line(name, count))
-    assert output.alive == 3
+        alive.append(output.alive)
+    assert alive == [0, 3, 3, 1], "between the two lines the tree is not smaller"
 
 
 @pytest.mark.parametrize(("lost", "said"), [(7, "7 calls were lost"), (None, "an unknown number of calls were lost")])

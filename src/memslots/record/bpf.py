@@ -58,7 +58,8 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> R
             for number in _FORWARDED:
                 undo.set(number, lambda number, _frame: program.send_signal(number))
             while session.step():
-                if program.poll() is not None and session.output.alive <= 0:
+                # that nobody is alive means something once the program's own birth was seen
+                if session.output.born and session.output.alive <= 0 and program.poll() is not None:
                     break
             status = program.wait()
         finally:

@@ -69,13 +69,10 @@ class Output:
         """All probes are at work."""
         self.born = self.died = self.entered = self.came_out = 0
         """Threads that joined the tree and left it; calls that began; calls that came out."""
+        self.alive = 0
+        """Threads of the tree, a moment ago."""
         self._printed: dict[str, set[tuple[int, int]]] = {}
         """Map: the thread and time of each call that it held when it was last printed."""
-
-    @property
-    def alive(self) -> int:
-        """Threads of the tree, seen a moment ago."""
-        return self.born - self.died
 
     @property
     def lost(self) -> int:
@@ -100,6 +97,8 @@ class Output:
             elif name in ("@born", "@died", "@entered") and isinstance(content, int):
                 setattr(self, name[1:], content)
                 self.counting = True
+                if name == "@born":  # which is printed after @died: between the two lines the tree would look smaller
+                    self.alive = self.born - self.died
         return calls
 
     def _rows(self, name: str, rows: list[object]) -> list[Call]:
