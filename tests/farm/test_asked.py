@@ -209,6 +209,12 @@ def test_an_unknown_kernel_lists_the_bootable_ones(capsys):
     assert "native                       here" in capsys.readouterr().out
 
 
+def test_the_kernel_under_us_is_not_probed(capsys):
+    for kernel in ("host", "native", "6.1/x86_64"):
+        assert main(["verify", "--probe", "--kernel", kernel]) == 2
+        assert "--probe" in capsys.readouterr().err
+
+
 def test_what_booting_needs_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["verify", "--kernel", "debian-6.1-i386"]) == 4

@@ -66,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         here = fetched()
         print("\n".join(f"{name:28} {'here' if name in here else 'to be fetched'}" for name in KERNELS))
         return FINE
+    if options.probe and (options.kernel not in KERNELS or KERNELS[options.kernel].is_native):
+        raise ValueError("--probe looks into a kernel that is booted for it, not into the one under us")
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
