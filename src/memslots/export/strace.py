@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_CLONE_VM = 0x100
 _PROT = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
 
 
@@ -39,6 +40,8 @@ def _call(event: Event) -> str:
         if event.call == "mmap":
             parts += [hex(fields.get("flags", 0)), "-1" if event.fd is None else fd, hex(fields.get("offset", 0))]
         return f"{event.call}({', '.join(parts)})"
+    if event.call == "clone" and "flags" in fields:
+        return f"clone(flags={'CLONE_VM' if fields['flags'] & _CLONE_VM else 0})"
     return f"{event.call}()"
 
 

@@ -34,8 +34,10 @@ MUNMAP = MappingCall(_FIRST_ID + 1, "munmap", {"addr": 0, "length": 1})
 MREMAP = MappingCall(_FIRST_ID + 2, "mremap", {"addr": 0, "length": 1, "new_length": 2})
 MPROTECT = MappingCall(_FIRST_ID + 3, "mprotect", {"addr": 0, "length": 1, "prot": 2})
 FORK = MappingCall(_FIRST_ID + 4, "fork", {})
-"""Not a call that is stopped at: the beginning of a process, whose memory is its own from there on."""
-MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK)
+CLONE = MappingCall(_FIRST_ID + 5, "clone", {"flags": 0})
+"""Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a thread of one."""
+CLONE_VM = 0x100
+MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE)
 _GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}
 NUMBERS: dict[int, dict[int, MappingCall]] = {
     0xC000003E: {9: MMAP, 11: MUNMAP, 25: MREMAP, 10: MPROTECT, 329: MPROTECT},

@@ -10,13 +10,14 @@ def is_alive(tid: int) -> bool:
     return _state(f"/proc/{tid}/stat")[0] not in "ZX"
 
 
-def is_process(tid: int) -> bool:
-    """Whether a thread is the first of a process, which has memory of its own."""
+def process_of(tid: int) -> tuple[int, int] | None:
+    """The process of a thread, and the parent of that; None for a thread that is gone."""
     try:
         with open(f"/proc/{tid}/status", "rb") as file:
-            return b"\nTgid:\t%d\n" % tid in file.read()
+            found = dict(line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line)
     except OSError:
-        return False
+        return None
+    return int(found[b"Tgid"]), int(found[b"PPid"])
 
 
 def threads_below(pid: int, *, without: int) -> set[int]:

@@ -14,8 +14,8 @@ import time
 from . import ptrace
 from .calls import Shape, shape_of
 from .file import RecordingFile
-from .mappings import FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
-from .processes import is_process
+from .mappings import CLONE, CLONE_VM, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
+from .processes import process_of
 from .seccomp import IOCTL_NUMBERS, Filter, check_machine
 from .start import start
 
@@ -104,8 +104,8 @@ class Tracer:
         self._pending: dict[int, Pending] = {}
         """Thread: the call in which it is."""
         self._known: set[int] = {root}
-        self._gone: set[int] = set()
-        """Threads whose end was seen before their beginning was announced."""
+        self._early: set[int] = set()
+        """Threads that were seen before their parent's stop announced them."""
         self._leaving = False
         self._memory = ptrace.Memory()
 
@@ -233,12 +233,15 @@ class Tracer:
             ptrace.ask(self._resume, tid)
 
     def _stopped(self, tid: int, event: int, number: int) -> None:
-        self._meet(tid)
+        if tid not in self._known:
+            self._early.add(tid)
+            self._meet(tid)
         if event in ptrace.EVENTS_OF_CHILDREN:
             child = ptrace.message_at(tid)
-            self._meet(child)
-            if self._mappings and is_process(child):
-                self.file.add(FORK, tid, time.time_ns(), child, -1, ())
+            if child in self._early:
+                self._early.discard(child)
+            elif child:
+                self._meet(child)
         if event == ptrace.EVENT_EXEC:
             self._unfinished(tid)  # a call in which the process's first thread was, if another executed
             self._memory.forget(tid)
@@ -251,12 +254,16 @@ class Tracer:
             ptrace.ask(resume, tid, 0, 0 if event else number)
 
     def _meet(self, tid: int) -> None:
-        """A thread is there: it stopped, or its parent was told its number."""
-        if tid in self._gone:
-            self._gone.discard(tid)
-        elif tid and tid not in self._known:
-            self._known.add(tid)
-            self.processes += 1
+        """A new thread: it stopped, or its parent was told its number."""
+        self._known.add(tid)
+        self.processes += 1
+        ids = process_of(tid) if self._mappings else None
+        if ids is not None:
+            process, parent = ids
+            if process == tid:
+                self.file.add(FORK, parent, time.time_ns(), tid, -1, ())
+            else:
+                self.file.add(CLONE, process, time.time_ns(), tid, -1, (CLONE_VM,))
 
     def _let_go(self, tid: int, number: int) -> None:
         if tid in self._pending:
@@ -270,7 +277,7 @@ class Tracer:
         if tid in self._known:
             self._known.discard(tid)
         else:
-            self._gone.add(tid)
+            self._early.add(tid)
             self.processes += 1
         if tid == self.root:
             self.status = status
