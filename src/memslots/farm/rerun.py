@@ -129,7 +129,7 @@ def _ask_again(
 
 def _compare(recorded: Recorded, asked: list[str], answers: Answers, result: Rerun) -> None:
     header = answers.header or {}
-    if recorded.header.get("version") != header.get("version"):
+    if _build(recorded.header) != _build(header):
         result.other_kernel = f"recorded {_build(recorded.header)}, now {_build(header)}"
     for number, name in enumerate(asked):
         before, now = recorded.answers[name], answers.sequence(number).in_order()
