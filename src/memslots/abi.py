@@ -6,6 +6,8 @@ what a kernel does with them.
 
 from __future__ import annotations
 
+import os
+
 # Flags of struct kvm_userspace_memory_region
 KVM_MEM_LOG_DIRTY_PAGES = 1 << 0
 KVM_MEM_READONLY = 1 << 1
@@ -105,13 +107,22 @@ KVM_ENABLE_CAP = "=IIQQQQ64x"
 KVM_DIRTY_GFN = "=IIQ"
 
 
-def ioctl_number(name: str, *, powerpc_or_mips: bool = False) -> int:
-    """The request number of an ioctl.
+ON_POWERPC_OR_MIPS = os.uname().machine.startswith(("ppc", "powerpc", "mips"))
+"""Whether this host encodes request numbers as those do."""
+
+
+def ioctl_number(name: str, *, powerpc_or_mips: bool = ON_POWERPC_OR_MIPS) -> int:
+    """The request number of an ioctl, as this host encodes it by default."""
+    nr, direction, nbytes, _ = IOCTLS[name]
+    return request_number(nr, direction, nbytes, powerpc_or_mips=powerpc_or_mips)
+
+
+def request_number(nr: int, direction: int, nbytes: int, *, powerpc_or_mips: bool = ON_POWERPC_OR_MIPS) -> int:
+    """The request number of a KVM call that writes (1) or reads (2) nbytes, or both (3).
 
     powerpc and mips encode the direction in three bits (none 1, read 2, write 4)
     above a 13-bit size; all others in two bits above a 14-bit size.
     """
-    nr, direction, nbytes, _ = IOCTLS[name]
     if powerpc_or_mips:
         bits = (4 if direction & 1 else 0) | (2 if direction & 2 else 0) or 1
         return bits << 29 | nbytes << 16 | KVMIO << 8 | nr

@@ -55,7 +55,12 @@ class Analysis:
         head = list(islice(events, MOST_EVENTS))
         self.evidence: Evidence | None = None
         if profile is None:
-            self.evidence = weigh(head, release=self.reading.release, machine=self.reading.machine)
+            self.evidence = weigh(
+                head,
+                release=self.reading.release,
+                machine=self.reading.machine,
+                page_bytes=self.reading.page_bytes,
+            )
             profile = self.evidence.chosen
         edits = "".join(word if word[:1] in "+-" else f"+{word}" for word in host if word != "irqchip")
         if edits:

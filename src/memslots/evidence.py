@@ -59,12 +59,15 @@ class Evidence:
         """Calls that the chosen one would have answered otherwise."""
 
 
-def weigh(events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "") -> Evidence:
+def weigh(
+    events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "", page_bytes: int = 0
+) -> Evidence:
     """The evidence of a recording's events about the kernel.
 
-    arch: if it is known.  release, machine: what uname said where it was recorded, if the recording tells.
+    arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it was
+    recorded, if the recording tells.
     """
-    stated = _stated(release, machine)
+    stated = _stated(release, machine, page_bytes)
     remark = ""
     if stated is not None:
         evidence = Evidence(stated.arch.name, f"the recording says {machine}")
@@ -83,13 +86,15 @@ def weigh(events: Sequence[Event], arch: str | None = None, *, release: str = ""
     return evidence
 
 
-def _stated(release: str, machine: str) -> Profile | None:
+def _stated(release: str, machine: str, page_bytes: int) -> Profile | None:
     """The profile of what uname said; None if it said nothing that is known."""
     try:
         version = Version.parse(release)
         # distributions freeze the last number at 0 and count their own updates behind it
         version = version if version.patch else Version(version.major, version.minor)
-        return find(f"{version}/{find_arch(machine).name}")
+        profile = find(f"{version}/{find_arch(machine).name}")
+        usual = page_bytes in (0, 1 << profile.page_shift)
+        return profile if usual else find(f"{profile.name}+{page_bytes >> 10}k")
     except UnknownKernelError:
         return None
 

@@ -200,6 +200,7 @@ def test_attaching_and_leaving(tmp_path, stress):
 
 
 @requires("gcc", "kvm")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="its 32-bit program is one of x86")
 def test_a_32_bit_program(tmp_path):
     program = str(tmp_path / "tracee32")
     source = os.path.join(HERE, "tracee32.c")

@@ -21,7 +21,7 @@ from ..request import checked_uint
 from ..units import U32_MAX, U64_MAX
 from . import libc
 from .bitmap import LiveBitmap
-from .device import NUMBERS, Device, number_of
+from .device import NUMBERS, Device
 from .lookups import Lookups
 from .memory import MAKERS, PAGE_BYTES, HostMemory
 from .outcome import LiveRefused, MemoryInUseError, outcome_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET_BYTES = 1 << 30
 _MSR_KVM_WALL_CLOCK = 0x4B564D00
-_KVM_SET_MSRS = number_of(0x89, 1, 8)
+_KVM_SET_MSRS = abi.request_number(0x89, 1, 8)
 
 
 class LiveVm(Lookups):

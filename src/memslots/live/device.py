@@ -12,17 +12,8 @@ from . import libc
 KVM_API_VERSION = 12
 DEFAULT_PATH = "/dev/kvm"
 
-_ODD = os.uname().machine.startswith(("ppc", "powerpc", "mips"))
-NUMBERS = {name: ioctl_number(name, powerpc_or_mips=_ODD) for name in IOCTLS}
+NUMBERS = {name: ioctl_number(name) for name in IOCTLS}
 """Request numbers as this host's architecture encodes them."""
-
-
-def number_of(nr: int, direction: int, nbytes: int) -> int:
-    """The request number of a call that is not in the table of memory calls."""
-    if _ODD:
-        bits = (4 if direction & 1 else 0) | (2 if direction & 2 else 0) or 1
-        return bits << 29 | nbytes << 16 | 0xAE00 | nr
-    return direction << 30 | nbytes << 16 | 0xAE00 | nr
 
 
 class Device:

@@ -8,12 +8,13 @@ import signal
 import struct
 from fcntl import ioctl
 
+from ..abi import request_number
 from . import libc
 from .backend import LiveVm
-from .device import NUMBERS, number_of
+from .device import NUMBERS
 
-_GET_SREGS, _SET_SREGS = number_of(0x83, 2, 312), number_of(0x84, 1, 312)
-_SET_REGS = number_of(0x82, 1, 144)
+_GET_SREGS, _SET_SREGS = request_number(0x83, 2, 312), request_number(0x84, 1, 312)
+_SET_REGS = request_number(0x82, 1, 144)
 EXIT_IO, EXIT_HLT, EXIT_MMIO, EXIT_SHUTDOWN, EXIT_FAIL_ENTRY, EXIT_INTERNAL = 2, 5, 6, 8, 9, 17
 EXIT_NAMES = {
     EXIT_IO: "io",

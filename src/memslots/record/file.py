@@ -58,6 +58,7 @@ class RecordingFile:
             "how": how,
             "release": uname.release,
             "machine": uname.machine,
+            "page_bytes": os.sysconf("SC_PAGE_SIZE"),
             "time": time.time(),
         }  # fmt: skip
         self._write(MAGIC + json.dumps(description).encode() + b"\n")

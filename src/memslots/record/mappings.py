@@ -44,6 +44,7 @@ NUMBERS: dict[int, dict[int, MappingCall]] = {
     0x40000003: {192: MMAP, 91: MUNMAP, 163: MREMAP, 125: MPROTECT, 380: MPROTECT},
     0xC00000B7: _GENERIC,
     0xC00000F3: _GENERIC,
+    0xC0000015: {90: MMAP, 91: MUNMAP, 163: MREMAP, 125: MPROTECT, 386: MPROTECT},
     0x40000028: {192: MMAP, 91: MUNMAP, 163: MREMAP, 125: MPROTECT, 394: MPROTECT},
 }
 """Audit architecture: numbers of the system calls, pkey_mprotect among them."""

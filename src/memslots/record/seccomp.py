@@ -25,6 +25,7 @@ _MACHINES: dict[str, tuple[int, tuple[tuple[int, tuple[int, ...]], ...]]] = {
     "x86_64": (317, ((0xC000003E, (16, _X32_BIT | 514)), (0x40000003, (54,)))),
     "aarch64": (277, ((0xC00000B7, (29,)), (0x40000028, (54,)))),
     "riscv64": (277, ((0xC00000F3, (29,)),)),
+    "ppc64le": (358, ((0xC0000015, (54,)),)),
 }
 _SET_MODE_FILTER, _SPEC_ALLOW = 1, 4
 _PR_SET_NO_NEW_PRIVS = 38

@@ -53,6 +53,8 @@ class _Description:
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise TraceError(f"{name}: a recording whose description lacks something: {error}") from None
         self.release, self.machine = str(row.get("release", "")), str(row.get("machine", ""))
+        page_bytes = row.get("page_bytes", 0)
+        self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
         self.how = str(row.get("how", ""))
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
@@ -77,6 +79,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
         raise TraceError(f"{name}: the recording's description is damaged")
     description = _Description(row, name)
     reading.release, reading.machine = description.release, description.machine
+    reading.page_bytes = description.page_bytes
     where = f"{description.release or '?'} {description.machine}".strip()
     reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)

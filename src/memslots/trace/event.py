@@ -87,7 +87,8 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "formats", "lines", "machine", "notes", "release", "runs", "skipped", "sources",
+        "bytes", "calls", "formats", "lines", "machine", "notes", "page_bytes", "release", "runs", "skipped",
+        "sources",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -101,6 +102,8 @@ class Reading:
         """Kernel release where it was recorded, as uname gives it; empty if the recording does not say."""
         self.machine = ""
         """Hardware name likewise."""
+        self.page_bytes = 0
+        """Host page size likewise; 0 if the recording does not say."""
         self.sources: list[str] = []
         """Names of what was opened, at most a hundred."""
         self.calls = 0
