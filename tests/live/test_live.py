@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -303,3 +304,45 @@ def test_a_guest_that_writes():
     assert shown.live_pages == shown.expected_pages == [2, 5, 127]
     assert shown.rom_exit.name == "mmio"
     assert shown.as_expected
+
+
+@requires("kvm")
+def test_look_ups_know_the_flags_of_the_last_call():
+    from memslots.live import LiveVm
+
+    with LiveVm() as vm:
+        address = vm.allocate(64 << 10).address
+        first, second = (0, 0, 8192, address), (1, 1 << 20, 4096, address)
+
+        def change(slot, flags, gpa, nbytes, hva):
+            return vm.set_user_memory_region(slot, flags, gpa, nbytes, hva).errno
+
+        def flags():
+            return [slot.flags for slot in vm.slots()]
+
+        def call(region, value):
+            return change(region[0], value, *region[1:])
+
+        assert [call(first, value) for value in (0, 1, 0, 1)] == [0, 0, 0, 0]
+        assert flags() == [1]
+        assert [call(first, value) for value in (0, 1)] == [0, 0]
+        assert call(second, 1) == 0
+        assert flags() == [1, 1]
+        assert call(second, 0) == 0
+        assert call(second, 1 << 7) == call(second, 1 << 31) == errno.EINVAL
+        assert flags() == [1, 0]
+        assert (vm.slot(1).flags, vm.slot_at(1 << 20).flags) == (0, 0)
+        assert call(second, 1) == 0
+        assert vm.set_user_memory_regions([(0, 0, 0, 8192, address)]) == [0]
+        assert flags() == [0, 1]
+        assert change(1, 0, 1 << 20, 0, address) == 0
+        assert change(1, 0, 1 << 20, 0, address) == errno.EINVAL
+        assert flags() == [0]
+        with pytest.raises(ValueError, match="flags"):
+            call(first, 1 << 32)
+        assert call(first, 1) == 0
+        with pytest.raises(ValueError, match="flags"):
+            call(first, -1)
+        with pytest.raises((ValueError, TypeError), match="flags"):
+            call(first, 0.5)
+        assert flags() == [1]

@@ -38,18 +38,21 @@ class Lookups(Regions):
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""
+        self._settle()
         mine = [region for region in self._slots.values() if region[0] >> 16 == as_id]
         mine.sort(key=lambda region: region[2])
         return map(self._as_slot, mine)
 
     def slot(self, slot_word: int) -> Slot | None:
         """The slot named as in a call: as_id << 16 | id."""
+        self._settle()
         region = self._slots.get(checked_uint("slot_word", slot_word, U32_MAX))
         return None if region is None else self._as_slot(region)
 
     def slot_at(self, gpa: int, as_id: int = 0) -> Slot | None:
         """The slot that holds a guest-physical address."""
         checked_uint("gpa", gpa)
+        self._settle()
         for region in self._slots.values():
             word, _, start, nbytes, _ = region
             if start <= gpa < start + nbytes and word >> 16 == as_id:
@@ -65,5 +68,4 @@ class Lookups(Regions):
 
     def _as_slot(self, region: Region) -> Slot:
         word, flags, gpa, nbytes, hva = region
-        flags = self._flags.get(word, flags)
         return Slot(word >> 16, word & 0xFFFF, gpa >> PAGE_SHIFT, nbytes >> PAGE_SHIFT, hva, flags)

@@ -49,8 +49,8 @@ class Regions:
         "_buffer",
         "_buffer2",
         "_described",
-        "_flags",
         "_guard",
+        "_last_flags",
         "_room",
         "_slots",
         "fd",
@@ -60,8 +60,8 @@ class Regions:
         self.fd = -1
         self._slots: dict[int, Region] = {}
         """Slot word: the last accepted call that did more than change flags."""
-        self._flags: dict[int, int] = {}
-        """Slot word: its flags, if a later call changed them."""
+        self._last_flags: int | None = None
+        """Flags that the slot of `_described` has been given since its entry in `_slots`."""
         self._buffer = bytearray(_region.size)
         self._described: tuple[int, int, int, int] | None = None
         """What the buffer holds besides flags, if that slot was accepted so and no slot has changed since."""
@@ -75,14 +75,16 @@ class Regions:
         """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
         described = (slot, guest_phys_addr, memory_size, userspace_addr)
         try:
-            if described == self._described and flags < 256:  # only the flags can differ: no budget
+            if described == self._described:  # only the flags can differ: no budget
                 buffer = self._buffer
                 buffer[_FLAGS_AT] = flags
                 ioctl(self.fd, _REGION, buffer)
-                self._flags[slot] = flags
+                self._last_flags = flags
                 return ACCEPTED
             if memory_size > self._room:
                 self._refuse_beyond_budget(slot, memory_size)
+            if self._last_flags is not None:
+                self._settle()
             self._described = None
             _pack_region(self._buffer, 0, slot, flags, guest_phys_addr, memory_size, userspace_addr)
             ioctl(self.fd, _REGION, self._buffer)
@@ -90,14 +92,18 @@ class Regions:
             return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION")
         except (struct.error, TypeError, ValueError):
             Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
-            raise
+            if described != self._described:
+                raise
+            self._settle()
+            self._described = None  # flags beyond a byte: the long way
+            return self.set_user_memory_region(slot, flags, guest_phys_addr, memory_size, userspace_addr)
         region = (slot, flags, guest_phys_addr, memory_size, userspace_addr)
         if memory_size and slot not in self._slots:  # as _remember, without a call: most calls make slots
             self._slots[slot] = region
             self._room -= memory_size
         else:
             self._remember(region)
-        if memory_size <= self._room and flags < 256:  # else the next call has to be looked at again
+        if 0 < memory_size <= self._room and flags < 256:  # else the next call goes the long way too
             self._described = described
         return ACCEPTED
 
@@ -136,6 +142,7 @@ class Regions:
         results += answers
 
     def _remember_batch(self, batch: list[Region], answers: list[int]) -> None:
+        self._settle()
         known = self._slots
         for region, answer in zip(batch, answers):
             if answer:
@@ -196,8 +203,8 @@ class Regions:
 
     def _remember(self, region: Region) -> None:
         slot, memory_size = region[0], region[3]
+        self._settle()
         self._described = None
-        self._flags.pop(slot, None)
         old = self._slots.pop(slot, None)
         if old is not None:
             self._room += old[3]
@@ -205,15 +212,23 @@ class Regions:
             self._slots[slot] = region
             self._room -= memory_size
 
+    def _settle(self) -> None:
+        """Write the flags of the last calls into `_slots`."""
+        if self._described is not None and self._last_flags is not None:
+            slot = self._described[0]
+            _, _, guest_phys_addr, memory_size, userspace_addr = self._slots[slot]
+            self._slots[slot] = (slot, self._last_flags, guest_phys_addr, memory_size, userspace_addr)
+        self._last_flags = None
+
     def _remember_request(self, request: Request) -> None:
         self._remember(
             (request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr)
         )
 
     def _forget_slots(self) -> None:
-        self._slots, self._flags = {}, {}
+        self._slots = {}
         self._room = self._all_bytes
-        self._described = None
+        self._described = self._last_flags = None
 
     def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
         """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
