@@ -59,34 +59,30 @@ def _guest() -> str | None:
     return None
 
 
-def _ptrace() -> str | None:
+def _records(module: str) -> str | None:
+    """Why a recorder cannot record here."""
     if sys.platform != "linux":
         return "the recorder needs Linux"
+    from importlib import import_module
+
     from memslots.errors import MemslotsError
 
     try:
-        from memslots.record.recorder import record
-
         with tempfile.TemporaryDirectory() as folder:
-            record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
+            import_module(module).record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
     except MemslotsError as error:
         return str(error)
     return None
 
 
 @functools.cache
-def _bpf() -> str | None:
-    if sys.platform != "linux":
-        return "the recorder needs Linux"
-    from memslots.errors import MemslotsError
-    from memslots.record.bpf import record
+def _ptrace() -> str | None:
+    return _records("memslots.record.recorder")
 
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
-    except MemslotsError as error:
-        return str(error)
-    return None
+
+@functools.cache
+def _bpf() -> str | None:
+    return _records("memslots.record.bpf")
 
 
 def farm_kernel() -> str | None:
