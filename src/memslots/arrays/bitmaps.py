@@ -103,7 +103,7 @@ def bitmap_of(pages: Integers, npages: int) -> Bytes:
         raise ValueError(f"page {int(numbers.max())} of a slot of {npages} pages")
     nbytes = -(-npages // 64) * 8
     if numbers.size < npages // 64:
-        octets = np.zeros(nbytes, np.uint8)
+        octets: Bytes = np.zeros(nbytes, np.uint8)
         bits = np.left_shift(np.uint8(1), (numbers & numbers.dtype.type(7)).astype(np.uint8))
         np.bitwise_or.at(octets, (numbers >> numbers.dtype.type(3)).astype(np.int64), bits)
     else:

@@ -101,10 +101,10 @@ def _is_one_object(text: str) -> bool:
 
 
 def _toml(text: str, path: str) -> object:
-    try:
-        import tomllib
-    except ImportError:
-        raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead") from None
+    if sys.version_info < (3, 11):
+        raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead")
+    import tomllib
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -20,7 +20,7 @@ from . import bpf_script
 from .bpf_output import Call, Output, end_of
 from .file import RecordingFile
 from .processes import is_alive, threads_below
-from .recorder import Recorded, Undo
+from .recorder import PASSED_ON, Recorded, Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ _SEEN_SECONDS = 10.0
 _END_SECONDS = 60.0
 _BLOCK = 1 << 20
 _PR_SET_PDEATHSIG = 1
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
@@ -50,13 +49,21 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> R
     check(tree=True)
     with RecordingFile(path, command, "bpftrace, a process tree") as file, _Session(file) as session:
         undo = Undo()
+        # a signal that comes before there is somebody to pass it on waits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT))
         try:
             # the fork happens on the thread that the script knows, so the program is followed from its first step
-            program = subprocess.Popen(list(command), stdout=stdout, close_fds=False)
+            program = subprocess.Popen(
+                list(command), stdout=stdout, close_fds=False,
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
+            )  # fmt: skip
             for number in (signal.SIGINT, signal.SIGQUIT):
                 undo.set(number, signal.SIG_IGN)
-            for number in _FORWARDED:
+            for number in PASSED_ON:
                 undo.set(number, lambda number, _frame: program.send_signal(number))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
             while session.step():
                 # that nobody is alive means something once the program's own birth was seen
                 if session.output.born and session.output.alive <= 0 and program.poll() is not None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Pending = tuple[Shape | MappingCall, int, int, tuple[int, ...]]
 
 _GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Recorded:
@@ -58,9 +58,14 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None, mapp
     """
     check_machine()
     with RecordingFile(path, command, "ptrace with a seccomp filter") as file:
-        child = start(command, stdout, Filter(mappings=mappings))
-        tracer = Tracer(file, root=child, mappings=mappings)
-        undo = tracer.pass_signals_on()
+        # a signal that comes before there is somebody to pass it on waits
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT))
+        try:
+            child = start(command, stdout, Filter(mappings=mappings), before)
+            tracer = Tracer(file, root=child, mappings=mappings)
+            undo = tracer.pass_signals_on()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         try:
             tracer.loop()
         finally:
@@ -136,7 +141,7 @@ class Tracer:
         undo = Undo()
         for number in (signal.SIGINT, signal.SIGQUIT):
             undo.set(number, signal.SIG_IGN)
-        for number in _FORWARDED:
+        for number in PASSED_ON:
             undo.set(number, self._forward)
         return undo
 

@@ -11,14 +11,16 @@ from . import ptrace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from signal import Signals
     from typing import NoReturn
 
     from .seccomp import Filter
 
 
-def start(command: Sequence[str], stdout: int | None, seccomp: Filter) -> int:
+def start(command: Sequence[str], stdout: int | None, seccomp: Filter, blocked: set[int | Signals]) -> int:
     """Fork, seize, install the filter, execute: the process id of the program.
 
+    blocked: the signals that the program begins with blocked.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
     """
     os.get_exec_path()  # imports what execvp needs: a child in the middle of a fork should not
@@ -26,7 +28,7 @@ def start(command: Sequence[str], stdout: int | None, seccomp: Filter) -> int:
     error_read, error_write = os.pipe()
     child = os.fork()
     if child == 0:
-        _become(command, seccomp, go_read, error_write, stdout)
+        _become(command, seccomp, go_read, error_write, stdout, blocked)
     os.close(go_read)
     os.close(error_write)
     try:
@@ -66,11 +68,14 @@ def _continue_to_exec(child: int) -> bool:
             return True
 
 
-def _become(command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None) -> NoReturn:
+def _become(
+    command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None, blocked: set[int | Signals]
+) -> NoReturn:
     """In the child: wait to be seized, then become the program."""
     try:
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores at its start
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if stdout is not None and stdout >= 0:
             os.dup2(stdout, 1)
         if os.read(go, 1):
