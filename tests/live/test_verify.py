@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from requires import requires
 
 from memslots.cli.main import main
+from memslots.differential.run import verify
 from memslots.differential.shrink import shrink
 from memslots.trace.event import Event
 
@@ -74,3 +76,9 @@ def test_shrinking_keeps_what_matters():
 def test_no_device_is_told(tmp_path, capsys):
     assert main(["verify", "--device", str(tmp_path / "none"), "--kernel", "6.1/x86_64"]) == 4
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("amount", [{"operations": 0}, {"operations": -5}, {"seconds": 0}, {"seconds": float("nan")}])
+def test_a_run_that_compares_nothing_is_refused(amount):
+    with pytest.raises(ValueError, match="above 0"):
+        verify(**amount)

@@ -288,3 +288,10 @@ def test_options_that_do_not_go_together(tmp_path, options, said):
     process = memslots("record", "-o", str(tmp_path / "r"), *options, stderr=subprocess.PIPE)
     assert said in process.communicate(timeout=30)[1]
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("seconds", [0, -3, float("nan")])
+def test_a_recording_of_no_time_is_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match="takes more than"):
+        bpf.record_system(str(tmp_path / "r"), seconds=seconds)
+    assert not list(tmp_path.iterdir())

@@ -129,8 +129,10 @@ def verify(
     """Run until so many operations were compared, or so many seconds have passed (default: 10 seconds).
 
     source: what plays the calls; by default the device, beside a model of `profile` (default: probed).
-    Raises DeviceUnavailableError without a device, or what the source needs.
+    Raises DeviceUnavailableError without a device, or what the source needs; ValueError if nothing shall be compared.
     """
+    if (operations is not None and operations < 1) or (seconds is not None and not seconds > 0):
+        raise ValueError("a run that compares nothing agrees with everything: give operations or seconds above 0")
     if operations is None and seconds is None:
         seconds = 10.0
     start = time.monotonic()

@@ -97,8 +97,10 @@ def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Reco
 def record_system(path: str, *, seconds: float | None = None, started: Callable[[], object] = bool) -> Recorded:
     """Record all processes of the machine for some seconds, or until SIGINT or SIGTERM come.
 
-    started: called when recording has begun.  Raises DeviceUnavailableError.
+    started: called when recording has begun.  Raises DeviceUnavailableError, ValueError for no time at all.
     """
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"a recording takes more than {seconds} seconds")
     check(tree=False)
     with (
         RecordingFile(path, ["all processes"], "bpftrace, the whole machine") as file,
