@@ -19,6 +19,7 @@ from .outcome import Accepted, Refused, Undetermined, Unmodelled
 from .replay_calls import CONFIGURING_CALLS, answer_of
 from .request import Request
 from .trace.event import Event
+from .trace.words import CLONE
 from .vm import Vm
 
 TYPE_CHECKING = False
@@ -239,7 +240,7 @@ class Replay:
 
 
 _CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
-_CLONE_VM = 0x100
+_CLONE_VM = CLONE["CLONE_VM"]
 _UNKNOWN_BYTES = (1 << 63) - 1
 VM_FD_CALLS = frozenset(REGION_CALLS) | CONFIGURING_CALLS - {"KVM_CREATE_VM", "KVM_CHECK_EXTENSION"}
 _ASSUMED_HVA = 1 << 20

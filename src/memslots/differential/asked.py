@@ -24,7 +24,7 @@ from ..live.probe import probe as probe_device
 from ..trace.event import Event
 from ..units import U32_MAX
 from .generate import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
-from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Step
+from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _SHRINK_OPERATIONS = 4_000
 _SETUP: tuple[Operation, ...] = (["create_vm", 0], ["mmap", 0, POOL_BYTES, 3])
 _LARGEST_NPAGES = 0x7FFF_FFFF
 """Pages of a slot beyond which every kernel refuses it before it allocates."""
-_FIRST_FD = 100
 
 
 def _region(fields: Fields) -> Operation:
@@ -85,7 +84,7 @@ class Planned:
         self._files: dict[int, int] = {}
         """Number in events: number of the file in the sequence."""
         self._files_made = 0
-        self._next_fd = _FIRST_FD
+        self._next_fd = FIRST_FD
         self.operations: list[Operation] = []
         self.expected: list[object] = []
         self.plan: list[tuple[Event, int] | Step] = []

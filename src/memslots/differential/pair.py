@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AGREED, DIFFERED, UNDECIDED, UNASKED = "agreed", "differed", "undecided", "unasked"
 PAIR_BUDGET_BYTES = 64 << 20
 _TOO_MUCH = f"a slot would cost more kernel memory than {PAIR_BUDGET_BYTES >> 20} MiB for each VM"
-_FIRST_FD = 100
+FIRST_FD = 100
 """Recorded numbers of guest_memfd files begin here, whatever the process gives."""
 
 
@@ -49,7 +49,7 @@ class Pair:
         self.live = LiveVm(device, budget_bytes=PAIR_BUDGET_BYTES)
         self.model = Vm(profile, host=Host())
         self._live_fds: dict[int, int] = {}
-        self._next_fd = _FIRST_FD
+        self._next_fd = FIRST_FD
         # other files that a call may name by number
         for fd in (0, 1, 2):
             self.model.host.fds[fd] = None

@@ -7,12 +7,13 @@ import os
 from ..abi import CAP_NAMES, KVM_MEM_GUEST_MEMFD, flag_text
 from ..errors import errno_name
 from ..trace.event import Event
+from ..trace.words import CLONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_CLONE_VM = 0x100
+_CLONE_VM = CLONE["CLONE_VM"]
 _PROT = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
 
 

@@ -36,7 +36,6 @@ MPROTECT = MappingCall(_FIRST_ID + 3, "mprotect", {"addr": 0, "length": 1, "prot
 FORK = MappingCall(_FIRST_ID + 4, "fork", {})
 CLONE = MappingCall(_FIRST_ID + 5, "clone", {"flags": 0})
 """Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a thread of one."""
-CLONE_VM = 0x100
 MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE)
 _GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}
 NUMBERS: dict[int, dict[int, MappingCall]] = {

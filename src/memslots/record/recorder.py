@@ -11,10 +11,11 @@ import os
 import signal
 import time
 
+from ..trace import words
 from . import ptrace
 from .calls import Shape, shape_of
 from .file import RecordingFile
-from .mappings import CLONE, CLONE_VM, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
+from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .processes import process_of
 from .seccomp import IOCTL_NUMBERS, Filter, check_machine
 from .start import start
@@ -268,7 +269,7 @@ class Tracer:
             if process == tid:
                 self.file.add(FORK, parent, time.time_ns(), tid, -1, ())
             else:
-                self.file.add(CLONE, process, time.time_ns(), tid, -1, (CLONE_VM,))
+                self.file.add(CLONE, process, time.time_ns(), tid, -1, (words.CLONE["CLONE_VM"],))
 
     def _let_go(self, tid: int, number: int) -> None:
         if tid in self._pending:
