@@ -29,12 +29,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 conformance: $(VENV)/installed
-	$(BIN)/memslots conformance tests/conformance/answers.tar.xz
+	$(BIN)/memslots conformance tests/verify/recorded/answers.tar.xz
 
 # Boots the recorded kernels under QEMU and asks them again: minutes a kernel, gigabytes for all of them.
 # KERNELS="debian-6.1-i386 host" asks only these; REFRESH=1 writes what they answer into the archive.
 conformance-live: $(VENV)/installed
-	$(BIN)/python -m memslots.farm $(if $(REFRESH),--refresh) tests/conformance/answers.tar.xz $(KERNELS)
+	$(BIN)/python -m memslots.verify.farm $(if $(REFRESH),--refresh) tests/verify/recorded/answers.tar.xz $(KERNELS)
 
 bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/run.py

@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable
 from fcntl import ioctl
 
-from memslots import abi
 from memslots.live import LiveVm
+from memslots.uapi import abi
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CALLS, SLOTS, TURN = 200, 32764, 128

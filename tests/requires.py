@@ -50,7 +50,7 @@ def _kvm() -> str | None:
 
 def _guest() -> str | None:
     from memslots.errors import MemslotsError
-    from memslots.live.demo import show
+    from memslots.live.guest_demo import show
 
     try:
         show()
@@ -87,7 +87,7 @@ def _bpf() -> str | None:
 
 def farm_kernel() -> str | None:
     """A kernel that can be booted under QEMU with what is here; none is downloaded for a test."""
-    from memslots.farm.kernels import KERNELS, MACHINES, fetched
+    from memslots.verify.farm.kernels import KERNELS, MACHINES, fetched
 
     if not os.environ.get("MEMSLOTS_FARM_CACHE"):
         return None

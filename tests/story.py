@@ -27,18 +27,18 @@ from __future__ import annotations
 import os
 import re
 
-from memslots.abi import CAPS
-from memslots.conformance.raw import raw_ioctl
-from memslots.dirty_bitmap import DirtyBitmap
 from memslots.errors import RefusedError, UnknownKernelError, errno_name
-from memslots.host import PROT_READ, PROT_WRITE, Host, Mapping
 from memslots.kernel.arch import ARCHES
 from memslots.kernel.history import BRANCHES
-from memslots.kernel.registry import find
+from memslots.kernel.names import find
 from memslots.kernel.version import Version
-from memslots.outcome import Accepted, Refused, Undetermined, Unmodelled
-from memslots.request import Request
-from memslots.vm import Vm
+from memslots.model.vm import Vm
+from memslots.rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from memslots.state.dirty_bitmap import DirtyBitmap
+from memslots.state.process import PROT_READ, PROT_WRITE, Host, Mapping
+from memslots.uapi.abi import CAPS
+from memslots.uapi.region import Request
+from memslots.verify.recorded.raw import raw_ioctl
 
 H = 0x4000_0000
 FLAGS = {"0": 0, "LOG": 1, "RO": 2, "GMEM": 4}

@@ -21,9 +21,9 @@ from memslots.errors import (
     errno_name,
 )
 from memslots.kernel.profile import dated
-from memslots.outcome import ASSUMPTIONS, Accepted, strerror
-from memslots.request import checked_uint
-from memslots.slot import Slot
+from memslots.rules.answer import ASSUMPTIONS, Accepted, strerror
+from memslots.state.slot import Slot
+from memslots.uapi.region import checked_uint
 
 
 class LikeNumpy:

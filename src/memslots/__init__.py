@@ -1,35 +1,30 @@
 """memslots: what KVM answers to a guest-memory call, on any kernel, and why.
 
 Start here:
-    Vm              one VM of the model (vm.py); every call returns an Outcome
+    Vm              one VM of the model (model/vm.py); every call returns an Outcome
     find            a kernel profile by name: "6.1/x86_64", "6.12/arm64+16k"
-    Request         a region call as a value (request.py)
-    Accepted, Refused, Undetermined, Unmodelled    the outcomes (outcome.py)
-    Host, Mapping   what is known of the calling process (host.py)
+    Request         a region call as a value (uapi/region.py)
+    Accepted, Refused, Undetermined, Unmodelled    the outcomes (rules/answer.py)
+    Host, Mapping   what is known of the calling process (state/process.py)
     RefusedError    what `outcome.unwrap()` raises: an OSError with the true errno
 
 Map of the package, each importing only what stands in its line or above:
-    units abi errors                    numbers and their kinds, the ABI, exceptions
-    kernel/                             facts by release, profiles, machines
-    change slot hva_index slot_set      what is done to slots, one slot, the index of all
-    request host guest_memfd            what user space asked, and from where
-    accounting/                         page total, MMU budget, their designs, metadata
-    attributes dirty_bitmap outcome     what hangs on slots; what a call answers
-    state attempt                       one VM; what a decision sees
-    rules/ decide quick                 the checks in the kernel's order
-    internal_slots vm                   the calls of a VM
-    trace/                              recordings in, as neutral events
-    conformance/                        recorded answers of real kernels
-    follow replay_calls replay          events through the model, step by step
-    elsewhere lookalikes possibilities remedies explain     why a call was refused, and what would pass
-    evidence findings analysis          what a recording tells as a whole
-    probes difference                   what differs between two kernels
-    live/ record/ layout/ cost          real devices, recorders; layouts and what they cost
-    farm/                               other kernels, booted under QEMU and asked
-    arrays/                             numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
-    export/ differential/ survey        calls as programs; model beside kernel; many kernels
-    ask vectors                         the model as an oracle for other programs
-    views/ docs cli/ __main__           text out
+    units errors     numbers and their kinds, exceptions
+    uapi/            what user space and KVM say to each other
+    kernel/          facts by release, profiles, machines
+    state/           one VM and one process, as KVM keeps them
+    rules/           every check of every call, in the kernel's order
+    model/           `Vm`: decide, apply
+    trace/           recordings in, as neutral events
+    replay/          events through the model, step by step
+    explain/         why a call was refused, what would pass, what a recording tells
+    check/           layouts on kernels before it happens, and what they cost
+    compare/         what differs between two kernels, and between accounting designs
+    live/ record/    real devices, recorders
+    verify/          the model beside kernels: recorded answers, live, booted under QEMU
+    export/          calls as programs, for people and for other programs
+    arrays/          numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
+    views/ docs cli/ __main__     text out
 """
 
 from __future__ import annotations
@@ -39,13 +34,13 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import MemslotsError, RefusedError, UnknownKernelError
-    from .host import Host, Mapping
+    from .kernel.names import find
     from .kernel.profile import Profile
-    from .kernel.registry import find
-    from .outcome import Accepted, Refused, Undetermined, Unmodelled
-    from .request import Request
-    from .slot import Slot
-    from .vm import Vm
+    from .model.vm import Vm
+    from .rules.answer import Accepted, Refused, Undetermined, Unmodelled
+    from .state.process import Host, Mapping
+    from .state.slot import Slot
+    from .uapi.region import Request
 
 __all__ = [
     "Accepted",
@@ -68,13 +63,13 @@ __all__ = [
 # Names are loaded when first asked for, so that `memslots --help` loads no model.
 _HOMES = {
     "errors": ("MemslotsError", "RefusedError", "UnknownKernelError"),
-    "host": ("Host", "Mapping"),
+    "state.process": ("Host", "Mapping"),
     "kernel.profile": ("Profile",),
-    "kernel.registry": ("find",),
-    "outcome": ("Accepted", "Refused", "Undetermined", "Unmodelled"),
-    "request": ("Request",),
-    "slot": ("Slot",),
-    "vm": ("Vm",),
+    "kernel.names": ("find",),
+    "rules.answer": ("Accepted", "Refused", "Undetermined", "Unmodelled"),
+    "uapi.region": ("Request",),
+    "state.slot": ("Slot",),
+    "model.vm": ("Vm",),
 }
 
 

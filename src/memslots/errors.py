@@ -10,7 +10,7 @@
     +-- ExtraMissingError (also an ImportError)   a package of an extra is not installed
     +-- InvariantBrokenError             a bug in memslots; please report
 
-A refusal is a value (`memslots.outcome.Refused`), not an exception: it is raised
+A refusal is a value (`memslots.rules.answer.Refused`), not an exception: it is raised
 only by `Outcome.unwrap()`, for callers written for the real device.  Arguments
 that no C program could pass raise ValueError or TypeError with the value.
 """
@@ -22,7 +22,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .outcome import Refused, Undetermined
+    from .rules.answer import Refused, Undetermined
 
 
 class MemslotsError(Exception):

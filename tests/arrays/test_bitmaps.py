@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from memslots import Slot
 from memslots.arrays import bitmap_of, bitmaps, count, dirty_gfns, dirty_pages, union
-from memslots.dirty_bitmap import DirtyBitmap
 from memslots.live.bitmap import LiveBitmap
+from memslots.state.dirty_bitmap import DirtyBitmap
 
 DENSITIES = [0, 1e-4, 1e-3, 0.004, 0.01, 0.03, 0.05, 0.08, 0.1, 0.11, 0.3, 0.5, 0.99, 1]
 

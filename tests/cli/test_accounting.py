@@ -7,7 +7,7 @@ import json
 import pytest
 from epilog import call, examples
 
-from memslots.accounting.compare import (
+from memslots.compare.designs import (
     Change,
     aliases_needed,
     compare,
@@ -18,8 +18,8 @@ from memslots.accounting.compare import (
     interesting,
     reachable_pages,
 )
-from memslots.accounting.designs import DESIGNS
-from memslots.accounting.mmu_budget import ratio_budget
+from memslots.state.mmu_pages import ratio_budget
+from memslots.state.mmu_pages_designs import DESIGNS
 
 
 @pytest.mark.parametrize("line", examples("accounting"))

@@ -11,10 +11,10 @@ from importlib import import_module
 import pytest
 from epilog import ROOT, call
 
-from memslots.ask import NEEDS, Oracle, perform, serve
-from memslots.replay_calls import CONFIGURING_CALLS
-from memslots.request import Request
-from memslots.vm import Vm
+from memslots.export.oracle import NEEDS, Oracle, perform, serve
+from memslots.model.vm import Vm
+from memslots.replay.calls import CONFIGURING_CALLS
+from memslots.uapi.region import Request
 
 EXAMPLES = [line.strip() for line in import_module("memslots.cli.ask").EPILOG.splitlines() if line.startswith("  echo")]
 OUTPUTS = ["0", '"rule": "size-unaligned"', "-22"]

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from epilog import ROOT, call, examples
 
+from memslots.check.survey import assert_accepted, kernel_spans, named_kernels, survey
 from memslots.errors import UnknownKernelError
 from memslots.kernel.history import BRANCHES
-from memslots.survey import assert_accepted, kernel_spans, named_kernels, survey
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the example layouts are TOML")
 LAYOUTS = ROOT / "examples" / "layouts"

@@ -8,10 +8,10 @@ import sys
 import pytest
 from epilog import ROOT, call, examples
 
-from memslots.accounting.metadata import Conditions
-from memslots.cost import cost, cost_of_vms
-from memslots.kernel.registry import find
-from memslots.vm import Vm
+from memslots.check.cost import cost, cost_of_vms
+from memslots.check.metadata import Conditions
+from memslots.kernel.names import find
+from memslots.model.vm import Vm
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the example layouts are TOML")
 PC = ROOT / "examples" / "layouts" / "pc.toml"

@@ -8,8 +8,8 @@ import json
 import pytest
 from epilog import call, examples
 
-from memslots.difference import difference
-from memslots.kernel.registry import find
+from memslots.compare.difference import difference
+from memslots.kernel.names import find
 from memslots.rules.presence import surveyed
 
 

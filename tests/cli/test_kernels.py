@@ -10,7 +10,7 @@ from epilog import call, examples
 from memslots.errors import UnknownKernelError
 from memslots.kernel.distributions import BUILDS, BUILT_FROM, distribution_names
 from memslots.kernel.history import BRANCHES
-from memslots.kernel.registry import find
+from memslots.kernel.names import find
 
 
 @pytest.mark.parametrize("line", [*examples("kernels"), *examples("kernel")])

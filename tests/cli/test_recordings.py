@@ -93,7 +93,7 @@ def test_timeline_json():
 
 
 def test_conformance_of_one_kernel():
-    code, out, _ = call("memslots conformance --kernel host-6.18-x86_64 tests/conformance/answers.tar.xz")
+    code, out, _ = call("memslots conformance --kernel host-6.18-x86_64 tests/verify/recorded/answers.tar.xz")
     assert code == 0
     assert out.splitlines()[-1] == "36788 operations, 0 disagreements, 0 excepted"
 

@@ -7,12 +7,12 @@ import json
 import pytest
 from epilog import call, examples
 
-from memslots.kernel.registry import find
-from memslots.outcome import Refused
-from memslots.probes import PROBES
+from memslots.compare.questions import PROBES
+from memslots.kernel.names import find
+from memslots.model.vm import Vm
+from memslots.rules.answer import Refused
 from memslots.rules.catalogue import all_rules, find_rule
 from memslots.rules.presence import exists, releases_with, rules_of, surveyed
-from memslots.vm import Vm
 
 
 @pytest.mark.parametrize("line", [*examples("rules"), *examples("rule")])

@@ -8,10 +8,10 @@ import pytest
 from epilog import call, examples
 
 from memslots.errors import UnknownKernelError
-from memslots.kernel.registry import find
+from memslots.export.vectors import check, vectors
+from memslots.kernel.names import find
 from memslots.rules.catalogue import find_rule
 from memslots.rules.presence import exists
-from memslots.vectors import check, vectors
 
 KERNELS = [
     "4.19/x86_64", "5.10/i386+pa40", "6.1/x86_64+pa46", "6.18/x86_64-tdp-smm", "7.2/x86_64+intel+apicv+pa46",

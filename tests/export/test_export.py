@@ -12,7 +12,7 @@ from requires import requires
 from memslots import find
 from memslots.cli.main import main
 from memslots.export import FORMATS, export
-from memslots.replay import Replay
+from memslots.replay.replay import Replay
 from memslots.trace import event_from_json, parse_text
 
 RECORDING = """\

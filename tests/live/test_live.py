@@ -14,7 +14,7 @@ from memslots import find
 from memslots.cli.main import main
 from memslots.errors import DeviceUnavailableError
 from memslots.live.device import NUMBERS, Device
-from memslots.live.memory import PAGE_BYTES, anonymous, file, memfd, sparse
+from memslots.live.host_memory import PAGE_BYTES, anonymous, file, memfd, sparse
 
 
 def open_fds() -> set[str]:
@@ -298,7 +298,7 @@ class TestVm:
 
 @requires("kvm", "guest")
 def test_a_guest_that_writes():
-    from memslots.live.demo import show
+    from memslots.live.guest_demo import show
 
     shown = show()
     assert shown.live_pages == shown.expected_pages == [2, 5, 127]

@@ -12,8 +12,8 @@ from test_layers import MODULES
 from memslots.errors import UnknownKernelError
 from memslots.kernel.arch import ARCHES
 from memslots.kernel.history import BRANCHES, FACTS, LIMITS, NEWEST_KNOWN, OLDEST
+from memslots.kernel.names import find
 from memslots.kernel.profile import FACT_NAMES, OPTIONS
-from memslots.kernel.registry import find
 from memslots.rules.catalogue import PREPARE_HOOKS, REGION_RULES, all_rules, find_rule
 
 RULES = all_rules()
@@ -122,7 +122,7 @@ NAMES_RELEASES = {
     "kernel.history": "the dates of behaviours",
     "kernel.footprint": "the dates of what slots cost, which decide no call",
     "kernel.distributions": "which release a distribution ships",
-    "possibilities": "hosts that an explanation tries, by profile name",
+    "explain.hypotheses": "hosts that an explanation tries, by profile name",
 }
 
 

@@ -11,7 +11,6 @@ import struct
 
 import pytest
 
-from memslots import abi
 from memslots.errors import DeviceUnavailableError
 from memslots.record import bpf, bpf_script
 from memslots.record.bpf_output import Output
@@ -20,6 +19,7 @@ from memslots.record.calls import REQUESTS, SHAPES
 from memslots.record.file import RecordingFile
 from memslots.record.processes import is_alive, threads_below
 from memslots.trace import Reading, read
+from memslots.uapi import abi
 
 SHAPE = {shape.name: shape for shape in SHAPES}
 SET_REGION = "KVM_SET_USER_MEMORY_REGION"

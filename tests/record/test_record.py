@@ -16,8 +16,8 @@ from collections import Counter
 import pytest
 from requires import REQUIRED, requires
 
-from memslots.analysis import Analysis
 from memslots.errors import TraceError
+from memslots.explain.analysis import Analysis
 from memslots.trace import Reading, read
 
 pytestmark = requires("ptrace")

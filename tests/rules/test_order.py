@@ -14,11 +14,11 @@ from itertools import combinations, pairwise
 import pytest
 
 from memslots.errors import errno_name
-from memslots.guest_memfd import GuestMemfd
-from memslots.host import PROT_READ, Host, Mapping
-from memslots.request import Request
+from memslots.model.vm import Vm
 from memslots.rules.catalogue import REGION_RULES, all_rules, find_rule
-from memslots.vm import Vm
+from memslots.state.guest_memfd import GuestMemfd
+from memslots.state.process import PROT_READ, Host, Mapping
+from memslots.uapi.region import Request
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from story import H, Teller

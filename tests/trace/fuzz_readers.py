@@ -21,7 +21,9 @@ import sys
 import time
 
 from memslots.errors import TraceError
-from memslots.trace import Event, Reading, detect, read, reader, source
+from memslots.trace import Event, Reading, read, reader
+from memslots.trace import dispatch as detect
+from memslots.trace import lines as source
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))

@@ -15,7 +15,8 @@ import tracemalloc
 import pytest
 
 from memslots.errors import TraceError
-from memslots.trace import Reading, parse_text, read, reader, source
+from memslots.trace import Reading, parse_text, read, reader
+from memslots.trace import lines as source
 
 LINE = (
     "{pid} 17953637{time:02}.000000 ioctl(8, KVM_SET_USER_MEMORY_REGION, {{slot={slot}, flags=0, guest_phys_addr=0x1000, "

@@ -13,7 +13,7 @@ Importing it loads numpy; without numpy it raises ExtraMissingError.
 from __future__ import annotations
 
 from .bitmaps import bitmap_of, count, dirty_gfns, dirty_pages, union
-from .memory import guest_memory, host_memory, read_guest, write_guest
+from .guest_memory import guest_memory, host_memory, read_guest, write_guest
 from .table import SLOT, slot_table
 from .translator import NO_HVA, NO_SLOT, Translator
 

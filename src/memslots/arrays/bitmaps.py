@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 
-from ..dirty_bitmap import DirtyBitmap
-from ..request import checked_uint
+from ..state.dirty_bitmap import DirtyBitmap
+from ..uapi.region import checked_uint
 from .extra import np
 from .integers import checked_out, integers
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..live.bitmap import LiveBitmap
-    from ..slot import Slot
+    from ..state.slot import Slot
     from .integers import Integers
 
     Bitmap: TypeAlias = bytes | bytearray | memoryview | npt.NDArray[Any] | LiveBitmap | DirtyBitmap

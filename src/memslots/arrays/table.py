@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..live import LiveVm
-    from ..slot import Slot
-    from ..vm import Vm
+    from ..model.vm import Vm
+    from ..state.slot import Slot
 
     Region: TypeAlias = tuple[int, int, int, int, int]
     Slots: TypeAlias = Vm | LiveVm | Iterable[Slot] | Iterable[Region] | npt.NDArray[np.void]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..accounting.compare import compare, compare_totals, equal_slots, interesting
+from ..compare.designs import compare, compare_totals, equal_slots, interesting
 from ..views import accounting as view
 from .run import FINE
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-    from ..accounting.compare import Row
+    from ..compare.designs import Row
 
 HELP = "Compare four ways to keep a VM's page total and to derive the shadow-MMU budget from it."
 EPILOG = """\
@@ -24,7 +24,7 @@ examples:
 
 Without a layout, recording, slots or pages: the totals worth knowing, and why a cap is right.
 Rows where nothing changes are left out; --json has them all.
-In Python: memslots.accounting.compare.compare(equal_slots(411, 524272), (32, 64))."""
+In Python: memslots.compare.designs.compare(equal_slots(411, 524272), (32, 64))."""
 _WRAP = -(-(1 << 32) // 20)
 KNOWN_TOTALS = (
     *(3199, 3200, 3249, 3250, 1 << 18, 3 << 18, _WRAP - 1, _WRAP),
@@ -76,8 +76,8 @@ def _rows(options: argparse.Namespace, host_bits: tuple[int, ...]) -> tuple[str,
     if len(given) > 1:
         raise ValueError("give one of FILE, --slot-pages and --pages")
     if options.source is not None:
-        from ..accounting.compare import changes_of
-        from ..layout.source import steps_of
+        from ..check.plan import steps_of
+        from ..compare.designs import changes_of
 
         return "step", compare(changes_of(steps_of(options.source, options.kernel)), host_bits)
     if options.slot_pages is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..ask import Oracle, serve
+from ..export.oracle import Oracle, serve
 from .run import FINE, USAGE
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ A line is [slot, flags, guest_phys_addr, memory_size, userspace_addr], with gues
 guest_memfd_offset for the second form of the call, or an object with "call" and "fields".
 {"call": "KVM_CREATE_VM"} begins with a new VM.  The answer is the return value or the negated
 errno; null where it depends on the host; {"error": ...} for a line that is no call.
-Exit code 0, or 2 if a line was no call.  In Python: memslots.ask.Oracle("6.1/x86_64").answer(line)."""
+Exit code 0, or 2 if a line was no call.  In Python: memslots.export.oracle.Oracle("6.1/x86_64").answer(line)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..survey import survey
+from ..check.survey import survey
 from ..views.matrix import survey_json, survey_junit, survey_lines, survey_sarif
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ examples:
 
 FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, or any recording.
 Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
-In Python: memslots.survey.survey(FILE, ["all"]); in tests: memslots.survey.assert_accepted(FILE)."""
+In Python: memslots.check.survey.survey(FILE, ["all"]); in tests: memslots.check.survey.assert_accepted(FILE)."""
 FORMATS = {"text": survey_lines, "json": survey_json, "junit": survey_junit, "sarif": survey_sarif}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..conformance.compare import compare_folder
+from ..verify.recorded.compare import compare_folder
 from ..views.conformance import conformance_lines
 from .run import FINDINGS, FINE
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 HELP = "Replay recorded answers of real kernels through the model and count where they differ."
 EPILOG = """\
 examples:
-  memslots conformance tests/conformance/answers.tar.xz
+  memslots conformance tests/verify/recorded/answers.tar.xz
   memslots conformance --kernel debian-6.1 FOLDER
 
 The folder (or tar archive) holds sequences.jsonl, sequences-totals.jsonl and one file of
 answers for each kernel, plain or compressed.  Exit code 0 only without a disagreement.
-`make conformance-live` (python -m memslots.farm) boots the kernels and asks them again.
-In Python: memslots.conformance.compare.compare_folder(path)."""
+`make conformance-live` (python -m memslots.verify.farm) boots the kernels and asks them again.
+In Python: memslots.verify.recorded.compare.compare_folder(path)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

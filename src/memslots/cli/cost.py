@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cost import cost
+from ..check.cost import cost
 from ..views.cost import MOST_SLOTS, cost_json, cost_lines
 from .run import FINE
 
@@ -19,7 +19,7 @@ examples:
   memslots cost examples/recordings/qemu72-q35-lifecycle.strace
 
 FILE is a layout or a recording, as for `memslots check`; what counts is how it ends.
-In Python: memslots.cost.cost(FILE, "6.18/x86_64")."""
+In Python: memslots.check.cost.cost(FILE, "6.18/x86_64")."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..difference import difference
-from ..kernel.registry import find
+from ..compare.difference import difference
+from ..kernel.names import find
 from ..views.difference import as_json, difference_lines
 from .run import FINE
 
@@ -20,7 +20,7 @@ examples:
   memslots diff debian-11 debian-13 --json
 
 Exit code 0, also if they differ.
-In Python: memslots.difference.difference(memslots.find("5.16"), memslots.find("5.17"))."""
+In Python: memslots.compare.difference.difference(memslots.find("5.16"), memslots.find("5.17"))."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..analysis import Analysis
-from ..kernel.registry import find
+from ..explain.analysis import Analysis
+from ..kernel.names import find
 from ..views.explanation import analysis_json, evidence_lines, explanation_lines, markdown_lines, report_lines
 from ..views.text import Paint
 from .progress import progress
@@ -28,7 +28,7 @@ Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrac
 Rust error chains, journal and JSON logs, in one paste if need be.  Without --kernel the newest
 release that fits everything recorded is used, and the report says which do.
 Exit code: 0 nothing to report, 1 refusals, surprises or warnings, 2 nothing to read.
-In Python: memslots.analysis.Analysis(source).finish()."""
+In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

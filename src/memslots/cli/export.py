@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Read, write; the exit code."""
     from ..errors import TraceError
     from ..export import export
-    from ..kernel.registry import find
+    from ..kernel.names import find
     from ..trace import read
 
     events = [event for name in options.file for event in read(name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kernel.registry import find
+from ..kernel.names import find
 from ..views.kernel_page import kernel_json, kernel_lines
 from .run import FINE
 

@@ -17,7 +17,7 @@ examples:
 
 Nothing is left behind.  Slots whose bookkeeping could cost more kernel memory than --budget
 are not made.  Exit code 4 without /dev/kvm.
-In Python: memslots.live.LiveVm, memslots.live.probe.probe(), memslots.live.run.run(events)."""
+In Python: memslots.live.LiveVm, memslots.live.probe.probe(), memslots.live.rerun.run(events)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it and print; the exit code."""
-    from ..live import text
+    from ..views import live as text
 
     if options.what == "probe":
         from ..live.probe import probe_in_detail
@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
             print("\n".join(text.probe_lines(probe)))
         return FINE
     if options.what == "guest":
-        from ..live.demo import show
+        from ..live.guest_demo import show
 
         shown = show(options.device)
         print("\n".join(text.shown_lines(shown)))
         return FINE if shown.as_expected else FINDINGS
-    from ..live.run import run as run_live
+    from ..live.rerun import run as run_live
     from ..trace import read
 
     if not options.file:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from ..analysis import Analysis
-from ..kernel.registry import find
+from ..explain.analysis import Analysis
+from ..kernel.names import find
 from ..views.explanation import totals_lines
 from ..views.guest_map import SCHEMA, map_lines, map_rows
 from .run import FINE, USAGE

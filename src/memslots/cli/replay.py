@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from ..analysis import Analysis
-from ..kernel.registry import find
-from ..replay import DIFFERS, INCOMPLETE, UNDETERMINED
+from ..explain.analysis import Analysis
+from ..kernel.names import find
+from ..replay.replay import DIFFERS, INCOMPLETE, UNDETERMINED
 from ..views.explanation import totals_lines
 from ..views.steps import HEAD, step_json, step_line
 from ..views.text import Paint
@@ -25,7 +25,7 @@ examples:
 
 Flags are L (log dirty pages), R (read-only), G (guest_memfd).  Exit code: 0 if the model agrees
 with every result, 1 if not, 3 if some call could not be decided.
-In Python: for step in memslots.replay.Replay(memslots.trace.read(path), profile)."""
+In Python: for step in memslots.replay.replay.Replay(memslots.trace.read(path), profile)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

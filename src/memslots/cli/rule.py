@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..findings import KINDS
+from ..explain.findings import KINDS
 from ..rules.catalogue import find_rule
 from ..views.explanation import finding_page
 from ..views.rule_page import as_json, rule_lines

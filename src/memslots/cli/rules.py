@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kernel.registry import find
+from ..kernel.names import find
 from ..rules.catalogue import all_rules
 from ..rules.presence import rules_of
 from ..views.rule_page import as_json, list_lines

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from ..analysis import Analysis
-from ..kernel.registry import find
+from ..explain.analysis import Analysis
+from ..kernel.names import find
 from ..views.timeline import SCHEMA, timeline_lines, timeline_rows
 from .run import FINE, USAGE
 

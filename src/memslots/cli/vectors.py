@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..vectors import vectors
+from ..export.vectors import vectors
 from .run import FINE
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ examples:
   memslots vectors --kernel debian-12/i386+amd+pa40 --sequences 2
 
 Each sequence begins with a new VM.  docs/vectors.md has the schema.  A seed gives the same
-sequences again.  In Python: memslots.vectors.vectors("6.1/x86_64", seed=1)."""
+sequences again.  In Python: memslots.export.vectors.vectors("6.1/x86_64", seed=1)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

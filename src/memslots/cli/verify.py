@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import argparse
     from contextlib import AbstractContextManager
 
-    from ..differential.run import Report, Source
     from ..kernel.profile import Profile
+    from ..verify.verify import Report, Source
 
 HELP = "Random calls on a real kernel beside the model; every kind of disagreement is shrunk and written down."
 EPILOG = """\
@@ -33,8 +33,8 @@ QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by w
 
 Writes disagreement-SEED-N.jsonl (for `memslots explain`) and .c (compile and run it) into --folder.
 Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm or what booting needs.
-In Python: memslots.differential.run.verify(operations=..., seed=...), with source=
-memslots.differential.asked.source("debian-6.1-i386") for a bootable kernel."""
+In Python: memslots.verify.verify.verify(operations=..., seed=...), with source=
+memslots.verify.booted.source("debian-6.1-i386") for a bootable kernel."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run and print; the exit code."""
-    from ..differential import report as text
-    from ..differential.run import verify
-    from ..farm.kernels import KERNELS, fetched
+    from ..verify.farm.kernels import KERNELS, fetched
+    from ..verify.verify import verify
+    from ..views import verify as text
 
     if options.kernels:
         here = fetched()
@@ -90,15 +90,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _source(name: str, probe: bool) -> AbstractContextManager[Source]:
-    from ..differential.asked import source
+    from ..verify.booted import source
 
     return source(name, probe=probe)
 
 
 def _profile(name: str) -> Profile:
     from ..errors import UnknownKernelError
-    from ..farm.kernels import KERNELS
-    from ..kernel.registry import find
+    from ..kernel.names import find
+    from ..verify.farm.kernels import KERNELS
 
     try:
         return find(name)

@@ -11,7 +11,7 @@ import json
 
 from ..errors import errno_name
 from ..kernel.profile import Profile
-from ..replay import Replay, Step
+from ..replay.replay import Replay, Step
 from ..trace.event import Event
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def perfetto_lines(events: Iterable[Event], profile: Profile | None = None) -> I
     """One JSON document, a line for each of its trace events."""
     if profile is None:
         from ..kernel.history import NEWEST_KNOWN
-        from ..kernel.registry import find
+        from ..kernel.names import find
 
         profile = find(f"{NEWEST_KNOWN}/x86_64")
     yield '{"displayTimeUnit": "ms", "traceEvents": ['

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from ..abi import CAP_NAMES, KVM_MEM_GUEST_MEMFD, flag_text
 from ..errors import errno_name
+from ..trace.decode import CLONE
 from ..trace.event import Event
-from ..trace.words import CLONE
+from ..uapi.abi import CAP_NAMES, KVM_MEM_GUEST_MEMFD, flag_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

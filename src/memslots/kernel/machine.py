@@ -7,7 +7,7 @@ pair `x`, `x_high` bounds a number that depends on something not stated: up to
 
 from __future__ import annotations
 
-from ..abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY
+from ..uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY
 from .profile import Profile
 from .user_range import user_range_ends
 

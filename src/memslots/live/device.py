@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-from ..abi import IOCTLS, ioctl_number
 from ..errors import DeviceUnavailableError
+from ..uapi.abi import IOCTLS, ioctl_number
 from . import libc
 
 KVM_API_VERSION = 12

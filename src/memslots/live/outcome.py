@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import MemslotsError, errno_name
-from ..outcome import Answer
+from ..rules.answer import Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from ..kernel.arch import find_arch
 from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
 from ..rules.vm_calls import VM_TYPE_FACTS
-from .backend import LiveVm
 from .device import DEFAULT_PATH, Device
-from .memory import PAGE_BYTES
+from .host_memory import PAGE_BYTES
+from .live_vm import LiveVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import sys
 from fcntl import ioctl
 from itertools import islice, repeat
 
-from .. import abi
-from ..request import Request
+from ..uapi import abi
+from ..uapi.region import Request
 from . import libc
 from .device import NUMBERS
-from .memory import PAGE_BYTES, Guard
+from .host_memory import PAGE_BYTES, Guard
 from .outcome import ACCEPTED, KernelMemoryError, LiveRefused, outcome_of
 
 TYPE_CHECKING = False

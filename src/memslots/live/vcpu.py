@@ -8,10 +8,10 @@ import signal
 import struct
 from fcntl import ioctl
 
-from ..abi import request_number
+from ..uapi.abi import request_number
 from . import libc
-from .backend import LiveVm
 from .device import NUMBERS
+from .live_vm import LiveVm
 
 _GET_SREGS, _SET_SREGS = request_number(0x83, 2, 312), request_number(0x84, 1, 312)
 _SET_REGS = request_number(0x82, 1, 144)

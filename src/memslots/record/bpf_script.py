@@ -11,7 +11,7 @@ Syntax of bpftrace 0.17, with the casts that later versions want.
 
 from __future__ import annotations
 
-from .. import abi
+from ..uapi import abi
 from .calls import ANY_SIZE, LEFT_OUT, REQUESTS, SHAPES
 
 WORDS = max(-(-shape.nbytes // 8) for shape in SHAPES)

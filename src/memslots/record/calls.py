@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .. import abi
+from ..uapi import abi
 
 SCALARS = {
     "KVM_CREATE_VM": "type",

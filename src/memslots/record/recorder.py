@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from ..trace import words
+from ..trace import decode as words
 from . import ptrace
 from .calls import Shape, shape_of
 from .file import RecordingFile

@@ -10,8 +10,8 @@ import ctypes
 import os
 import struct
 
-from .. import abi
 from ..errors import DeviceUnavailableError
+from ..uapi import abi
 from .calls import ANY_SIZE, REQUESTS
 from .mappings import NUMBERS
 

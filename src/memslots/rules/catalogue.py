@@ -8,18 +8,18 @@ from __future__ import annotations
 from errno import ENOMEM
 
 from ..errors import UnknownKernelError
-from .arch import arm64, others, riscv, s390, vma, x86
-from .arguments import ARGUMENT_RULES
-from .identity import IDENTITY_RULES
-from .placement import BINDING_RULES, PLACEMENT_RULES
+from .region.arch import arm64, others, riscv, s390, vma, x86
+from .region.arguments import ARGUMENT_RULES
+from .region.overlap import BINDING_RULES, PLACEMENT_RULES
+from .region.same_id import IDENTITY_RULES
 from .rule import Rule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..attempt import Attempt
-    from ..outcome import Accepted, Refused, Undetermined
+    from .answer import Accepted, Refused, Undetermined
+    from .attempt import Attempt
 
     Prepare = Callable[[Attempt, Accepted], Refused | Undetermined | None]
 

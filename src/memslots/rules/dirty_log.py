@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from errno import E2BIG, EFAULT, EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
-from ..abi import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_DIRTY_RING_MAX_BYTES
-from ..dirty_bitmap import bitmap_bytes
-from ..outcome import Accepted, Answer, Refused, Undetermined
-from ..state import VmState
-from .arguments import IOCTL_UNKNOWN
+from ..state.dirty_bitmap import bitmap_bytes
+from ..state.vm_state import VmState
+from ..uapi.abi import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_DIRTY_RING_MAX_BYTES
+from .answer import Accepted, Answer, Refused, Undetermined
+from .region.arguments import IOCTL_UNKNOWN
 from .rule import Rule
 
 _GET = "kvm_get_dirty_log() and kvm_get_dirty_log_protect() in virt/kvm/kvm_main.c"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from ..kernel.arch import ARCHES
 from ..kernel.history import BRANCHES
 from ..kernel.profile import dated
-from .arch import arm64, others, riscv, s390, vma, x86
 from .catalogue import all_rules
+from .region.arch import arm64, others, riscv, s390, vma, x86
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ column of checks in the kernel's order, next to the rules it names.
 
 from __future__ import annotations
 
-from ..outcome import Accepted, Refused, Undetermined
+from .answer import Accepted, Refused, Undetermined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..slot import Slot
+    from ..state.slot import Slot
 
 
 class Rule:

@@ -12,16 +12,10 @@ from ..errors import UnknownKernelError
 from ..kernel.machine import Machine, guest_memfd_built
 from ..kernel.profile import Profile
 from ..kernel.vm_capabilities import enable_with_zero, is_known
-from ..outcome import Accepted, Answer, Refused, Undetermined, Unmodelled
-from ..state import VmState
+from ..state.vm_state import VmState
 from ..units import to_int32
-from .dirty_log import (
-    DIRTY_LOG_RULES,
-    enable_manual_protect,
-    enable_ring,
-    enable_ring_with_bitmap,
-    unknown_ioctl,
-)
+from .answer import Accepted, Answer, Refused, Undetermined, Unmodelled
+from .dirty_log import DIRTY_LOG_RULES, enable_manual_protect, enable_ring, enable_ring_with_bitmap, unknown_ioctl
 from .rule import Rule
 
 _X86 = "arch/x86/kvm/x86.c"

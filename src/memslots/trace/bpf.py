@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from . import words
+from . import decode as words
 from .event import Event
-from .lazy import lazy
+from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .event import Event
-from .lazy import lazy
+from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 import re
 
 from ..errors import TraceError
-from . import binary
-from .detect import SEARCHED, Reader, Style
+from . import recording as binary
+from .dispatch import SEARCHED, Reader, Style
 from .event import Event, Reading
-from .far import LineCounter
-from .source import Lines, open_source
+from .line_numbers import LineCounter
+from .lines import Lines, open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
-from .. import abi
-from . import words
+from ..uapi import abi
+from . import decode as words
 from .event import Event
-from .lazy import lazy
+from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from ..accounting.compare import (
-    REFUSED,
-    WRONG,
-    aliases_needed,
-    first_refused_total,
-    first_wrong_total,
-    reachable_pages,
-)
-from ..accounting.designs import DESIGNS, Walk
-from ..accounting.mmu_budget import KVM_PERMILLE_MMU_PAGES, ratio_budget
+from ..compare.designs import REFUSED, WRONG, aliases_needed, first_refused_total, first_wrong_total, reachable_pages
 from ..kernel.history import FACTS
+from ..state.mmu_pages import KVM_PERMILLE_MMU_PAGES, ratio_budget
+from ..state.mmu_pages_designs import DESIGNS, Walk
 from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..accounting.compare import Row
+    from ..compare.designs import Row
 
 SCHEMA = "memslots.accounting/1"
 PAGE_BYTES = 4096

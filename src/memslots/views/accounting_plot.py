@@ -5,14 +5,14 @@ Plain text without any library: it opens in a browser and can be pasted into a p
 
 from __future__ import annotations
 
-from ..accounting.designs import DESIGNS
+from ..state.mmu_pages_designs import DESIGNS
 from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..accounting.compare import Row
+    from ..compare.designs import Row
 
 # a colour-blind safe set; (d) is drawn last and thin, so that what coincides with it shows beneath
 _COLOURS = {"a": "#d55e00", "b": "#999999", "c": "#0072b2", "d": "#000000"}

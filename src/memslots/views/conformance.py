@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..conformance.compare import Disagreement, KernelResult
+    from ..verify.recorded.compare import Disagreement, KernelResult
 
 
 def conformance_lines(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..accounting.metadata import KINDS, has_rmaps, has_write_track
+from ..check.metadata import KINDS, has_rmaps, has_write_track
 from ..kernel.footprint import FOOTPRINT_FACTS, has
 from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..cost import Cost, SlotCost
+    from ..check.cost import Cost, SlotCost
 
 SCHEMA = "memslots.cost/1"
 MOST_SLOTS = 12

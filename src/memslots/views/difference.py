@@ -7,7 +7,7 @@ from ..rules.presence import is_out_of_reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..difference import Change, Difference
+    from ..compare.difference import Change, Difference
     from ..kernel.history import Fact
     from ..kernel.profile import Profile
     from ..rules.rule import Rule

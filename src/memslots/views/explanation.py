@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ..abi import flag_text
 from ..errors import errno_name
+from ..uapi.abi import flag_text
 from ..units import format_bytes
 from .text import Paint, pages_text, wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..analysis import Analysis
-    from ..evidence import Evidence
-    from ..explain import Explanation
-    from ..findings import Finding, FindingKind
-    from ..replay import Step, TrackedVm
+    from ..explain.analysis import Analysis
+    from ..explain.explain import Explanation
+    from ..explain.findings import Finding, FindingKind
+    from ..explain.which_kernel import Evidence
+    from ..replay.replay import Step, TrackedVm
 
 _MOST_VMS, _MOST_POSSIBLE = 8, 6
 SCHEMA = "memslots.explain/1"
@@ -136,7 +136,7 @@ def totals_lines(tracked: TrackedVm) -> list[str]:
 
 def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
     """What stands below the explanations: findings, totals, evidence, what could not be read."""
-    from ..evidence import describe
+    from ..explain.which_kernel import describe
 
     lines = []
     for finding in analysis.watch.findings.values():
@@ -205,7 +205,7 @@ def explanation_json(explanation: Explanation) -> dict[str, object]:
 
 def analysis_json(analysis: Analysis) -> dict[str, object]:
     """The whole analysis as a JSON object."""
-    from ..evidence import describe
+    from ..explain.which_kernel import describe
 
     return {
         "schema": SCHEMA,
@@ -265,7 +265,7 @@ def finding_page(kind: FindingKind) -> list[str]:
 
 def findings_markdown() -> str:
     """The page of all findings on accepted calls."""
-    from ..findings import KINDS
+    from ..explain.findings import KINDS
 
     lines = [
         "# Findings",

@@ -7,8 +7,8 @@ from .text import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..slot import Slot
-    from ..vm import Vm
+    from ..model.vm import Vm
+    from ..state.slot import Slot
 
 SCHEMA = "memslots.map/1"
 _HUGE = ((1 << 30, "1G"), (1 << 21, "2M"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..difference import ONLY_NARROW, fact_of, limit_of
+from ..compare.difference import ONLY_NARROW, fact_of, limit_of
+from ..compare.questions import answers
 from ..kernel.arch import ARCHES
 from ..kernel.distributions import ALIASES, BUILDS, BUILT_FROM
 from ..kernel.history import FACTS, LIMITS
 from ..kernel.profile import OPTIONS
-from ..probes import answers
 from ..rules.catalogue import all_rules
 from ..rules.presence import rules_of, surveyed
-from ..state import VmState
+from ..state.vm_state import VmState
 from .difference import value_text
 
 TYPE_CHECKING = False

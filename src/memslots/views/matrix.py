@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ..check.survey import ACCEPTED, DEPENDS, FOLLOWS, REFUSED, kernel_spans
 from ..errors import errno_name
-from ..explain import number_lines
-from ..outcome import Refused, Undetermined
-from ..survey import ACCEPTED, DEPENDS, FOLLOWS, REFUSED, kernel_spans
+from ..explain.explain import number_lines
+from ..rules.answer import Refused, Undetermined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..survey import Call, Cell, Problem, Survey
+    from ..check.survey import Call, Cell, Problem, Survey
 
 SCHEMA = "memslots.check/1"
 _MOST_ROWS_OF_A_KIND = 6

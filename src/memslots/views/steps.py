@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..abi import flag_text
 from ..errors import errno_name
-from ..replay import DIFFERS, REFUSED, UNDETERMINED
+from ..replay.replay import DIFFERS, REFUSED, UNDETERMINED
+from ..uapi.abi import flag_text
 from ..units import format_bytes
 from .explanation import result_text
 from .text import Paint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..replay import Step
+    from ..replay.replay import Step
 
 SCHEMA = "memslots.step/1"
 HEAD = f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} {'slots':>6}"

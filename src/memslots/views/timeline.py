@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..change import CREATE, DELETE, FLAGS_ONLY, KIND_NAMES, MOVE
+from ..state.change import CREATE, DELETE, FLAGS_ONLY, KIND_NAMES, MOVE
 from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..replay import Step
+    from ..replay.replay import Step
 
 _SIGNS = {CREATE: "+", DELETE: "-", MOVE: ">", FLAGS_ONLY: "~"}
 _BAR_COLUMNS = 24

@@ -1,0 +1,233 @@
+"""A layout from the tables of a TOML or JSON file.  Every error names the place and the value."""
+
+from __future__ import annotations
+
+import re
+
+from ...uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from .model import Layout, Slot, Then
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    T = TypeVar("T")
+    D = TypeVar("D")
+
+FLAGS = {
+    "readonly": KVM_MEM_READONLY,
+    "log": KVM_MEM_LOG_DIRTY_PAGES,
+    "log-dirty": KVM_MEM_LOG_DIRTY_PAGES,
+    "guest-memfd": KVM_MEM_GUEST_MEMFD,
+}
+_UNITS = {
+    "": 0,
+    "b": 0,
+    "k": 10,
+    "kib": 10,
+    "m": 20,
+    "mib": 20,
+    "g": 30,
+    "gib": 30,
+    "t": 40,
+    "tib": 40,
+    "p": 50,
+    "pib": 50,
+}
+_SIZE = re.compile(r"(0x[0-9a-f_]+|[0-9][0-9_]*(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+_MOST_SLOTS = 1 << 20
+DOINGS = ("delete", "move", "flags", "vcpu")
+
+
+def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
+    """The layout that a file's tables describe; `text` is the file, for line numbers.
+
+    Raises ValueError with the table, the key and the value that is wrong.
+    """
+    top = _table(tables, source or "layout")
+    top.only("name", "kernels", "vm", "slot", "then")
+    slots = [_slot(_table(each, where)) for each, where in _entries(top, "slot", text)]
+    names = set()
+    for number, slot in enumerate(slots, 1):
+        if slot.alias and slot.alias not in names:
+            raise ValueError(f"slot {number}: alias {slot.alias!r} is not the name of a slot above it")
+        names.add(slot.name)
+    kernels = top.get("kernels", _list_of_text, [])
+    return Layout(
+        slots,
+        name=top.get("name", _text, ""),
+        vm=_vm(top),
+        then=[_then(_table(each, where)) for each, where in _entries(top, "then", text)],
+        kernels=kernels,
+        source=source,
+    )
+
+
+def size_of(value: object) -> int:
+    """Bytes of a size or address: a number, `0x1000`, `3 GiB`, `512M`, `1.5 GiB`.
+
+    Raises ValueError with the value.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError(f"{value} is negative")
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError(f"{value!r} is not a number of bytes (examples: 4096, 0x1000, '3 GiB')")
+    shift = _UNITS[match[2].lower()]
+    if "." not in match[1]:
+        return int(match[1].replace("_", ""), 16 if match[1][:2].lower() == "0x" else 10) << shift
+    whole, digits = match[1].split(".")
+    scaled = int(whole + digits) << shift
+    tenths = int("1" + "0" * len(digits))
+    if scaled % tenths:
+        raise ValueError(f"{value!r} is not a whole number of bytes")
+    return scaled // tenths
+
+
+class _Table:
+    """A table of the file with the place where it stands."""
+
+    def __init__(self, values: Mapping[str, object], where: str) -> None:
+        self.values = values
+        self.where = where
+        self.line = 0
+
+    def only(self, *names: str) -> None:
+        for key in self.values:
+            if key not in names:
+                from difflib import get_close_matches
+
+                near = get_close_matches(key, names, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
+                raise ValueError(f"{self.where}: no such key: {key!r}{hint}")
+
+    def need(self, key: str, read: Callable[[object], T]) -> T:
+        if key not in self.values:
+            raise ValueError(f"{self.where}: {key!r} is missing")
+        try:
+            return read(self.values[key])
+        except ValueError as error:
+            raise ValueError(f"{self.where}: {key}: {error}") from None
+
+    def get(self, key: str, read: Callable[[object], T], default: D) -> T | D:
+        return self.need(key, read) if key in self.values else default
+
+
+def _table(values: object, where: object) -> _Table:
+    place, line = where if isinstance(where, tuple) else (where, 0)
+    if not isinstance(values, dict):
+        raise ValueError(f"{place}: a table is expected, not {values!r}")
+    table = _Table(values, str(place))
+    table.line = line
+    return table
+
+
+def _entries(top: _Table, key: str, text: str) -> list[tuple[object, tuple[str, int]]]:
+    """The tables under `[[key]]` with a name for messages and the line of each."""
+    entries = top.values.get(key, [])
+    if not isinstance(entries, list):
+        raise ValueError(f"{top.where}: {key} is a list of tables: write [[{key}]]")
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == f"[[{key}]]"]
+    lines += [0] * (len(entries) - len(lines))
+    return [(each, (f"{key} {number}", line)) for number, (each, line) in enumerate(zip(entries, lines), 1)]
+
+
+def _slot(table: _Table) -> Slot:
+    table.only("name", "slot", "space", "gpa", "size", "hva", "flags", "alias", "offset", "count", "every")
+    get = table.get
+    return Slot(
+        table.need("gpa", size_of),
+        table.need("size", size_of),
+        id=get("slot", _u16, None),
+        space=get("space", _u16, 0),
+        flags=get("flags", _flags, 0),
+        hva=get("hva", size_of, None),
+        name=get("name", _text, ""),
+        alias=get("alias", _text, ""),
+        offset=get("offset", size_of, 0),
+        count=get("count", _count, 1),
+        step=get("every", size_of, None),
+        line=table.line,
+    )
+
+
+def _then(table: _Table) -> Then:
+    table.only("do", "slot", "space", "gpa", "flags", "name")
+    get = table.get
+    do = table.need("do", _text)
+    if do not in DOINGS:
+        raise ValueError(f"{table.where}: do: {do!r} is none of {', '.join(DOINGS)}")
+    if do == "move":
+        table.need("gpa", size_of)
+    if do == "flags":
+        table.need("flags", _flags)
+    return Then(
+        do,
+        get("slot", _u16, 0) if do == "vcpu" else table.need("slot", _u16),
+        space=get("space", _u16, 0),
+        gpa=get("gpa", size_of, None),
+        flags=get("flags", _flags, None),
+        name=get("name", _text, ""),
+        line=table.line,
+    )
+
+
+def _vm(top: _Table) -> dict[str, int | bool]:
+    table = _table(top.values.get("vm", {}), "vm")
+    readers: dict[str, Callable[[object], int | bool]] = {
+        "type": size_of, "irqchip": _flag, "tss": size_of, "identity-map": size_of, "vcpus": _count_or_none,
+        "vcpus-first": _flag, "dirty-ring": size_of, "manual-dirty-log": _u16,
+    }  # fmt: skip
+    table.only(*readers)
+    return {key: table.need(key, readers[key]) for key in table.values}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _u16(value: object) -> int:
+    number = size_of(value)
+    if number > 0xFFFF:
+        raise ValueError(f"{value!r} does not fit 16 bits")
+    return number
+
+
+def _count(value: object) -> int:
+    number = size_of(value)
+    if not 1 <= number <= _MOST_SLOTS:
+        raise ValueError(f"{value!r} is not between 1 and {_MOST_SLOTS}")
+    return number
+
+
+def _count_or_none(value: object) -> int:
+    return _count(value) if value != 0 else 0
+
+
+def _flags(value: object) -> int:
+    words = [value] if isinstance(value, str) else value
+    if isinstance(words, int) and not isinstance(words, bool) and 0 <= words < 1 << 32:
+        return words
+    if not isinstance(words, list) or not all(word in FLAGS for word in words):
+        raise ValueError(f"{value!r} is no list of {', '.join(FLAGS)}")
+    bits = 0
+    for word in words:
+        bits |= FLAGS[word]
+    return bits
+
+
+def _list_of_text(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"{value!r} is no list of texts")
+    return value

@@ -1,0 +1,133 @@
+"""What a command is given as FILE: a layout or a recording, put on one kernel."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import TraceError
+from ..kernel.names import find
+from ..replay.follow import follow_accepted
+from ..replay.replay import UNDETERMINED, Replay
+from ..rules.answer import Undetermined
+from ..trace.event import Event
+from .layout.model import Layout
+from .layout.parse import layout_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..kernel.profile import Profile
+    from ..replay.replay import Step
+
+_LARGEST_LAYOUT_BYTES = 16 << 20
+
+
+class Recording:
+    """A recording as something that can be asked of any kernel: its calls, without what they returned."""
+
+    __slots__ = ("calls", "kernels", "name", "source")
+
+    def __init__(self, calls: list[Event], source: str) -> None:
+        self.calls = calls
+        self.source = source
+        self.name = os.path.basename(source)
+        self.kernels: list[str] = []
+
+    def events(self, kernel: Profile | str) -> list[Event]:
+        """The calls; the same on every kernel."""
+        return self.calls
+
+
+def load(source: str | os.PathLike[str]) -> Layout | Recording:
+    """A layout (TOML, JSON, QEMU's `info mtree -f`) or a recording, from a file or `-`.
+
+    Raises ValueError or TraceError with the place of what is wrong, OSError for
+    a file that cannot be read.
+    """
+    path = os.fspath(source)
+    if os.path.isdir(path):
+        return _recording(path)
+    if path != "-" and os.path.getsize(path) > _LARGEST_LAYOUT_BYTES:
+        return _recording(path)
+    data = _bytes(path)
+    text = data.decode("utf-8", "replace")
+    start = text.lstrip()[:1]
+    if path.endswith(".toml"):
+        return layout_of(_toml(text, path), path, text)
+    if start == "{" and _is_one_object(text):
+        import json
+
+        return layout_of(json.loads(text), path)
+    from .layout.mtree import is_mtree, layout_of_mtree
+
+    if is_mtree(text):
+        return layout_of_mtree(text, path)
+    if path == "-" and ("[[slot]]" in text):
+        return layout_of(_toml(text, path), path, text)
+    return _recording(path if path != "-" else data)
+
+
+def steps_of(source: str | os.PathLike[str], kernel: str | Profile) -> Iterator[Step]:
+    """The calls of a layout or recording on a kernel, each with the model's answer."""
+    return steps_on(load(source), find(kernel) if isinstance(kernel, str) else kernel)
+
+
+def steps_on(plan: Layout | Recording, profile: Profile) -> Iterator[Step]:
+    """The calls on a kernel; where the answer depends on the host, what follows takes it for accepted."""
+    for step in Replay(plan.events(profile), profile):
+        yield step
+        if step.verdict == UNDETERMINED and step.request is not None and isinstance(step.outcome, Undetermined):
+            follow_accepted(step.tracked.vm, step.request, step.outcome)
+
+
+def _bytes(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _is_one_object(text: str) -> bool:
+    """Is it a layout in JSON, and not a recording of one JSON object a line?"""
+    import json
+
+    try:
+        tables = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(tables, dict) and "slot" in tables and isinstance(tables["slot"], list)
+
+
+def _toml(text: str, path: str) -> object:
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path}: {error}") from None
+    raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead")
+
+
+def _recording(source: str | bytes) -> Recording:
+    from ..trace import read  # the readers compile many patterns, layouts need none of them
+
+    name = source if isinstance(source, str) else "standard input"
+    events = list(read(source))
+    # an error message repeats a call that another line shows
+    if any(event.format != "message" for event in events):
+        events = [event for event in events if event.format != "message"]
+    calls = [_unanswered(event) for event in events]
+    if not calls:
+        raise TraceError(f"{name}: neither a layout nor a recording of memory calls")
+    return Recording(calls, name)
+
+
+def _unanswered(event: Event) -> Event:
+    """The call without its result: what another kernel is asked."""
+    return Event(
+        event.call, event.fields, None, fd=event.fd, pid=event.pid, source=event.source, line=event.line,
+        text=event.text, new_fd=event.new_fd, vm=event.vm, format=event.format,
+    )  # fmt: skip

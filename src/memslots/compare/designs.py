@@ -1,0 +1,186 @@
+"""The accounting designs side by side on the same slots, on 32- and 64-bit hosts.
+
+    from memslots.compare.designs import compare, equal_slots
+    for row in compare(equal_slots(411, 524272), (32, 64)):
+        print(row.label, row.pages, row.figure(32, "a").budget)
+
+Each design keeps its own books: where (d) refuses a slot, its total goes on
+without it, and the deletion of that slot finds nothing.
+"""
+
+from __future__ import annotations
+
+from ..state.mmu_pages import KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, KVM_MIN_ALLOC_MMU_PAGES, ratio_budget
+from ..state.mmu_pages_designs import DESIGNS, Design
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator
+
+    from ..replay.replay import Step
+
+EXACT, WRONG, REFUSED = "exact", "wrong", "refused"
+"""What a figure is: a fiftieth of the pages (at least 64), anything else, or the slot was not made."""
+
+
+class Change:
+    """Pages that come or go: one slot created or deleted."""
+
+    __slots__ = ("key", "label", "pages")
+
+    def __init__(self, label: str, pages: int, key: Hashable) -> None:
+        self.label = label
+        """For the table: a number, a step, a name."""
+        self.pages = pages
+        """Host pages added; negative: taken away; 0: something else was committed."""
+        self.key = key
+        """Which slot, so that its deletion is told from others."""
+
+
+class Figure:
+    """What one design holds after a change."""
+
+    __slots__ = ("budget", "total", "verdict")
+
+    def __init__(self, total: int, budget: int, verdict: str) -> None:
+        self.total = total
+        """Pages as the design counts them: wrapped where it wraps."""
+        self.budget = budget
+        """Shadow pages that the guest may use (n_max_mmu_pages)."""
+        self.verdict = verdict
+        """EXACT, WRONG or REFUSED."""
+
+
+class Row:
+    """All designs after one change."""
+
+    __slots__ = ("figures", "label", "pages")
+
+    def __init__(self, label: str, pages: int, figures: dict[tuple[int, str], Figure]) -> None:
+        self.label = label
+        self.pages = pages
+        """Host pages of all slots asked for, exact."""
+        self.figures = figures
+        """(host bits, letter of the design): figure."""
+
+    def figure(self, host_bits: int, letter: str) -> Figure:
+        """The figure of one design, e.g. `figure(32, "a")`."""
+        return self.figures[host_bits, letter]
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """What each figure is: a row where this changes is worth showing."""
+        return tuple(figure.verdict for figure in self.figures.values())
+
+
+class _Books:
+    """One design's own account of the slots."""
+
+    __slots__ = ("design", "refused", "total")
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.total = 0
+        self.refused: set[Hashable] = set()
+
+    def enter(self, change: Change) -> Figure:
+        pages, refused = change.pages, False
+        if pages > 0 and self.design.refuses(self.total, pages):
+            self.refused.add(change.key)
+            refused = True
+        elif pages < 0 and change.key in self.refused:
+            self.refused.discard(change.key)
+        else:
+            self.total += pages
+        budget = self.design.budget(self.total)
+        verdict = EXACT if budget == ratio_budget(self.total) else WRONG
+        return Figure(self.design.total(self.total), budget, REFUSED if refused else verdict)
+
+
+def compare(changes: Iterable[Change], host_bits: tuple[int, ...] = (32, 64)) -> Iterator[Row]:
+    """The designs after each change, on hosts whose unsigned long has these widths."""
+    books = {(bits, design.letter): _Books(design(bits)) for bits in host_bits for design in DESIGNS}
+    pages = 0
+    for change in changes:
+        pages += change.pages
+        yield Row(change.label, pages, {key: book.enter(change) for key, book in books.items()})
+
+
+def equal_slots(count: int, pages: int) -> Iterator[Change]:
+    """`count` slots of `pages` host pages each, created one after the other."""
+    for number in range(1, count + 1):
+        yield Change(str(number), pages, number)
+
+
+def compare_totals(totals: Iterable[int], host_bits: tuple[int, ...] = (32, 64)) -> Iterator[Row]:
+    """One VM for each total: what the designs make of it."""
+    for pages in totals:
+        yield from compare([Change("", pages, 0)], host_bits)
+
+
+def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
+    """The changes of a recording or layout, step by step; several VMs are told apart, not added up."""
+    before: dict[object, int] = {}
+    for step in steps:
+        vm = step.tracked
+        pages = step.totals[0] - before.get(vm, 0)
+        before[vm] = step.totals[0]
+        if step.is_region or pages:
+            word = step.event.get("slot") if step.is_region else -step.number
+            yield Change(str(step.number), pages, (vm, word))
+
+
+def interesting(rows: Iterable[Row], around: int = 1) -> list[Row | None]:
+    """The first and last row and those where a verdict changes, with neighbours; None stands for rows left out."""
+    chosen: list[Row | None] = []
+    held: list[Row] = []
+    last: Row | None = None
+    follow = 0
+    for row in rows:
+        if last is None or row.verdicts != last.verdicts:
+            if len(held) > around:
+                chosen.append(None)
+            chosen += [*held[-around:], row]
+            held, follow = [], around
+        elif follow:
+            chosen.append(row)
+            follow -= 1
+        else:
+            held.append(row)
+            if len(held) > around + 1:
+                # one more than is shown, so that a gap of no rows gets no mark
+                held = [*held[:1], *held[-around:]]
+        last = row
+    if held:
+        chosen += [None, held[-1]] if len(held) > 1 else held
+    return chosen
+
+
+def first_wrong_total(letter: str, host_bits: int) -> int | None:
+    """The smallest total, in host pages, at which a design's budget is wrong; None: never."""
+    if letter == "a":
+        return -(-(1 << host_bits) // 20)
+    if letter == "b":
+        return KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO * (KVM_MIN_ALLOC_MMU_PAGES + 1)
+    if letter == "c":
+        return min((1 << host_bits) * KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, -(-(1 << 64) // 20))
+    return None
+
+
+def first_refused_total(letter: str, host_bits: int) -> int | None:
+    """The smallest total, in host pages, that a design refuses to reach; None: it refuses nothing."""
+    return 1 << host_bits if letter == "d" else None
+
+
+def aliases_needed(pages: int, process_bytes: int, spaces: int = 1, page_bytes: int = 4096) -> int:
+    """How often each page of a process must be a guest page, in each address space, to reach a total.
+
+    A process of `process_bytes` whose memory is used once gives that many bytes of
+    guest memory; every slot beyond is another alias of the same memory.
+    """
+    return -(-pages * page_bytes // (process_bytes * spaces))
+
+
+def reachable_pages(maxphyaddr_bits: int, spaces: int, page_shift: int = 12) -> int:
+    """Guest pages below 2^MAXPHYADDR bytes, in all address spaces together."""
+    return (1 << (maxphyaddr_bits - page_shift)) * spaces

@@ -1,0 +1,219 @@
+"""From a step to its explanation: which rule, which numbers, which other slot, what would pass.
+
+A refusal that the model shares is explained by the model's own rule.  One that
+it does not share is looked for: hosts and histories under which the model would
+answer as observed are tried, and named as possibilities.
+"""
+
+from __future__ import annotations
+
+from errno import EFAULT
+
+from ..errors import errno_name
+from ..replay.replay import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
+from ..rules.answer import Refused, Undetermined
+from ..rules.rule import Rule
+from ..state.slot import Slot
+from ..units import format_bytes
+from .hypotheses import possibilities
+from .other_causes import names_a_region, other_problem
+from .other_kernels import kernels_line
+from .remedies import next_refusal, remedies
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .hypotheses import Possibility
+
+CERTAIN, POSSIBLE, ELSEWHERE = "certain", "undetermined", "not a memslot problem"
+
+
+class Explanation:
+    """Why one call was refused, or surprises."""
+
+    __slots__ = (
+        "certainty", "errno", "kernels", "numbers", "other", "other_step", "passes", "possible", "questions", "rule",
+        "step", "summary", "then",
+    )  # fmt: skip
+
+    def __init__(self, step: Step, certainty: str, summary: str) -> None:
+        self.step = step
+        self.certainty = certainty
+        """`certain`, `undetermined`, or `not a memslot problem`."""
+        self.summary = summary
+        """One sentence."""
+        self.errno = -step.observed if step.observed is not None and step.observed < 0 else 0
+        """The errno observed, or expected if nothing was observed."""
+        self.rule: Rule | None = None
+        self.numbers: list[str] = []
+        """What decided, in words."""
+        self.other: Slot | None = None
+        """The slot in the way."""
+        self.other_step = 0
+        """The step that made it; 0 if not recorded."""
+        self.passes: list[str] = []
+        """Changes that would be accepted, each verified."""
+        self.then = ""
+        """What would refuse once this is mended."""
+        self.kernels = ""
+        """On which kernels the answer differs."""
+        self.possible: list[Possibility] = []
+        """Under which circumstances the answer would be as observed."""
+        self.questions: list[str] = []
+        """What to find out or send."""
+
+
+def needs_explanation(step: Step) -> bool:
+    """Is there anything about this step that a user wants to know?"""
+    if step.verdict in (REFUSED, DIFFERS):
+        return step.is_region or step.verdict == DIFFERS or _matters(step)
+    if step.verdict == UNDETERMINED:
+        return step.observed is None or step.observed < 0
+    if step.verdict == INCOMPLETE:
+        return step.observed is not None and step.observed < 0
+    if step.observed is None or step.observed >= 0:
+        return False
+    return other_problem(step.event) is not None or names_a_region(step.event)
+
+
+_PROBING = frozenset({"KVM_CHECK_EXTENSION", "KVM_ENABLE_CAP", "KVM_GET_NR_MMU_PAGES"})
+
+
+def _matters(step: Step) -> bool:
+    """Refused calls other than region calls are worth a word, but for those with which a program probes."""
+    return step.event.call not in _PROBING
+
+
+def explain(step: Step) -> Explanation:
+    """The explanation of a step.  To be called before the replay goes on: it looks at the VM as it is now."""
+    problem = other_problem(step.event)
+    if problem is not None and not step.is_region:
+        return Explanation(step, ELSEWHERE, problem)
+    outcome = step.outcome
+    if isinstance(outcome, Refused) and (step.observed is None or step.observed == outcome.result):
+        if _depends_on_assumed(step, outcome):
+            return _possible(step)
+        return _refused(step, outcome)
+    if isinstance(outcome, Refused) and step.observed == 0:
+        return _surprise(step, outcome)
+    if step.observed is not None and step.observed < 0:
+        return _possible(step)
+    explanation = Explanation(step, POSSIBLE, "the answer depends on something that was not observed")
+    if isinstance(outcome, Undetermined):
+        explanation.rule = outcome.rule
+        explanation.questions.append(outcome.question)
+    elif outcome is not None:
+        explanation.summary = outcome.reason
+    return explanation
+
+
+_ARGUMENT_OF_RULE = {
+    "flags": ("flags-", "readonly-change"),
+    "userspace_addr": ("hva-", "userspace-addr-change", "vma-"),
+}
+
+
+def _depends_on_assumed(step: Step, refused: Refused) -> bool:
+    """Was the rule decided by an argument that the recording does not have?"""
+    return any(refused.rule.id.startswith(prefix) for name in step.assumed for prefix in _ARGUMENT_OF_RULE[name])
+
+
+def _refused(step: Step, refused: Refused) -> Explanation:
+    explanation = Explanation(step, CERTAIN, refused.rule.title)
+    explanation.errno = refused.errno
+    explanation.rule = refused.rule
+    explanation.other = refused.other
+    explanation.numbers = number_lines(refused, step.tracked.vm.page_shift)
+    if refused.other is not None:
+        explanation.other_step = step.tracked.made_by.get(refused.other.slot_word, 0)
+    bound = refused.numbers.get("bound_slot")
+    if isinstance(bound, int):
+        explanation.other = step.tracked.vm.slot(bound)
+        explanation.other_step = step.tracked.made_by.get(bound, 0)
+    request = step.request
+    if request is not None:
+        vm = step.tracked.vm
+        explanation.passes = remedies(vm, request, refused)
+        following = next_refusal(vm, request, refused)
+        explanation.then = (
+            f"{following.reason.split(';')[0]}" if following else "nothing else would refuse this request"
+        )
+        explanation.kernels = kernels_line(vm, request, refused)
+    return explanation
+
+
+def _surprise(step: Step, refused: Refused) -> Explanation:
+    """Accepted, where the model expects a refusal: the history or the host is not what it seems."""
+    explanation = Explanation(
+        step, POSSIBLE, f"accepted, though {refused.rule.title[0].lower()}{refused.rule.title[1:]}"
+    )
+    explanation.errno = 0
+    explanation.rule = refused.rule
+    explanation.other = refused.other
+    explanation.numbers = number_lines(refused, step.tracked.vm.page_shift)
+    if refused.other is not None:
+        explanation.other_step = step.tracked.made_by.get(refused.other.slot_word, 0)
+    if refused.rule.id in ("slot-overlap", "size-change", "userspace-addr-change", "readonly-change"):
+        explanation.questions.append("a deletion in between was not recorded: record all threads (strace -f)")
+    elif not step.tracked.from_start:
+        explanation.questions.append("the recording began after the VM was made: record from the start")
+    explanation.questions.append("which kernel is it?  State it with --kernel")
+    return explanation
+
+
+def _possible(step: Step) -> Explanation:
+    """Refused, where the model would not refuse, or cannot tell: look for circumstances under which it would."""
+    explanation = Explanation(step, POSSIBLE, "")
+    explanation.possible = possibilities(step)
+    certain = [possible for possible in explanation.possible if possible.certain]
+    name = errno_name(explanation.errno)
+    # our recorder reads every argument that can be read
+    unreadable = step.event.format == "recording" and not step.event.fields and explanation.errno == EFAULT
+    if unreadable and explanation.possible:
+        explanation.certainty = CERTAIN
+        explanation.rule = explanation.possible[0].rule
+        explanation.summary = explanation.possible[0].text
+    elif len(certain) == 1 and len(explanation.possible) == 1:
+        explanation.certainty = CERTAIN
+        explanation.rule = certain[0].rule
+        explanation.summary = certain[0].text
+    elif explanation.possible:
+        explanation.rule = explanation.possible[0].rule
+        explanation.summary = f"{name}: what was recorded does not decide between these"
+    else:
+        explanation.summary = f"no rule of the memory-slot layer answers {name} to this"
+    if not unreadable and (step.request is None or step.assumed):
+        missing = ", ".join(step.assumed) or "all arguments"
+        explanation.questions.append(
+            f"not recorded: {missing}.  Send: strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND (strace 6.18 "
+            "or later for KVM_SET_USER_MEMORY_REGION2), or memslots record -o vmm.rec -- COMMAND"
+        )
+    if not step.tracked.from_start:
+        explanation.questions.append(
+            "the calls before this one were not recorded: slots registered earlier are not known"
+        )
+    return explanation
+
+
+def number_lines(refused: Refused, page_shift: int) -> list[str]:
+    """The deciding numbers in words; pairs of gfns as half-open ranges."""
+    numbers = dict(refused.numbers)
+    numbers.pop("errno", None)
+    lines = []
+    for prefix, what in (("", "request gfns"), ("overlap_", "overlap gfns")):
+        start, end = numbers.pop(prefix + "start_gfn", None), numbers.pop(prefix + "end_gfn", None)
+        if isinstance(start, int) and isinstance(end, int):
+            nbytes = (end - start) << page_shift
+            lines.append(f"{what} [{start:#x}, {end:#x}), {end - start} pages, {format_bytes(nbytes)}")
+    for name, value in numbers.items():
+        lines.append(f"{name} {_shown(name, value)}")
+    return lines
+
+
+def _shown(name: str, value: int | str) -> str:
+    if isinstance(value, str):
+        return value
+    if name.endswith(("pages", "slots", "count")):
+        return str(value)
+    if name in ("memory_size",) or name.endswith("_bytes"):
+        return f"{value:#x} ({value} bytes)" if value % 1024 else f"{value:#x} ({format_bytes(value)})"
+    return str(value) if name.endswith(("_id", "fd")) else hex(value)

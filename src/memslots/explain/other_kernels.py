@@ -1,0 +1,87 @@
+"""The same request on the same slots, but on another kernel or host."""
+
+from __future__ import annotations
+
+from ..errors import MemslotsError
+from ..kernel.history import BRANCHES
+from ..kernel.profile import Profile, dated
+from ..model.vm import Vm
+from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from ..state.guest_memfd import GuestMemfd
+from ..state.process import Host
+from ..uapi.region import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Outcome = Accepted | Refused | Undetermined | Unmodelled
+
+MOST_SLOTS = 4000
+"""With more slots than this a survey of all kernels would keep the user waiting."""
+
+
+def transplanted(vm: Vm, profile: Profile) -> Vm:
+    """A VM on another kernel with the same slots, as far as that kernel takes them."""
+    twin = Vm(profile, host=Host(mappings_known=False, fds_known=False))
+    files = {
+        file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
+        for file in vm.host.fds.values()
+        if file is not None
+    }
+    twin.host.fds = {fd: None if file is None else files[file] for fd, file in vm.host.fds.items()}
+    fds = {file: fd for fd, file in vm.host.fds.items() if file is not None}
+    shift = vm.page_shift
+    for slots in vm.state.spaces:
+        for slot in slots:
+            if slot.owner:
+                continue
+            binding = slot.binding
+            twin.submit(
+                Request(
+                    slot.slot_word, slot.flags & 7, slot.base_gfn << shift, slot.npages << shift, slot.userspace_addr,
+                    0 if binding is None else fds.get(binding.file, 0),
+                    0 if binding is None else binding.start << shift, binding is not None,
+                )
+            )  # fmt: skip
+    return twin
+
+
+def answer_on(vm: Vm, request: Request, profile: Profile) -> Outcome:
+    """What another kernel would answer."""
+    return transplanted(vm, profile).what_if(request)
+
+
+def kernels_line(vm: Vm, request: Request, outcome: Outcome) -> str:
+    """One sentence: on which releases of this architecture the answer is the same, and what it is elsewhere."""
+    if vm.state.nr_slots > MOST_SLOTS:
+        return "not worked out: more than 4000 slots"
+    groups: list[tuple[str, str, str]] = []
+    arch = vm.profile.arch
+    stated = {name: setting.value for name, setting in vm.profile.options.items()}
+    for version in BRANCHES:
+        try:
+            profile = dated(version, arch).edited(stated)
+            text = _summary(answer_on(vm, request, profile))
+        except MemslotsError:
+            continue
+        if groups and groups[-1][2] == text:
+            groups[-1] = (groups[-1][0], str(version), text)
+        else:
+            groups.append((str(version), str(version), text))
+    if not groups:
+        return "not known for this architecture"
+    if len(groups) == 1:
+        same = groups[0][2] == _summary(outcome)
+        return f"the same on all of {groups[0][0]} to {groups[0][1]}" if same else f"{groups[0][2]} on all"
+    return "; ".join(f"{_span(first, last)}: {text}" for first, last, text in groups)
+
+
+def _span(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _summary(outcome: Outcome) -> str:
+    if isinstance(outcome, Refused):
+        return outcome.reason.split(":")[0].split(";")[0]
+    if isinstance(outcome, Accepted):
+        return "accepted"
+    return "depends on the host" if isinstance(outcome, Undetermined) else "not modelled"

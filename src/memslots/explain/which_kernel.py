@@ -1,0 +1,207 @@
+"""Which kernels are consistent with what a recording shows.
+
+Every candidate is put under the same recording; one that would have answered a
+single call otherwise is ruled out.  The capabilities that the program asked for
+count as much as refusals do.
+"""
+
+from __future__ import annotations
+
+import re
+from errno import EEXIST
+
+from ..errors import UnknownKernelError
+from ..kernel.arch import find_arch
+from ..kernel.history import BRANCHES
+from ..kernel.names import find
+from ..kernel.profile import Profile, dated
+from ..kernel.version import Version
+from ..replay.replay import DIFFERS, Replay, Step
+from ..trace.event import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_EVENTS = 1500
+"""Events of a recording that candidates are tried on; the first ones tell most."""
+_PROGRAM_ARCH = (
+    (re.compile(r"qemu-system-(aarch64|arm)\b|aarch64|arm64", re.IGNORECASE), "arm64"),
+    (re.compile(r"qemu-system-s390x?|s390x"), "s390x"),
+    (re.compile(r"qemu-system-ppc64|ppc64(le)?\b|powerpc"), "ppc64"),
+    (re.compile(r"qemu-system-riscv64|riscv64"), "riscv64"),
+    (re.compile(r"qemu-system-loongarch64|loongarch"), "loongarch64"),
+    (re.compile(r"qemu-system-i386\b|i[3-6]86"), "i386"),
+)
+_X86_CALLS = frozenset({"KVM_SET_TSS_ADDR", "KVM_SET_IDENTITY_MAP_ADDR", "KVM_SET_NR_MMU_PAGES"})
+
+
+class Evidence:
+    """What a recording says about the kernel that made it."""
+
+    __slots__ = ("arch", "arch_reason", "build", "chosen", "consistent", "contradictions", "remark", "ruled_out")
+
+    def __init__(self, arch: str, arch_reason: str) -> None:
+        self.arch = arch
+        self.arch_reason = arch_reason
+        """Why this architecture: what the recording says, or that it says nothing."""
+        self.build = ""
+        """What must be said of the build to make the answers possible: `-smm`."""
+        self.consistent: list[Profile] = []
+        """Candidates that contradict nothing, oldest first."""
+        self.ruled_out: dict[str, str] = {}
+        """Candidate: the first call that it would have answered otherwise."""
+        self.chosen: Profile = find(f"{BRANCHES[-1]}/{arch}")
+        """The newest consistent one, or the one with the fewest contradictions."""
+        self.remark = ""
+        """What the recording itself says of the kernel."""
+        self.contradictions = 0
+        """Calls that the chosen one would have answered otherwise."""
+
+
+def weigh(
+    events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "", page_bytes: int = 0
+) -> Evidence:
+    """The evidence of a recording's events about the kernel.
+
+    arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it was
+    recorded, if the recording tells.
+    """
+    stated = _stated(release, machine, page_bytes)
+    remark = ""
+    if stated is not None:
+        evidence = Evidence(stated.arch.name, f"the recording says {machine}")
+        _try_candidates(events, evidence, [stated])
+        if not evidence.contradictions:
+            evidence.remark = f"{release}, says the recording"
+            return evidence
+        remark = (
+            f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
+        )
+        arch = stated.arch.name
+    name, reason = _guess_arch(events) if arch is None else (arch, "stated")
+    evidence = Evidence(name, reason)
+    evidence.remark = remark
+    _try_candidates(events, evidence, _candidates(evidence.arch))
+    return evidence
+
+
+def _stated(release: str, machine: str, page_bytes: int) -> Profile | None:
+    """The profile of what uname said; None if it said nothing that is known."""
+    try:
+        version = Version.parse(release)
+        # distributions freeze the last number at 0 and count their own updates behind it
+        version = version if version.patch else Version(version.major, version.minor)
+        profile = find(f"{version}/{find_arch(machine).name}")
+        usual = page_bytes in (0, 1 << profile.page_shift)
+        return profile if usual else find(f"{profile.name}+{page_bytes >> 10}k")
+    except UnknownKernelError:
+        return None
+
+
+def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: list[Profile]) -> None:
+    events = events[:MOST_EVENTS]
+    best: tuple[int, int] | None = None
+    for number, candidate in enumerate(candidates):
+        count, first = _contradictions(events, candidate)
+        if count:
+            evidence.ruled_out[candidate.name] = first
+        else:
+            evidence.consistent.append(candidate)
+        if best is None or (count, -number) <= best:
+            best = (count, -number)
+            evidence.chosen, evidence.contradictions = candidate, count
+    if evidence.contradictions:
+        _try_builds(events, evidence, [candidate.version for candidate in candidates])
+
+
+def _candidates(arch: str) -> list[Profile]:
+    """One profile for each branch in which KVM exists on the architecture."""
+    found = []
+    for version in BRANCHES:
+        try:
+            found.append(dated(version, find(f"{BRANCHES[-1]}/{arch}").arch))
+        except UnknownKernelError:
+            continue  # before KVM came to this architecture
+    return found
+
+
+def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Version]) -> None:
+    """Other builds of the same releases: without SMM, without two-dimensional paging."""
+    for edits in ("-smm", "-tdp", "-smm-tdp", "+attributes-built", "-guest-memfd-built"):
+        try:
+            tried = [(find(f"{version}/{evidence.arch}{edits}")) for version in releases]
+        except UnknownKernelError:
+            continue
+        counts = [(candidate, _contradictions(events, candidate)[0]) for candidate in tried]
+        least = min(count for _, count in counts)
+        if least < evidence.contradictions:
+            evidence.contradictions = least
+            evidence.chosen = [candidate for candidate, count in counts if count == least][-1]
+            if not least:
+                evidence.consistent = [candidate for candidate, count in counts if not count]
+                evidence.build = edits
+                return
+
+
+def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str]:
+    count, first = 0, ""
+    for step in Replay(events, profile):
+        if step.verdict == DIFFERS and not _about_something_else(step):
+            count += 1
+            if not first:
+                expected = step.outcome.reason if step.outcome is not None else ""
+                first = f"step {step.number} {step.event.call}: {expected}"
+    return count, first
+
+
+def _about_something_else(step: Step) -> bool:
+    """A failure to create a VM is seldom about the release, an overlap with something unseen never."""
+    event = step.event
+    if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
+        return (event.result or 0) < 0
+    return event.result == -EEXIST and not step.tracked.from_start
+
+
+def _guess_arch(events: Sequence[Event]) -> tuple[str, str]:
+    for event in events[:MOST_EVENTS]:
+        if event.call in _X86_CALLS and (event.result or 0) >= 0:
+            return "x86_64", f"{event.call} is a call of x86"
+        for pattern, arch in _PROGRAM_ARCH:
+            match = pattern.search(event.text)
+            if match:
+                return arch, f"the recording names {match.group(0)}"
+    return "x86_64", "assumed: the recording does not say"
+
+
+def describe(evidence: Evidence) -> list[str]:
+    """The evidence in a few lines."""
+    chosen = evidence.chosen
+    lines = [f"architecture {evidence.arch} ({evidence.arch_reason})"]
+    if evidence.remark:
+        lines.append(evidence.remark)
+    if evidence.contradictions:
+        lines.append(
+            f"no known kernel gives all of these answers; {chosen.name} differs least ({evidence.contradictions} calls)"
+        )
+    elif len(evidence.consistent) == 1 and evidence.remark:
+        lines.append(f"explained as on {chosen.name}")
+    elif not evidence.ruled_out:
+        lines.append(f"consistent with all releases; explained as on {chosen.name}")
+    else:
+        names = _spans([str(profile.version) for profile in evidence.consistent])
+        build = f" built as {evidence.build}" if evidence.build else ""
+        lines.append(f"consistent with {names}{build}; explained as on {chosen.name}")
+    return lines
+
+
+def _spans(consistent: list[str]) -> str:
+    """`4.19 to 5.10, 6.1 to 7.2`: runs of neighbouring branches."""
+    order = [str(version) for version in BRANCHES]
+    runs: list[list[str]] = []
+    for name in consistent:
+        if runs and name in order and runs[-1][-1] in order and order.index(name) == order.index(runs[-1][-1]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

@@ -1,0 +1,65 @@
+"""kvm_arch_prepare_memory_region() of s390."""
+
+from __future__ import annotations
+
+from errno import EINVAL
+
+from ....state.change import PLACING
+from ...answer import Accepted, Refused, Undetermined
+from ...attempt import Attempt
+from ...rule import Rule
+
+_PREPARE = "kvm_arch_prepare_memory_region() in arch/s390/kvm/kvm-s390.c"
+_SEGMENT_BYTES = 1 << 20
+
+# fmt: off
+UCONTROL_USER_SLOT = Rule(
+    "ucontrol-user-slot", EINVAL, "A user-controlled VM gets a slot from user space.",
+    "Such a VM has one flat slot of KVM's own.", "Do not register memory on a ucontrol VM.", _PREPARE,
+    needs=("s390-ucontrol-no-user-slots",),
+)
+SECURE_VM = Rule(
+    "secure-vm", EINVAL, "The VM is under protected virtualisation: its slots are fixed.",
+    "The ultravisor owns the memory.", "Change memory before the VM becomes secure.", _PREPARE,
+    needs=("s390-secure-vm-refuses",),
+)
+HVA_SEGMENT_UNALIGNED = Rule(
+    "hva-segment-unaligned", EINVAL, "userspace_addr is not a multiple of 1 MiB.",
+    "The guest's memory was mapped by segments of 1 MiB up to 7.0.  guest_phys_addr is not checked for it.",
+    "Align the backing memory to 1 MiB.", _PREPARE, needs=("s390-segment-alignment",),
+)
+SIZE_SEGMENT_UNALIGNED = Rule(
+    "size-segment-unaligned", EINVAL, "memory_size is not a multiple of 1 MiB.",
+    "See hva-segment-unaligned.", "Use slots of whole MiB.", _PREPARE, needs=("s390-segment-alignment",),
+)
+MEMORY_LIMIT = Rule(
+    "memory-limit", EINVAL, "The slot ends beyond the VM's memory limit.",
+    "The limit is what the hardware gives, unless user space lowered it (KVM_S390_VM_MEM_LIMIT_SIZE).",
+    "Raise the limit before creating vCPUs, or give the guest less memory.", _PREPARE,
+)
+# fmt: on
+
+RULES = (UCONTROL_USER_SLOT, SECURE_VM, HVA_SEGMENT_UNALIGNED, SIZE_SEGMENT_UNALIGNED, MEMORY_LIMIT)
+
+
+def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
+    """May the change be made?"""
+    machine, config, request = attempt.machine, attempt.state.config, attempt.request
+    profile = machine.profile
+    if config.ucontrol and profile.has("s390-ucontrol-no-user-slots") and not attempt.owner:
+        return UCONTROL_USER_SLOT.refuse_late(change)
+    if config.secure and profile.has("s390-secure-vm-refuses"):
+        return SECURE_VM.refuse_late(change)
+    if not attempt.kind & PLACING and not profile.has("s390-checks-every-change"):
+        return None
+    if profile.has("s390-segment-alignment"):
+        if request.userspace_addr % _SEGMENT_BYTES:
+            return HVA_SEGMENT_UNALIGNED.refuse_late(change, userspace_addr=request.userspace_addr)
+        if request.memory_size % _SEGMENT_BYTES:
+            return SIZE_SEGMENT_UNALIGNED.refuse_late(change, memory_size=request.memory_size)
+    end = attempt.gfn + attempt.npages
+    if end > machine.gfn_end_high:
+        return MEMORY_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
+    if end > machine.gfn_end:
+        return MEMORY_LIMIT.ask("what is the VM's memory limit?  State it as +mem-limit=BYTES", end_gfn=end)
+    return None

@@ -1,0 +1,68 @@
+"""Checks of the host mappings behind a slot, as arm64 and riscv make them."""
+
+from __future__ import annotations
+
+from errno import EINVAL, EPERM
+
+from ....state.process import PROT_WRITE, Mapping
+from ....uapi.abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ...answer import Accepted, Refused, Undetermined
+from ...attempt import Attempt
+from ...rule import Rule
+
+_PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
+
+# fmt: off
+VMA_NOT_WRITABLE = Rule(
+    "vma-not-writable", EPERM, "The slot is writable and part of its host memory is mapped read-only.",
+    "riscv, and arm64 up to 5.6.  Parts that are not mapped at all are fine.",
+    "Map the memory PROT_WRITE, or register the slot with KVM_MEM_READONLY.", _PREPARE,
+)
+VMA_MTE = Rule(
+    "vma-mte", EINVAL, "The VM uses memory tagging and the host mapping does not allow it.",
+    "From 5.14 to 6.1 shared mappings are refused, since then those without VM_MTE_ALLOWED.",
+    "Back the guest with private anonymous memory, or with a file system that allows tags.", _PREPARE,
+)
+VMA_PFN_LOGGING = Rule(
+    "vma-pfn-logging", EINVAL, "The slot logs dirty pages and part of its host memory is a raw device mapping.",
+    "Writes to device memory cannot be logged.", "Do not log dirty pages of passed-through device memory.", _PREPARE,
+)
+VMA_PFN_CACHEABLE = Rule(
+    "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it coherent.",
+    "arm64 since 6.17; whether the host can (FWB and DIC) decides.", "Map the device memory uncached.", _PREPARE,
+    needs=("arm64-pfn-cacheable",),
+)
+# fmt: on
+
+VMA_RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
+
+
+def check_mappings(attempt: Attempt, change: Accepted, *, needs_writable: bool) -> Refused | Undetermined | None:
+    """Walk the known mappings of the slot in address order, each through all checks."""
+    start = attempt.hva
+    end = start + attempt.request.memory_size
+    for mapping in attempt.host.walk(start, end):
+        refused = _check_mapping(attempt, change, mapping, needs_writable=needs_writable)
+        if refused is not None:
+            return refused
+    return None
+
+
+def _check_mapping(
+    attempt: Attempt, change: Accepted, mapping: Mapping, *, needs_writable: bool
+) -> Refused | Undetermined | None:
+    profile = attempt.machine.profile
+    where = {"mapping_start": mapping.start, "mapping_end": mapping.end}
+    if needs_writable and not attempt.flags & KVM_MEM_READONLY and not mapping.prot & PROT_WRITE:
+        return VMA_NOT_WRITABLE.refuse_late(change, **where)
+    if attempt.state.config.arm64_mte and (
+        (profile.has("arm64-mte-shared") and mapping.is_shared)
+        or (profile.has("arm64-mte-vma") and not mapping.mte_allowed)
+    ):
+        return VMA_MTE.refuse_late(change, **where)
+    if mapping.is_pfn:
+        if attempt.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            return VMA_PFN_LOGGING.refuse_late(change, **where)
+        if profile.has("arm64-pfn-cacheable"):
+            return VMA_PFN_CACHEABLE.ask("is the device mapping cacheable, and has the host FWB and DIC?", **where)
+    return None

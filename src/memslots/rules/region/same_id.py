@@ -1,0 +1,123 @@
+"""Checks against the slot of the same id, and what the request amounts to."""
+
+from __future__ import annotations
+
+from errno import EINVAL, EIO
+
+from ...state.change import CREATE, DELETE, FLAGS_ONLY, MOVE, NOTHING
+from ...state.page_total import total_would_underflow
+from ...uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_READONLY
+from ..answer import Refused, Unmodelled
+from ..attempt import Attempt
+from ..rule import Rule
+
+_SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
+
+# fmt: off
+DELETE_MISSING = Rule(
+    "delete-missing", EINVAL, "memory_size is 0 and there is no slot with this id.",
+    "A slot is deleted once; the second deletion finds nothing.",
+    "Delete only what is registered; look whether another part of the program deleted it before.", _SET,
+)
+PAGE_TOTAL_UNDERFLOW = Rule(
+    "page-total-underflow", EIO, "The VM's page total is smaller than the slot that is deleted.",
+    "Cannot happen unless the kernel has lost count; it warns once.", "Report it: the kernel has a bug.", _SET,
+    needs=("page-total-cap",),
+)
+PAGE_TOTAL_CAP = Rule(
+    "page-total-cap", EINVAL, "The pages of all slots of the VM would no longer fit an unsigned long.",
+    """The total (nr_memslot_pages) is kept exact so that the shadow-MMU budget can be derived from it; all
+    address spaces and KVM's own slots count.  On 64-bit hosts the cap cannot be reached; on 32-bit hosts it is
+    2^32 - 1 pages.  The check comes before that for overlap.""",
+    "Delete slots first; moves and changes of flags are still allowed.", _SET, needs=("page-total-cap",),
+)
+GUEST_MEMFD_CHANGE = Rule(
+    "guest-memfd-change", EINVAL, "A request with KVM_MEM_GUEST_MEMFD names a slot that exists.",
+    "Such a request can create a slot, never change one, not even to what it already is.",
+    "Delete the slot and create it anew.", _SET, needs=("guest-memfd",),
+)
+USERSPACE_ADDR_CHANGE = Rule(
+    "userspace-addr-change", EINVAL, "The slot exists with another userspace_addr.",
+    """The backing of a slot cannot change.  On 32-bit hosts the address given is compared with all 64 bits, the
+    stored one has 32 (not on 5.7 to 5.16): a slot made with rubbish in the upper half cannot be named again.""",
+    "Delete the slot, then create it with the new address; guests must not touch it in between.", _SET,
+)
+SIZE_CHANGE = Rule(
+    "size-change", EINVAL, "The slot exists with another size.", "A slot cannot be resized.",
+    "Delete the slot and create it with the new size, or add a second slot for the rest.", _SET,
+)
+READONLY_CHANGE = Rule(
+    "readonly-change", EINVAL, "The slot exists with the other value of KVM_MEM_READONLY.",
+    "Of a slot's flags only KVM_MEM_LOG_DIRTY_PAGES can change.",
+    "Delete the slot and create it anew.", _SET,
+)
+GUEST_MEMFD_TOGGLE = Rule(
+    "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the request is not.",
+    """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind, a
+    memory-safety bug.""",
+    "Delete the slot and create it anew.", _SET, needs=("guest-memfd", "guest-memfd-toggle-refused"),
+)
+# fmt: on
+
+IDENTITY_RULES = (
+    DELETE_MISSING,
+    PAGE_TOTAL_UNDERFLOW,
+    PAGE_TOTAL_CAP,
+    GUEST_MEMFD_CHANGE,
+    USERSPACE_ADDR_CHANGE,
+    SIZE_CHANGE,
+    READONLY_CHANGE,
+    GUEST_MEMFD_TOGGLE,
+)
+
+
+def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
+    """Compare with the slot of the same id; classify the request as a kind of change."""
+    state = attempt.state
+    npages = attempt.npages
+    slot_id = attempt.slot_id
+    attempt.old = old = state.spaces[attempt.as_id].ids[slot_id >> 8][slot_id & 0xFF]
+    if old is None:
+        if not npages:
+            return _no_pages(attempt)
+        attempt.kind = CREATE
+        if state.total_pages + npages > state.total_cap:
+            return PAGE_TOTAL_CAP.refuse(
+                total_pages=state.total_pages, npages=npages, cap_pages=attempt.machine.ulong_max
+            )
+        return None
+    if not npages:
+        if attempt.request.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
+            return SIZE_CHANGE.refuse_for(old, npages=0, registered_npages=old.npages)
+        attempt.kind = DELETE
+        if state.design.caps_total and total_would_underflow(state.total_pages, old.npages):
+            return PAGE_TOTAL_UNDERFLOW.refuse(total_pages=state.total_pages, npages=old.npages)
+        return None
+    flags = attempt.flags
+    if flags & KVM_MEM_GUEST_MEMFD:
+        return GUEST_MEMFD_CHANGE.refuse_for(old)
+    machine = attempt.machine
+    given = attempt.hva if machine.truncates_hva else attempt.request.userspace_addr
+    if given != old.userspace_addr:
+        return USERSPACE_ADDR_CHANGE.refuse_for(old, userspace_addr=given, registered=old.userspace_addr)
+    if npages != old.npages:
+        return SIZE_CHANGE.refuse_for(old, npages=npages, registered_npages=old.npages)
+    changed = flags ^ old.flags
+    if changed:
+        if changed & KVM_MEM_READONLY:
+            return READONLY_CHANGE.refuse_for(old, flags=flags, registered=old.flags)
+        if changed & KVM_MEM_GUEST_MEMFD and machine.profile.has("guest-memfd-toggle-refused"):
+            return GUEST_MEMFD_TOGGLE.refuse_for(old, flags=flags, registered=old.flags)
+    if attempt.gfn != old.base_gfn:
+        attempt.kind = MOVE
+    elif changed:
+        attempt.kind = FLAGS_ONLY
+    else:
+        attempt.kind = NOTHING
+    return None
+
+
+def _no_pages(attempt: Attempt) -> Refused | Unmodelled:
+    if attempt.request.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
+        return Unmodelled("a size of a multiple of 2^44 on a 32-bit host from 5.7 to 5.14 makes a slot of no pages")
+    return DELETE_MISSING.refuse(slot_id=attempt.slot_id, as_id=attempt.as_id)

@@ -1,0 +1,125 @@
+"""Slots by host address, where ranges may overlap at will.
+
+One sorted list for each bit length of the slot's size: a query then has to look
+only at starts in [x - 2^k, x] in each class, and nothing is a tree.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from ..errors import InvariantBrokenError
+from .slot import Slot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_CHUNK = 512
+
+
+class HvaIndex:
+    """Slots of one address space by the host bytes that back them."""
+
+    __slots__ = ("_classes", "_page_shift", "_slots")
+
+    def __init__(self, slots: Iterable[Slot], page_shift: int) -> None:
+        self._page_shift = page_shift
+        self._classes: dict[int, _SortedKeys] = {}
+        self._slots: dict[int, Slot] = {}
+        for slot in slots:
+            self.add(slot)
+
+    def add(self, slot: Slot) -> None:
+        """Enter a slot."""
+        length_class = slot.npages.bit_length()
+        keys = self._classes.get(length_class)
+        if keys is None:
+            keys = self._classes[length_class] = _SortedKeys()
+        keys.add(slot.userspace_addr << 16 | slot.id)
+        self._slots[slot.id] = slot
+
+    def remove(self, slot: Slot) -> None:
+        """Take a slot out."""
+        self._classes[slot.npages.bit_length()].remove(slot.userspace_addr << 16 | slot.id)
+        del self._slots[slot.id]
+
+    def replace(self, slot: Slot) -> None:
+        """Put in another slot with the same id and host range."""
+        self._slots[slot.id] = slot
+
+    def meeting(self, start: int, end: int) -> list[Slot]:
+        """The slots whose bytes meet [start, end), by address, then id."""
+        found: list[Slot] = []
+        if start >= end:
+            return found
+        page_shift = self._page_shift
+        for length_class, keys in self._classes.items():
+            longest = 1 << (length_class + page_shift)
+            for key in keys.between(max(start - longest, 0) << 16, end << 16):
+                slot = self._slots[key & 0xFFFF]
+                if slot.userspace_addr + (slot.npages << page_shift) > start:
+                    found.append(slot)
+        found.sort(key=lambda slot: (slot.userspace_addr, slot.id))
+        return found
+
+    def check(self, slots: list[Slot]) -> None:
+        """Raise InvariantBrokenError if the index is not that of these slots."""
+        keys = sorted(key for group in self._classes.values() for key in group)
+        if keys != sorted(slot.userspace_addr << 16 | slot.id for slot in slots):
+            raise InvariantBrokenError("the host-address index holds other slots")
+        if any(self._slots.get(slot.id) is not slot for slot in slots):
+            raise InvariantBrokenError("the host-address index holds an old slot")
+
+
+class _SortedKeys:
+    """Sorted integers in chunks."""
+
+    __slots__ = ("_chunks", "_firsts")
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._chunks: list[list[int]] = []
+
+    def __iter__(self) -> Iterator[int]:
+        for chunk in self._chunks:
+            yield from chunk
+
+    def _find(self, key: int) -> int:
+        i = bisect_left(self._firsts, key + 1) - 1
+        return max(i, 0)
+
+    def add(self, key: int) -> None:
+        if not self._chunks:
+            self._chunks.append([key])
+            self._firsts.append(key)
+            return
+        i = self._find(key)
+        chunk = self._chunks[i]
+        insort(chunk, key)
+        self._firsts[i] = chunk[0]
+        if len(chunk) > 2 * _CHUNK:
+            self._chunks.insert(i + 1, chunk[_CHUNK:])
+            self._firsts.insert(i + 1, chunk[_CHUNK])
+            del chunk[_CHUNK:]
+
+    def remove(self, key: int) -> None:
+        i = self._find(key)
+        chunk = self._chunks[i]
+        del chunk[bisect_left(chunk, key)]
+        if chunk:
+            self._firsts[i] = chunk[0]
+        else:
+            del self._chunks[i], self._firsts[i]
+
+    def between(self, low: int, high: int) -> list[int]:
+        """The keys in [low, high)."""
+        found: list[int] = []
+        if not self._chunks:
+            return found
+        i = self._find(low)
+        while i < len(self._chunks) and self._firsts[i] < high:
+            chunk = self._chunks[i]
+            found.extend(chunk[bisect_left(chunk, low) : bisect_left(chunk, high)])
+            i += 1
+        return found

@@ -1,0 +1,367 @@
+"""One VM's memory state: slots, generations, totals, bitmaps, bindings, switches.
+
+`apply()` takes a change that has been decided and cannot fail; `fail()` leaves
+the traces of a change that the architecture refused midway.  `check()` states
+every invariant.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from ..errors import InvariantBrokenError
+from ..kernel.machine import Machine
+from ..rules.answer import Accepted
+from ..uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
+from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS
+from .dirty_bitmap import DirtyBitmap
+from .guest_memfd import Binding, GuestMemfd
+from .memory_attributes import AttributeMap
+from .mmu_pages import MmuBudget
+from .mmu_pages_designs import CappedTotal, Design, Walk
+from .slot import Slot, SpecialSlot
+from .slot_set import SlotSet
+
+_uids = count(1)
+_HIGH_BIT = 1 << 63
+_U64_MAX = (1 << 64) - 1
+_NO_CAP = 1 << 128
+
+
+class VmConfig:
+    """What this VM has switched on: the second gate after what its kernel can do."""
+
+    __slots__ = (
+        "arm64_mte",
+        "hypervisor_vm_created",
+        "identity_map_gpa",
+        "irqchip",
+        "manual_protect",
+        "max_vcpu_id",
+        "protected",
+        "ring_bytes",
+        "ring_with_bitmap",
+        "secure",
+        "split_irqchip",
+        "tss_gpa",
+        "ucontrol",
+        "vcpu_ids",
+    )
+
+    def __init__(self) -> None:
+        self.manual_protect = 0
+        """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: 0, 1, or 3 with all pages initially set."""
+        self.ring_bytes = 0
+        """Dirty ring of each vCPU; 0 is no ring."""
+        self.ring_with_bitmap = False
+        self.vcpu_ids: tuple[int, ...] = ()
+        self.max_vcpu_id: int | None = None
+        """KVM_CAP_MAX_VCPU_ID as enabled by user space."""
+        self.irqchip = False
+        """An in-kernel irqchip, whole or split."""
+        self.split_irqchip = False
+        self.tss_gpa: int | None = None
+        self.identity_map_gpa = 0
+        """0: the default, 0xfffbc000."""
+        self.arm64_mte = False
+        self.protected = False
+        """arm64: a VM of the protected kind."""
+        self.hypervisor_vm_created = False
+        self.secure = False
+        """s390: protected virtualisation is on."""
+        self.ucontrol = False
+        """s390: user-controlled VM."""
+
+    def copy(self) -> VmConfig:
+        """An independent equal configuration."""
+        twin = VmConfig()
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+
+def design_for(machine: Machine) -> Design:
+    """The accounting design that this kernel has."""
+    if machine.profile.has("budget-from-total") or machine.total_capped:
+        return CappedTotal(machine.long_bits)
+    if machine.profile.arch.is_x86 and not machine.profile.has("budget-ulong"):
+        return Walk(32)
+    return Walk(machine.long_bits)
+
+
+class VmState:
+    """The slots of all address spaces and everything that hangs on them."""
+
+    __slots__ = (
+        "_bindings",
+        "_bitmaps",
+        "_bitmaps_shared",
+        "attributes",
+        "budget",
+        "committed_pages",
+        "config",
+        "dead",
+        "design",
+        "flags_matter",
+        "machine",
+        "possible_slots",
+        "spaces",
+        "swaps",
+        "total_cap",
+        "total_pages",
+        "uid",
+        "unusual",
+    )
+
+    def __init__(self, machine: Machine, design: Design | None = None) -> None:
+        self.machine = machine
+        self.uid = next(_uids)
+        """Identity of the VM, kept by its copies: guest_memfd files remember it."""
+        self.spaces = [SlotSet() for _ in range(machine.spaces)]
+        """Slots by address space, as guest accesses see them once a change is done."""
+        self.swaps = [0] * machine.spaces
+        """How often the two slot sets of each address space have changed places."""
+        self.total_pages = 0
+        """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
+        self.committed_pages: int | None = None
+        """The total when a commit last looked at it; None before the first."""
+        self.design = design_for(machine) if design is None else design
+        self.total_cap = machine.ulong_max if self.design.caps_total else _NO_CAP
+        """Most pages that the total may reach."""
+        self.budget = MmuBudget()
+        self.config = VmConfig()
+        self.attributes = AttributeMap()
+        self.possible_slots: tuple[Slot, ...] = ()
+        """KVM's own slots that may or may not exist: it was not observed what makes them."""
+        self.dead = False
+        self.unusual = False
+        """Is there anything about the VM that `quick` must leave to `decide`?"""
+        self._bitmaps: dict[int, DirtyBitmap | None] = {}
+        """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that logs and is not
+        here has a bitmap that nothing has touched."""
+        self._bitmaps_shared = False
+        self.flags_matter = False
+        """Is there more to a change of flags than the flags: a bitmap that was touched, a ring?"""
+        self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
+
+    def _first_generation(self, as_id: int) -> int:
+        if self.machine.profile.has("generation-high-bit"):
+            return as_id
+        return (2 * as_id - 150) % (1 << 64)
+
+    def copy(self) -> VmState:
+        """An equal state that shares what neither side has changed yet."""
+        twin = VmState.__new__(VmState)
+        twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
+        twin.spaces = [slots.copy() for slots in self.spaces]
+        twin.swaps = self.swaps.copy()
+        twin.committed_pages = self.committed_pages
+        twin.total_pages, twin.total_cap = self.total_pages, self.total_cap
+        twin.budget, twin.config = self.budget.copy(), self.config.copy()
+        twin.attributes = self.attributes.copy()
+        twin.possible_slots = self.possible_slots
+        twin.dead, twin.unusual = self.dead, self.unusual
+        twin._bitmaps, twin._bitmaps_shared = self._bitmaps, True
+        twin.flags_matter = self.flags_matter
+        self._bitmaps_shared = True
+        twin._bindings = self._bindings.copy()
+        return twin
+
+    # -- changes
+
+    def apply(self, change: Accepted) -> None:
+        """Make a decided change, in the kernel's order: slots, page total, then the budget."""
+        kind, old, new = change.kind, change.old, change.new
+        if new is None:
+            if old is None:
+                return
+            as_id, flags = old.as_id, old.flags
+            self.spaces[as_id].remove(old)
+            self.total_pages = self.committed_pages = self.total_pages - old.npages
+        elif old is None:
+            as_id, flags = new.as_id, new.flags
+            self.spaces[as_id].insert(new)
+            self.total_pages = self.committed_pages = self.total_pages + new.npages
+        else:
+            as_id, flags = new.as_id, new.flags | old.flags
+            slots = self.spaces[as_id]
+            if kind == FLAGS_ONLY:
+                slots.replace(new)
+            else:
+                slots.remove(old)
+                slots.insert(new)
+        self.swaps[as_id] += SWAPS[kind]
+        if flags and (self.flags_matter or flags & KVM_MEM_GUEST_MEMFD):
+            self._commit_flags(change)
+        budget = self.budget
+        if budget.n_used and kind & self.design.commits_on and not budget.n_requested:
+            budget.set_goal(self.design.budget(self.total_pages))
+
+    @property
+    def n_max_mmu_pages(self) -> int:
+        """The shadow-MMU budget in force: 0 before the first slot."""
+        if self.budget.goal is not None:
+            return self.budget.goal
+        # worked out when asked for: it follows from the total at the last create or delete
+        return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
+
+    @property
+    def generations(self) -> list[int]:
+        """The generation number (u64) of each address space: every swap of its slot sets steps it."""
+        step = self.machine.generation_step
+        return [(self._first_generation(as_id) + step * swaps) & _U64_MAX for as_id, swaps in enumerate(self.swaps)]
+
+    def active_set(self, as_id: int) -> int:
+        """Which of the two slot sets of an address space is the active one: 0 or 1."""
+        return self.swaps[as_id] & 1
+
+    def _commit_flags(self, change: Accepted) -> None:
+        """Bitmaps and guest_memfd bindings: what else a change makes and frees."""
+        old, new = change.old, change.new
+        slot = change.slot
+        slot_word = slot.slot_word
+        logs = new is not None and bool(new.flags & KVM_MEM_LOG_DIRTY_PAGES)
+        logged = old is not None and bool(old.flags & KVM_MEM_LOG_DIRTY_PAGES)
+        if logs and not logged and new is not None:
+            if not self.uses_bitmaps:
+                self._own_bitmaps()[slot_word] = None
+            elif self.config.manual_protect == 3:
+                self._own_bitmaps()[slot_word] = DirtyBitmap(new.npages, initially_set=True)
+        elif logged and not logs and slot_word in self._bitmaps:
+            del self._own_bitmaps()[slot_word]
+        if slot.binding is not None:
+            self._commit_binding(change)
+
+    def _commit_binding(self, change: Accepted) -> None:
+        binding = change.slot.binding
+        if binding is None:
+            return
+        bound = self._bindings.get(binding.file, ())
+        if change.kind == CREATE:
+            self._bindings[binding.file] = (*bound, binding)
+        elif change.kind == DELETE:
+            self._bindings[binding.file] = tuple(other for other in bound if other is not binding)
+
+    def fail(self, change: Accepted) -> None:
+        """Leave the traces of a change that the prepare hook refused.
+
+        A delete or move has swapped the sets once to hide the slot.  From 5.7
+        on it is put back, with a second swap; before, it stays, INVALID.
+        """
+        old = change.old
+        if old is None or change.kind not in (DELETE, MOVE):
+            return
+        if self.machine.profile.has("failed-change-restored"):
+            self.swaps[old.as_id] += 2
+            return
+        self.swaps[old.as_id] += 1
+        flags = old.flags | KVM_MEMSLOT_INVALID
+        self.spaces[old.as_id].replace(
+            SpecialSlot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
+        )
+
+    def _own_bitmaps(self) -> dict[int, DirtyBitmap | None]:
+        if self._bitmaps_shared:
+            self._bitmaps = {word: bitmap and bitmap.copy() for word, bitmap in self._bitmaps.items()}
+            self._bitmaps_shared = False
+        return self._bitmaps
+
+    def kill(self) -> None:
+        """The VM is marked dead, as the kernel does when it finds a bug of its own."""
+        self.dead = self.unusual = True
+
+    # -- look-ups
+
+    @property
+    def uses_bitmaps(self) -> bool:
+        """Do slots that log get a bitmap (no ring, or a ring with bitmap)?"""
+        config = self.config
+        return not config.ring_bytes or config.ring_with_bitmap
+
+    @property
+    def nr_slots(self) -> int:
+        """Slots in all spaces, KVM's own included."""
+        return sum(slots.count for slots in self.spaces)
+
+    def bitmap(self, slot_word: int) -> DirtyBitmap | None:
+        """The dirty bitmap of a slot, to look at; None if it has none."""
+        bitmap = self._bitmaps.get(slot_word)
+        if bitmap is not None or slot_word in self._bitmaps:
+            return bitmap
+        as_id = slot_word >> 16
+        slot = self.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.spaces) else None
+        return DirtyBitmap(slot.npages) if slot is not None and slot.flags & KVM_MEM_LOG_DIRTY_PAGES else None
+
+    def bitmap_to_change(self, slot_word: int) -> DirtyBitmap | None:
+        """The dirty bitmap of a slot, to change: never one that a copy still shares."""
+        bitmap = self.bitmap(slot_word)
+        if bitmap is None:
+            return None
+        bitmaps = self._own_bitmaps()
+        self.flags_matter = True
+        return bitmaps.setdefault(slot_word, bitmap)
+
+    def bound_at(self, file: GuestMemfd, start: int, end: int) -> Binding | None:
+        """The binding that meets pages [start, end) of a file."""
+        for binding in self._bindings.get(file, ()):
+            if binding.start < end and start < binding.end:
+                return binding
+        return None
+
+    def unbind_all(self, file: GuestMemfd) -> None:
+        """The file's last descriptor is gone: its slots stay, with nothing behind them."""
+        self._bindings.pop(file, None)
+
+    def mark_dirty(self, as_id: int, gfn: int) -> None:
+        """A guest, or KVM for it, has written this frame."""
+        slot = self.spaces[as_id].at(gfn)
+        if slot is not None:
+            bitmap = self.bitmap_to_change(slot.slot_word)
+            if bitmap is not None:
+                bitmap.mark(gfn - slot.base_gfn)
+
+    # -- invariants
+
+    def check(self) -> None:
+        """Raise InvariantBrokenError if anything that must hold does not."""
+        total = 0
+        for as_id, slots in enumerate(self.spaces):
+            slots.check()
+            for slot in slots:
+                total += slot.npages
+                if slot.as_id != as_id:
+                    raise InvariantBrokenError(f"{slot} is in address space {as_id}")
+                self._check_slot(slot)
+            if self.generations[as_id] & _HIGH_BIT and self.machine.generation_high_bit:
+                raise InvariantBrokenError(f"space {as_id} is marked as being updated")
+        if total != self.total_pages:
+            raise InvariantBrokenError(f"page total {self.total_pages}, slots have {total}")
+        if self.design.caps_total and total > self.machine.ulong_max:
+            raise InvariantBrokenError(f"page total {total} does not fit {self.machine.long_bits} bits")
+        if self.budget.n_requested and self.budget.n_requested < 64:
+            raise InvariantBrokenError(f"requested budget {self.budget.n_requested}")
+        known = {slot.slot_word for slots in self.spaces for slot in slots}
+        if not known.issuperset(self._bitmaps):
+            raise InvariantBrokenError("a bitmap without a slot")
+        # before it was refused to take a slot's guest_memfd away, the binding could outlive the slot
+        dangles = not self.machine.profile.has("guest-memfd-toggle-refused")
+        for file, bindings in self._bindings.items():
+            ends = 0
+            for binding in sorted(bindings, key=lambda binding: binding.start):
+                if binding.start < ends or not (dangles or binding.slot_word in known):
+                    raise InvariantBrokenError(f"{binding} of {file} overlaps or has no slot")
+                ends = binding.end
+
+    def _check_slot(self, slot: Slot) -> None:
+        bitmap = self._bitmaps.get(slot.slot_word)
+        if slot.slot_word in self._bitmaps and not self.flags_matter:
+            raise InvariantBrokenError(f"{slot} has a bitmap that no change of flags would free")
+        if bitmap is not None and bitmap.npages != slot.npages:
+            raise InvariantBrokenError(f"the bitmap of {slot} is for {bitmap.npages} pages")
+        if bitmap is not None and not slot.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            raise InvariantBrokenError(f"{slot} has a bitmap and does not log")
+        if slot.userspace_addr > self.machine.ulong_max:
+            raise InvariantBrokenError(f"{slot} has a host address wider than unsigned long")
+        limit = self.machine.user_slots + self.machine.internal_slots
+        if slot.id >= limit or (not slot.owner and slot.id >= self.machine.user_slots):
+            raise InvariantBrokenError(f"{slot} has an id that user space cannot have")

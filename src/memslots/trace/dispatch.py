@@ -1,0 +1,367 @@
+"""Which reader a line belongs to: found from its content, so that formats may mix.
+
+`Reader` walks over the lines of one source.  Small sources are looked at line by
+line.  In huge ones only lines with certain words are looked at, found by a search
+that runs in C; both ways hand the same lines to the same code.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import bpf, jsonl, perf, qemu, strace
+from . import line_numbers as far
+from . import mend as paste
+from . import messages as text
+from .event import Event, Reading
+from .lines import Lines
+from .patterns import lazy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .line_numbers import LineCounter
+
+HEAD = 1 << 18
+"""Bytes at the beginning and the end of a huge recording that are read in full."""
+SEARCHED = "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
+STRIDE = 1 << 12
+"""Bytes searched for words before trying again to pass over quiet lines."""
+MORE_PARTS = 64
+"""Lines within one string of a log, or calls on one line."""
+MORE_LINES = 10
+"""A call or message may be wrapped over this many further lines."""
+
+ANCHOR = lazy(
+    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d"
+    rb"|errno"
+    rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
+    rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace)"
+)
+"""Words one of which stands in every line that a reader wants, after something that is no
+letter: that keeps the search away from most places."""
+_NOISE = frozenset(
+    b"accept accept4 access arch_prctl bind brk capget chdir chmod clock_gettime clock_nanosleep connect"
+    b" dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat"
+    b" fallocate fchmod fcntl fdatasync fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid geteuid"
+    b" getgid getpeername getpid getppid getrandom getrlimit getrusage getsockname getsockopt gettid"
+    b" gettimeofday getuid io_getevents io_submit io_uring_enter io_uring_setup kill lseek lstat madvise"
+    b" mbind memfd_create mincore mlock mlockall munlock nanosleep newfstatat open openat pipe pipe2"
+    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat"
+    b" readv recvfrom recvmsg rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait"
+    b" sched_getaffinity sched_setaffinity sched_yield select sendmmsg sendmsg sendto set_robust_list"
+    b" set_tid_address setrlimit setsockopt shutdown signalfd4 sigaltstack socket socketpair stat statfs"
+    b" statx sysinfo tgkill timer_create timer_settime timerfd_create timerfd_settime uname unlink"
+    b" wait4 waitid write writev".split()
+)
+"""System calls that are not about memory: a line of strace with one of them is passed over,
+even if its arguments quote an error message."""
+
+
+def _alternatives(names: frozenset[bytes]) -> bytes:
+    """A pattern for any of some names, by first letter: fewer alternatives to try at each place."""
+    groups: dict[bytes, list[bytes]] = {}
+    for name in sorted(names, reverse=True):
+        groups.setdefault(name[:1], []).append(name[1:])
+    return b"|".join(letter + b"(?:" + b"|".join(rest) + b")" for letter, rest in groups.items())
+
+
+# Runs of lines that tell nothing: this runs in C.  Relative times (-r) must be added up line by
+# line, so lines with them are left to `line`.  KVM_RUN that did not fail is noise as well.
+_QUIET = lazy(
+    rb"(?:(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
+    rb"(?:(?:" + _alternatives(_NOISE) + rb")\(|ioctl\(\d+(?:<[^>\n]*>)?, KVM_RUN, 0\) += 0"
+    rb"|<\.\.\. (?:" + _alternatives(_NOISE) + rb") resumed>)[^\n]*\n"
+    rb"|\d+@\d+\.\d+:(?!kvm_(?:set_user|vm_ioctl|ioctl|init_vcpu|convert|clear))\w+ [^\n]*\n){1,64}"
+)
+_SYSCALL = lazy(
+    rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]{1,40})\("
+)
+_STRACE_LINE = lazy(
+    rb"(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
+    rb"(?:[a-z_0-9]+\(|<\.\.\. |\+\+\+ |--- )| > "
+)
+PASTE = 1 << 14
+"""Bytes up to which every line may be looked at."""
+TEXT_READ = 1 << 16
+"""Bytes of a line that are looked at closely: a log object may be long."""
+CALL_READ = 1 << 14
+"""Characters of a call or message that are looked at."""
+_TRACE_EVENT = lazy(rb"\d+@\d+\.\d+:(\w+) ")
+_TRACE_EVENTS = frozenset(
+    b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log".split()
+)
+"""The events of QEMU that tell something about memory."""
+_STACK_END = lazy(rb"\[0x[0-9a-f]+\]\s*$")
+
+
+def _is_stack(raw: bytes) -> bool:
+    """A line of the stack that strace -k prints below a call."""
+    return raw.startswith(b" > ") and _STACK_END.search(raw[-64:]) is not None
+
+
+def _place(buffer: bytes, start: int, end: int) -> int:
+    found = ANCHOR.search(buffer, start, end)
+    return found.end() - 1 if found else -1
+
+
+class Style:
+    """Which words lead to every KVM call of a strace recording, and how to search for them.
+
+    A regular expression that begins with a literal is the fastest search there is in the
+    library; one that fails on the noise (KVM_RUN) inside the expression avoids a step in Python.
+    """
+
+    def __init__(self, sample: bytes) -> None:
+        patterns = [rb"KVM_(?!RUN, 0\) {1,12}= 0|CAP_)"]
+        if b"_IOC(" in sample:
+            patterns.append(rb"_IOC\([^,\n]{1,40}, 0xae, 0x")
+        if re.search(rb"ioctl\([^,\n]{1,60}, 0x[0-9a-f]{0,4}ae[0-9a-f]{2}[, ]", sample):
+            patterns.append(rb", 0x(?:[0-9a-f]{4})?ae(?!80, 0\) {1,12}= 0)")
+        if b"kvm_set_" in sample:
+            patterns.append(rb"kvm_set_(?:user|phys)_mem")
+        self._searches = [re.compile(pattern).search for pattern in patterns]
+        self.huge = self._is_strace(sample)
+        """May the recording be searched instead of read?"""
+
+    @staticmethod
+    def _is_strace(sample: bytes) -> bool:
+        lines = sample.split(b"\n")[1:-1]
+        calls = sum(1 for line in lines if _STRACE_LINE.match(line))
+        return len(lines) >= 20 and calls * 10 >= len(lines) * 9
+
+    def place(self, buffer: bytes, start: int, end: int) -> int:
+        """Where the next such word stands; -1 if there is none."""
+        best = -1
+        for search in self._searches:
+            found = search(buffer, start, end)
+            if found:
+                best = end = found.start()
+        return best
+
+    def place_or_resumed(self, buffer: bytes, start: int, end: int) -> int:
+        """The same, but while a call is unfinished its second half counts too."""
+        place = self.place(buffer, start, end)
+        resumed = buffer.find(b" resumed>", start, end if place < 0 else place)
+        return resumed if resumed >= 0 else place
+
+
+class Reader:
+    """Reads one source into events."""
+
+    def __init__(self, lines: Lines, reading: Reading, name: str, *, pid: int | None = None) -> None:
+        self.lines = lines
+        self.reading = reading
+        self.name = name
+        self.pid = pid
+        """The thread that the whole file is about (strace -ff)."""
+        self.strace = strace.Strace(reading)
+        self.perf = perf.Perf(reading, self.strace)
+        self.qemu = qemu.Qemu(reading)
+        self._counter: LineCounter | None = None
+        self.search_from = 0
+        """Bytes of a stream from which it is searched, if it is strace; 0 for never."""
+
+    def all_lines(self) -> Iterator[Event]:
+        """Every line is looked at, most of them in passing."""
+        lines = self.lines
+        while not lines.done and not self.strace.relative:
+            self._quiet()
+            if lines.jump(_place, STRIDE):
+                yield from self.line(lines.next() or b"")
+            if self.search_from and lines.given >= self.search_from:
+                self.search_from = 0
+                style = Style(lines.waiting)
+                if style.huge:
+                    self.reading.note(f"{self.name or 'input'}: {SEARCHED}, from line {lines.line}")
+                    yield from self._search(style, 1 << 62)
+        yield from self._each_line()
+        yield from self.finish()
+
+    def searched(self, file_bytes: int, style: Style, counter: LineCounter) -> Iterator[Event]:
+        """The way for huge recordings of strace: look at lines with KVM's names only.
+
+        The beginning and the end (of `file_bytes`) are read in full: messages stand there.
+        Calls that are not KVM's are not looked for in between.
+        """
+        lines = self.lines
+        self._counter = counter
+        lines.counting = False
+        while lines.given <= HEAD and not lines.done and not self.strace.relative:
+            self._quiet()
+            if lines.jump(_place, STRIDE):
+                yield from self.line(lines.next() or b"")
+        yield from self._search(style, file_bytes - HEAD)
+        yield from self.all_lines()
+
+    def _search(self, style: Style, end: int) -> Iterator[Event]:
+        """Look at lines with KVM's names only, until so many bytes were taken."""
+        lines = self.lines
+        while not lines.done and lines.given < end and not self.strace.relative:
+            place = style.place_or_resumed if self.strace.pending else style.place
+            if lines.jump(place):
+                yield from self.line(lines.next() or b"")
+
+    def _quiet(self) -> None:
+        """Pass over lines that tell nothing; not worth the pattern in a paste."""
+        while self.lines.given > PASTE:
+            passed = self.lines.skip(_QUIET)
+            if not passed:
+                return
+            self.reading.runs += passed.count(b"KVM_RUN, 0)")
+
+    def _each_line(self) -> Iterator[Event]:
+        """The way for relative times: each line moves the clock."""
+        while True:
+            raw = self.lines.next()
+            if raw is None:
+                return
+            known = _SYSCALL.match(raw)
+            if known and known.group(3) in _NOISE:
+                if known.group(1):
+                    self.strace.seconds(int(known.group(1)), known.group(2).decode())
+            else:
+                yield from self.line(raw)
+
+    def finish(self) -> Iterator[Event]:
+        """What was still waiting for its end."""
+        for event in (*self.strace.unfinished(), *self.perf.finish(), *self.qemu.finish()):
+            yield self._named(event)
+
+    def line(self, raw: bytes) -> list[Event]:
+        """The events of one line, with those lines after it that belong to it."""
+        lines = self.lines
+        number = lines.line if self._counter is None else lines.start
+        plain = self.strace.plain(raw, number)
+        if plain is None:
+            return self._unusual(raw, number)
+        if lines.follows(b" > "):
+            self._stack(plain)
+        return [self._named(plain)]
+
+    def _unusual(self, raw: bytes, number: int) -> list[Event]:
+        known = _SYSCALL.match(raw)
+        if (known and known.group(3) in _NOISE) or _is_stack(raw):
+            return []
+        traced = _TRACE_EVENT.match(raw)
+        if traced and traced.group(1) not in _TRACE_EVENTS:
+            return []
+        if len(raw) > TEXT_READ:
+            self.reading.note(f"of lines longer than {TEXT_READ} bytes the beginning was read")
+        shown = self._mended(raw[:TEXT_READ])
+        events = self._events(shown, number, 2)
+        if events and events[-1].format == "strace":
+            self._stack(events[-1])
+        return [self._named(event) for event in events]
+
+    def _mended(self, raw: bytes) -> str:
+        shown = raw.decode("utf-8", "replace").rstrip("\r")
+        if not paste.damaged(shown):
+            return paste.unquoted(shown)
+        while paste.soft_break(shown):
+            more = self.lines.peek(1)
+            if not more or len(shown) > strace.TEXT_MAX:
+                break
+            self.lines.next()
+            shown = shown[:-1] + paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r"))
+        parts = paste.split(shown)
+        if len(parts) > 1:
+            self.lines.push([part.encode("utf-8", "replace") for part in parts[1:]])
+        return paste.unquoted(parts[0])
+
+    def _stack(self, event: Event) -> None:
+        """Keep the stack that strace -k prints after a call."""
+        while True:
+            following = self.lines.peek(1)
+            if not following or not _is_stack(following[0]):
+                return
+            self.lines.next()
+            if len(event.text) < strace.TEXT_MAX:
+                text = f"{event.text}\n{following[0].decode('utf-8', 'replace')}"
+                event.text = text[: strace.TEXT_MAX]
+
+    def _named(self, event: Event) -> Event:
+        event.source = event.source or self.name
+        event.text = event.text[: strace.TEXT_MAX]
+        if event.pid is None and event.format == "strace":
+            event.pid = self.pid
+        self.reading.calls += 1
+        self.reading.formats[event.format] = self.reading.formats.get(event.format, 0) + 1
+        return event if self._counter is None else far.far(event, self._counter)
+
+    def _events(self, shown: str, number: int, depth: int) -> list[Event]:
+        """The events of a mended line; `depth` bounds log objects within log objects."""
+        if "{" in shown and '"' in shown and depth:
+            own = jsonl.parse(shown, number, self.reading)
+            if isinstance(own, Event):
+                return [own]
+            if own is not None:
+                return [event for message in own for event in self._events(message, number, depth - 1)]
+        shown = shown[:CALL_READ]
+        if "resumed>" in shown:
+            resumed = self.strace.resume(shown)
+            return self._strace(*resumed, joinable=False) if resumed else []
+        recorded = self.perf.parse(shown, number)
+        if recorded is not None:
+            return recorded
+        if strace.CALL.search(shown):
+            events = self._strace(shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True)
+            if events or "<unfinished ...>" in shown or strace.TAIL.search(shown):
+                return events
+        if "kvm_" not in shown and "slot=" not in shown and not text.promising(shown):
+            return []
+        if "\\n" in shown and depth:  # several lines in one string, not unescaped
+            parts = shown.split("\\n")[:MORE_PARTS]
+            return [event for part in parts for event in self._events(part, number, 0)]
+        return self._joined(shown, lambda text, final: self._message(text, number, final), " ")
+
+    def _message(self, shown: str, number: int, final: bool) -> list[Event] | None:
+        traced = self.qemu.parse(shown, number, final)
+        if traced is None or traced:
+            return traced
+        event = bpf.parse(shown, number, self.reading) or text.parse(shown, number, self.reading, final)
+        if event is False:
+            return None
+        return [event] if isinstance(event, Event) else []
+
+    def _strace(self, shown: str, number: int, who: strace.Who, *, joinable: bool) -> list[Event]:
+        def calls(text: str, final: bool) -> list[Event] | None:
+            found: list[Event] = []
+            at = strace.CALL.search(text)
+            while at and len(found) < MORE_PARTS:
+                parsed = self.strace.parse(text, at, number, who, final or bool(found))
+                if parsed is None:
+                    return None
+                if parsed[0]:
+                    found.append(parsed[0])
+                if not strace.TAIL.search(text, parsed[1]):
+                    break  # no other call is complete: do not look at each
+                at = strace.CALL.search(text, parsed[1])
+            return found
+
+        return self._joined(shown, calls, "") if joinable else calls(shown, True) or []
+
+    def _joined(self, shown: str, parse: Callable[[str, bool], list[Event] | None], glue: str) -> list[Event]:
+        """Parse a line; if it is cut, try it with the lines after it, else do with what is there."""
+        skipped = self.reading.skipped.copy()
+        events = parse(shown, False)
+        if events is not None:
+            return events
+        whole = shown
+        for count, raw in enumerate(self.lines.peek(MORE_LINES), 1):
+            more = raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r")
+            parts = paste.split(more) if paste.damaged(more) else [more]
+            more = paste.unquoted(parts[0])
+            if not more.strip() or paste.begins_record(more) or len(whole) > strace.TEXT_MAX:
+                break
+            whole = f"{whole.rstrip()} {more.strip()}" if glue else paste.join(whole, more)
+            self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
+            events = parse(whole, False)
+            if events is not None:
+                for _ in range(count):
+                    self.lines.next()
+                self.lines.push([part.encode("utf-8", "replace") for part in parts[1:]])
+                return events
+        self.reading.skipped = skipped
+        return parse(shown, True) or []

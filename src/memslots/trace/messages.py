@@ -1,0 +1,197 @@
+"""Error messages: QEMU and its relatives, the Rust VMMs, selftests, and look-alikes.
+
+Each message becomes an event of the call that failed.  Failures that resemble a
+memory slot's but are not (ioeventfd, VFIO, KVM_CREATE_VM, KVM_RUN, limits inside
+the VMM, memory of the host) become events of the real call, or of `message` where
+the text names none, so that they can be told apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..uapi import abi
+from . import decode as words
+from . import message_table as lookalike
+from .event import Event
+from .message_table import REGION
+from .patterns import lazy
+from .strace import STRUCTS, struct_fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .event import Reading
+
+_SEARCHED = 600
+"""Characters after the start of a message in which its errno and numbers are looked for."""
+
+_LONGEST = 4096
+
+_NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
+_FAILED_WITH = lazy(
+    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
+)
+_QUERIES = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_API_VERSION", "KVM_GET_VCPU_MMAP_SIZE"))
+_CALLS = (frozenset(abi.IOCTLS) | words.LOOKALIKE_NAMES) - _QUERIES
+_FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
+_STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
+_PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
+_ALIASES = {
+    "start": "guest_phys_addr", "gpa": "guest_phys_addr", "size": "memory_size", "len": "memory_size",
+    "hva": "userspace_addr", "ua": "userspace_addr", "address": "guest_phys_addr",
+}  # fmt: skip
+_LOG_ALIASES = {"start": "first_page", "size": "num_pages"}
+_DOSEMU = lazy(
+    r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16}) size=(0x[0-9a-f]{1,16})"
+    r"(?: unixaddr=(0x[0-9a-f]{1,16}))?"
+)
+_MAPPED = lazy(r"Created userspace mapping: ([0-9a-f]{1,16}) -> ([0-9a-f]{1,16}) ([0-9a-f]{1,16})\b")
+_PROCESS = lazy(r"(?:^|\s)([A-Za-z][\w./@-]{0,60})\[(\d{1,10})\]: ", re.ASCII)
+
+_RUST = lazy(
+    r"\bos error \d{1,4}\)|\b(?:Error|Errno|SysError)\(-?\d{1,4}\)|\bOs \{ code: \d|\bErrno\([A-Z]"
+    r"|\(E[A-Z]{3,8}\)"
+)
+_RUST_REGION = lazy(r"(?i:set_?user_?memory|create_?user_?memory|user_memory_region)")
+_PLANNED = lazy(
+    r"\bGuest memory host_addr=(?P<hva>0x[0-9a-f]{1,16}) guest_addr=(?:0x)?(?P<gpa>[0-9a-f]{1,16}) "
+    r"len=(?:0x)?(?P<size>[0-9a-f]{1,16})\b"
+)
+_VIRTUAL = lazy(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
+_SIGNS = lazy(
+    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|o such"
+    r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough"
+    r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual|MemoryFault"
+)
+
+
+def promising(text: str) -> bool:
+    """Whether a line could be a message of interest; cheap."""
+    return _SIGNS.search(text) is not None
+
+
+def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Literal[False] | None:
+    """The event of a message; None if it is none; False if the rest of it seems cut."""
+    if not promising(text):
+        return None
+    table = _table(text)
+    if table is not None:
+        return _finished(table, text, line)
+    named = next((found for found in _NAMED.finditer(text) if found.group(1) in _CALLS), None)
+    if named and _FAILS.search(text, named.end(), named.end() + 80):
+        found = _named(named, text, reading, final)
+        if found is not None:
+            return _finished(found, text, line) if found else False
+    if _STRUCT.search(text):
+        if "{" in text and "}" not in text and not final:
+            return False
+        if "memory_size" in text:
+            return _finished(_structure(text, reading), text, line)
+    if _RUST.search(text) and _RUST_REGION.search(text):
+        return _finished(Event(REGION, {}, _result(text)), text, line)
+    for call, needs_errno, pattern in lookalike.TABLE:
+        match = pattern.search(text)
+        if match is None:
+            continue
+        result = _result(text[match.start() : match.start() + _SEARCHED])
+        if result is not None or not needs_errno or (call == REGION and final):
+            return _finished(Event(lookalike.place(call, result), {}, result), text, line)
+        if call == REGION:
+            return False
+    if _RUST.search(text) and lookalike.ABOUT.search(text):
+        return _finished(Event("message", {}, _result(text)), text, line)
+    return None
+
+
+def _result(text: str) -> int | None:
+    number = words.errno_in(text[:_LONGEST])
+    return -number if number else None
+
+
+def _finished(event: Event, text: str, line: int) -> Event:
+    event.text, event.line = text, line
+    event.format = event.format or "message"
+    process = _PROCESS.search(text[:300])
+    if process:
+        event.pid, event.vm = int(process.group(2)), f"{process.group(1)}[{process.group(2)}]"
+    return event
+
+
+def _table(text: str) -> Event | None:
+    """Lines in which a VMM lists slots that it has made (slot-table) or will make (vmm-plan)."""
+    found = _DOSEMU.search(text)
+    if found:
+        names = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
+        values = (words.integer(value) if value else None for value in found.groups())
+        fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        return Event(REGION, fields, 0, format="slot-table")
+    found = _MAPPED.search(text)
+    if found:
+        gpa, hva, size = (int(value, 16) for value in found.groups())
+        fields = {"guest_phys_addr": gpa, "memory_size": size, "userspace_addr": hva}
+        return Event(REGION, fields, 0, format="slot-table")
+    found = _PLANNED.search(text)
+    if found:
+        fields = {
+            "guest_phys_addr": int(found["gpa"], 16),
+            "memory_size": int(found["size"], 16),
+            "userspace_addr": int(found["hva"], 16),
+        }
+        return Event("message", fields, None, format="vmm-plan")
+    found = _VIRTUAL.search(text)
+    if found:
+        start, end = (int(value, 16) for value in found.groups())
+        if start < end:
+            fields = {"userspace_addr": start, "memory_size": end - start}
+            return Event("message", fields, None, format="vmm-plan")
+    return None
+
+
+def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Event | Literal[False] | None:
+    """A message that names the ioctl, with numbers or without."""
+    call = named.group(1)
+    rest = text[named.end() : named.end() + _SEARCHED]
+    fields = _pairs(call, rest, reading)
+    number = words.errno_in(rest)
+    if number is None:
+        found = _FAILED_WITH.match(rest)
+        number = abs(int(found.group(1))) if found else None
+    region = call.startswith(REGION) or call.endswith("_LOG")
+    if number is None and not final and region:
+        return False if "fail" in rest or "error" in rest or fields or rest.strip() in (":", "") else None
+    if "IOCTL failed" in rest and "memory_size" not in fields and not final:
+        return False  # the selftests print the fields on the lines that follow
+    if number is None and not fields:
+        return None
+    return Event(call, fields, -number if number else None)
+
+
+def _pairs(call: str, text: str, reading: Reading) -> dict[str, int]:
+    known = STRUCTS.get(call)
+    if known is None:
+        return {}
+    aliases = _LOG_ALIASES if call == "KVM_CLEAR_DIRTY_LOG" else _ALIASES
+    fields: dict[str, int] = {}
+    for name, value in _PAIR.findall(text):
+        name = name if name in known else aliases.get(name, "")
+        width = known.get(name)
+        if width is None or name in fields:
+            continue
+        number = words.integer(value)
+        if number == -1 and name == "guest_memfd":
+            number = 0xFFFFFFFF if call.endswith("2") else None
+            if number is None:
+                continue
+        if number is not None and 0 <= number < 1 << width:
+            fields[name] = number
+        else:
+            reading.skip(f"{name} that is no number of {width} bits")
+    return fields
+
+
+def _structure(text: str, reading: Reading) -> Event:
+    """A region structure printed by a debugger or by Rust's `{:?}`."""
+    call = REGION + "2" if "guest_memfd" in text else REGION
+    return Event(call, struct_fields(call, text, reading), _result(text))

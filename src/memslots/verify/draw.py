@@ -1,0 +1,291 @@
+"""Random calls that look for boundaries of the state that earlier calls have made.
+
+Everything is drawn from one seeded generator and from the model's state, so a
+seed gives the same calls again on the same profile.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from ..live.calls import WALL_CLOCK_MSR
+from ..model.vm import Vm
+from ..trace.event import Event
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POOL_ADDRESS, POOL_BYTES = 0x2000_0000, 64 << 20
+"""Host memory that is really there; all other addresses are not mapped, which KVM does not mind."""
+VM_CALLS = (40, 120, 400)
+"""How many calls a VM takes: one of these."""
+_U64 = 1 << 64
+_CAPS = (2, 3, 4, 10, 21, 30, 37, 81, 118, 168, 192, 223, 225, 231, 232, 233, 234, 235, 236, 244)
+_NO_FD = 0x3FFF_FFFF
+
+
+class Generator:
+    """Draws the next call for a VM."""
+
+    def __init__(self, random: Random, vm: Vm, *, many_slots: bool = False) -> None:
+        self.random = random
+        self.vm = vm
+        machine = vm.state.machine
+        self.page = machine.page_mask + 1
+        self.ids = 300 if many_slots else random.choice((4, 8, 20))
+        """Slot ids that are drawn most of the time."""
+        self.span = self.ids * random.choice((2, 6, 40))
+        """Guest pages over which slots are spread most of the time."""
+        self.files: dict[int, int] = {}
+        """guest_memfd files made: number, size in bytes."""
+        limit = vm.profile.number("task-size") or 1 << 47
+        gfn_end = machine.gfn_end << machine.page_shift
+        self._hosts = (0, limit, limit - self.page, limit - 2 * self.page, 1 << 63, _U64 - self.page, 1 << 62)
+        self._guests = (0, gfn_end, gfn_end - self.page, _U64 - self.page, 1 << 63, 1 << 40, 0xFEE0_0000)
+        self._user_slots = machine.user_slots
+
+    def next(self) -> Event:
+        """One call; the model's VM is looked at and left alone."""
+        draw = self.random.random() * _TOTAL
+        for weight, method in _WEIGHTS:
+            draw -= weight
+            if draw < 0:
+                return method(self)
+        return self._region()
+
+    # -- numbers
+
+    def _slot(self) -> int:
+        random = self.random
+        draw = random.random()
+        if draw < 0.93:
+            slot = random.randrange(self.ids)
+        elif draw < 0.97:
+            slot = self._user_slots + random.randrange(-2, 4)
+        else:
+            slot = random.choice((self._user_slots - 1, 0xFFFF, random.randrange(1 << 16)))
+        if random.random() < 0.04:
+            slot |= random.choice((1, 1, 2, 0xFFFF)) << 16
+        return slot & 0xFFFF_FFFF
+
+    def _size(self) -> int:
+        random, page = self.random, self.page
+        draw = random.random()
+        if draw < 0.70:
+            return random.choice((1, 1, 2, 3, 5, 8, 31, 63, 64, 65, 100)) * page
+        if draw < 0.80:
+            return random.randrange(1, self.span) * page
+        if draw < 0.93:
+            return 0
+        if draw < 0.95:
+            return random.choice((1, page - 1, page + 1, 100))
+        if draw < 0.96:
+            return random.choice((511, 512, 513, 1 << 12, 1 << 15, 1 << 18)) * page
+        # 2^51 pages are 2^65 bytes where a page has 16 KiB: no C program can ask for that
+        return (random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page + random.choice((0, 0, 1))) % _U64
+
+    def _edge(self) -> int:
+        """A guest page at or beside the edge of some slot."""
+        slots = list(self.vm.slots(0))
+        if not slots:
+            return self.random.randrange(self.span)
+        slot = self.random.choice(slots)
+        return max(0, self.random.choice((slot.base_gfn, slot.base_gfn + slot.npages)) + self.random.randrange(-2, 3))
+
+    def _gpa(self, nbytes: int = 0) -> int:
+        random = self.random
+        draw = random.random()
+        if draw < 0.45:
+            gpa = random.randrange(self.span) * self.page
+        elif draw < 0.90:
+            gpa = self._edge() * self.page - (nbytes if random.random() < 0.3 else 0)
+        elif draw < 0.97:
+            gpa = random.choice(self._guests) - random.choice((0, 0, nbytes)) + random.choice((0, 0, self.page))
+        else:
+            gpa = random.randrange(self.span) * self.page + random.choice((1, 8, self.page - 1))
+        return gpa % _U64
+
+    def _hva(self, nbytes: int) -> int:
+        random = self.random
+        draw = random.random()
+        if draw < 0.85:
+            return POOL_ADDRESS + random.randrange(16) * self.page
+        if draw < 0.94:
+            return (random.choice(self._hosts) - random.choice((0, 0, nbytes)) + random.choice((0, self.page))) % _U64
+        if draw < 0.97:
+            return random.randrange(_U64) & -self.page
+        return POOL_ADDRESS + random.choice((1, 8, self.page // 2))
+
+    def _flags(self) -> int:
+        draw = self.random.random()
+        if draw < 0.95:
+            return self.random.choice((0, 0, 1, 1, 1, 2, 3))
+        return self.random.choice((4, 8, 1 << 16, 1 << 17, 1 << 31, 5, 6))
+
+    # -- calls
+
+    def _region(self) -> Event:
+        random = self.random
+        slot_word = self._slot()
+        known = self.vm.slot(slot_word)
+        if known is not None and random.random() < 0.75:
+            fields = self._change(
+                known.base_gfn * self.page, known.npages * self.page, known.userspace_addr, known.flags
+            )
+        else:
+            nbytes = self._size()
+            fields = {
+                "flags": self._flags(), "guest_phys_addr": self._gpa(nbytes), "memory_size": nbytes,
+                "userspace_addr": self._hva(nbytes),
+            }  # fmt: skip
+        fields = {"slot": slot_word, **fields}
+        if not self.vm.state.machine.region2 or random.random() < 0.8:
+            return Event("KVM_SET_USER_MEMORY_REGION", fields)
+        if random.random() < 0.5:
+            fields["flags"] = random.choice((4, 4, 4, 4, 5, 6, 0))
+            fields["guest_memfd"], fields["guest_memfd_offset"] = self._file_place(fields["memory_size"])
+        return Event("KVM_SET_USER_MEMORY_REGION2", fields)
+
+    def _change(self, gpa: int, nbytes: int, hva: int, flags: int) -> dict[str, int]:
+        """A call about a slot that is there: most often it differs from it in one thing."""
+        random = self.random
+        kind = random.random()
+        flags &= 7
+        if kind < 0.25:
+            flags ^= 1
+        elif kind < 0.60:
+            gpa = self._gpa(nbytes)
+            flags ^= random.choice((0, 0, 0, 1))
+        elif kind < 0.85:
+            nbytes = 0
+            if random.random() < 0.3:
+                gpa, hva, flags = self._gpa(), self._hva(0), self._flags()
+        elif kind < 0.90:
+            flags ^= random.choice((2, 4, 8, 3))
+        elif kind < 0.95:
+            nbytes = self._size()
+        elif kind < 0.98:
+            hva = self._hva(nbytes)
+        return {"flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": hva}
+
+    def _file_place(self, nbytes: int) -> tuple[int, int]:
+        random = self.random
+        if not self.files or random.random() < 0.05:
+            return random.choice((_NO_FD, 0xFFFF_FFFF, 0)), 0
+        fd, size = random.choice(list(self.files.items()))
+        draw = random.random()
+        if draw < 0.7:
+            return fd, random.randrange(0, size // self.page + 1) * self.page
+        if draw < 0.85:
+            return fd, (size - nbytes + random.choice((0, self.page))) % _U64
+        return fd, random.choice((1, 1 << 63, (1 << 63) - self.page, _U64 - self.page, self.page // 2))
+
+    def _get_dirty(self) -> Event:
+        return Event("KVM_GET_DIRTY_LOG", {"slot": self._logging_slot()})
+
+    def _logging_slot(self) -> int:
+        logging = [slot.slot_word for slot in self.vm.slots(0) if slot.flags & 1]
+        return self.random.choice(logging) if logging and self.random.random() < 0.8 else self._slot()
+
+    def _clear_dirty(self) -> Event:
+        random = self.random
+        slot_word = self._logging_slot()
+        slot = self.vm.slot(slot_word)
+        npages = slot.npages if slot is not None else 64
+        first = random.choice((0, 0, 64, 128, npages & -64, 1, npages, npages + 64))
+        number = random.choice((64, 128, npages, max(npages - first, 0), npages + 1, 0, 1, 63))
+        fields = {"slot": slot_word, "first_page": first, "num_pages": number}
+        if number and random.random() < 0.6:
+            fields["mask"] = random.getrandbits(min(number, 64))
+        return Event("KVM_CLEAR_DIRTY_LOG", fields)
+
+    def _write(self) -> Event:
+        """KVM writes guest memory itself; not with a ring, which nobody would empty."""
+        config = self.vm.state.config
+        slots = list(self.vm.slots(0))
+        if not config.vcpu_ids or config.ring_bytes or not slots or not self.vm.profile.arch.is_x86:
+            return self._region()
+        slot = self.random.choice(slots)
+        gpa = (slot.base_gfn + self.random.randrange(slot.npages)) * self.page + self.random.choice((0, 64, 2048))
+        if self.random.random() < 0.05:
+            gpa = self._gpa() & -self.page
+        return Event("KVM_SET_MSRS", {"index": WALL_CLOCK_MSR, "data": gpa or 64})
+
+    def _enable(self) -> Event:
+        random = self.random
+        cap = random.choice((168, 168, 168, 168, 192, 223, 225, 9999))
+        if cap == 168:
+            argument = random.choice((0, 1, 3, 0, 1, 3, 2, 4, 1 << 32))
+        elif random.random() < 0.9:  # refused, so that most VMs keep their bitmaps
+            argument = random.choice((0, 1024, 2048, 4097, 12288, 1 << 21, 1 << 31, 1 << 32))
+        else:
+            argument = random.choice((4096, 65536, 1 << 20, (1 << 32) + 4096))
+        return Event("KVM_ENABLE_CAP", {"cap": cap, "arg0": argument, "flags": random.choice((0,) * 9 + (1,))})
+
+    def _create_file(self) -> Event:
+        size = self.random.choice((16, 16, 64, 1, 4)) * self.page
+        if self.random.random() < 0.2:
+            size = self.random.choice((0, 1, 1 << 63, (1 << 63) - self.page, self.page + 1))
+        return Event("KVM_CREATE_GUEST_MEMFD", {"size": size, "flags": self.random.choice((0, 0, 0, 1, 2, 3, 4))})
+
+    def _close_file(self) -> Event:
+        if not self.files:
+            return self._create_file()
+        return Event("close", fd=self.random.choice(list(self.files)))
+
+    def _attributes(self) -> Event:
+        fields = {
+            "address": self._gpa(), "size": self._size(), "attributes": self.random.choice((0, 8, 1)), "flags": 0,
+        }  # fmt: skip
+        return Event("KVM_SET_MEMORY_ATTRIBUTES", fields)
+
+    def _vcpu(self) -> Event:
+        random = self.random
+        limit = self.vm.profile.limit("max-vcpu-id")
+        vcpu_id = random.choice((0, 0, 0, 1, 2, limit - 1, limit, 1 << 32))
+        return Event("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
+
+    def _tss(self) -> Event:
+        return Event("KVM_SET_TSS_ADDR", {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, 1 << 32))})
+
+    def _identity(self) -> Event:
+        return Event("KVM_SET_IDENTITY_MAP_ADDR", {"addr": self.random.choice((0, 0xFFFB_C000))})
+
+    def _mmu_pages(self) -> Event:
+        return Event(
+            "KVM_SET_NR_MMU_PAGES", {"nr_pages": self.random.choice((0, 63, 64, 100, (1 << 32) + 63, 1 << 40))}
+        )
+
+    def _get_mmu_pages(self) -> Event:
+        return Event("KVM_GET_NR_MMU_PAGES")
+
+    def _irqchip(self) -> Event:
+        return Event("KVM_CREATE_IRQCHIP")
+
+    def _reset(self) -> Event:
+        return Event("KVM_RESET_DIRTY_RINGS")
+
+    def _extension(self) -> Event:
+        return Event("KVM_CHECK_EXTENSION", {"cap": self.random.choice(_CAPS)})
+
+
+_WEIGHTS: tuple[tuple[float, Callable[[Generator], Event]], ...] = (
+    (60, Generator._region),
+    (10, Generator._write),
+    (7, Generator._get_dirty),
+    (6, Generator._clear_dirty),
+    (2, Generator._enable),
+    (2, Generator._create_file),
+    (1, Generator._close_file),
+    (1, Generator._attributes),
+    (0.7, Generator._vcpu),
+    (0.3, Generator._irqchip),
+    (0.5, Generator._tss),
+    (0.5, Generator._identity),
+    (1, Generator._mmu_pages),
+    (0.5, Generator._get_mmu_pages),
+    (0.5, Generator._reset),
+    (1, Generator._extension),
+)
+_TOTAL = sum(weight for weight, _ in _WEIGHTS)

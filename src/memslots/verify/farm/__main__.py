@@ -1,0 +1,75 @@
+"""`python -m memslots.verify.farm`: ask the kernels again what they were asked for the recorded answers.
+
+    python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz
+    python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz debian-6.1-i386 host
+    python -m memslots.verify.farm --refresh tests/verify/recorded/answers.tar.xz debian-sid-x86_64
+
+`make conformance-live` is the first of these.  Exit code 0 if all answers are the same, 1 if any differ, 4 if
+no kernel could be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ...errors import MemslotsError
+from ..recorded.compare import open_answers
+from ..recorded.pack import pack
+from .rerun import Rerun, rerun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SHOWN = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m memslots.verify.farm",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("answers", help="folder or tar archive of recorded answers")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us')
+    parser.add_argument("--refresh", action="store_true", help="write what is answered now in place of what was")
+    parser.add_argument("--no-fetch", action="store_true", help="only kernels that need no download")
+    options = parser.parse_intermixed_args(arguments)
+    asked = differing = 0
+    try:
+        with open_answers(options.answers) as folder:
+            for result in rerun(folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch):
+                print("\n".join(_lines(result)), flush=True)
+                asked += not result.why_not
+                differing += bool(result.differing)
+            if options.refresh and asked and not os.path.isdir(options.answers):
+                print(f"{pack(folder, options.answers)} files in {options.answers}")
+    except (MemslotsError, OSError) as error:
+        print(f"memslots.verify.farm: {error}", file=sys.stderr)
+        return 2
+    print(f"{asked} files of answers asked again, {differing} differ")
+    return 4 if not asked else 1 if differing else 0
+
+
+def _lines(result: Rerun) -> Iterator[str]:
+    if result.why_not:
+        yield f"{result.label:32} not asked: {result.why_not}"
+        return
+    verdict = f"{len(result.differing)} sequences differ" if result.differing else "the same"
+    yield (
+        f"{result.label:32} {result.sequences:,} sequences, {result.answers:,} answers"
+        f" in {result.seconds:.0f} s: {verdict}"
+    )
+    if result.other_kernel:
+        yield f"    another build: {result.other_kernel}"
+    for sequence, index, before, now in result.differing[:_SHOWN]:
+        yield f"    {sequence}, operation {index}: recorded {before}, now {'no answer' if now is None else now}"
+    if len(result.differing) > _SHOWN:
+        yield f"    and {len(result.differing) - _SHOWN} more sequences"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
