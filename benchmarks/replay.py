@@ -20,7 +20,7 @@ import time
 
 from mixed import PAGE, fill, mixed
 
-from memslots import Request, Vm, find
+from memslots import Region, Vm, find
 
 ROUNDS, EVENTS, BATCH, FULL = 5, 20_000, 2_000, 32_764
 GOALS = {"event": 8.0, "fill": 10.0, "look-up": 6.0, "start": 3.0}
@@ -34,8 +34,8 @@ def fill_calls(nslots: int) -> list[tuple[int, int, int, int, int]]:
 def model_times(nslots: int) -> tuple[float, float]:
     """Seconds a slot of the fill, and an event of the mixed trace: the best batch of all rounds."""
     profile = find("6.18/x86_64+pvm-smm-tdp")
-    requests = [Request(*call) for call in mixed(nslots, EVENTS)]
-    filling = [Request(*call) for call in fill_calls(nslots)]
+    requests = [Region(*call) for call in mixed(nslots, EVENTS)]
+    filling = [Region(*call) for call in fill_calls(nslots)]
     best_fill = best_event = float("inf")
     for _ in range(ROUNDS):
         submit = Vm(profile).submit

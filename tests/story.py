@@ -35,10 +35,10 @@ from memslots.kernel.version import Version
 from memslots.model.vm import Vm
 from memslots.rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from memslots.state.dirty_bitmap import DirtyBitmap
-from memslots.state.process import PROT_READ, PROT_WRITE, Host, Mapping
-from memslots.uapi.abi import CAPS
-from memslots.uapi.region import Request
-from memslots.verify.recorded.raw import raw_ioctl
+from memslots.state.process import PROT_READ, PROT_WRITE, Mapping, Process
+from memslots.uapi.calls import CALLS
+from memslots.uapi.capabilities import CAPS
+from memslots.uapi.region import Region
 
 H = 0x4000_0000
 FLAGS = {"0": 0, "LOG": 1, "RO": 2, "GMEM": 4}
@@ -197,15 +197,15 @@ class Teller:
     def __init__(self, kernel, vm_type):
         self.profile = find(kernel)
         self.vm_type = vm_type
-        self.host = Host()
+        self.process = Process()
         for fd in range(3):
-            self.host.fds[fd] = None
+            self.process.fds[fd] = None
         self.files = {}
         self.vm = None
         self.fresh()
 
     def fresh(self):
-        self.vm = Vm(self.profile, self.vm_type, host=self.host)
+        self.vm = Vm(self.profile, self.vm_type, process=self.process)
 
     def tell(self, command):
         words = command.split()
@@ -267,7 +267,7 @@ class Teller:
         size = self.number(pairs["size"]) if "size" in pairs else self.number(pairs.get("npages", "0")) << shift
         fd = pairs.get("fd", "0")
         fd = self.files[fd] if fd in self.files else int(fd)
-        return Request(
+        return Region(
             slot,
             self.flags(pairs.get("flags", "0")),
             gpa,
@@ -307,8 +307,11 @@ class Teller:
 
     def _do_ioctl(self, nr, direction, nbytes):
         """An ioctl of the VM by number, direction and size, as an old program would make it."""
-        value = raw_ioctl(self.vm, "vm", int(nr, 0), int(direction), int(nbytes), "")
-        return errno_name(value) if value < 0 else str(value)
+        encoding = (int(nr, 0), int(direction), int(nbytes))
+        for call in CALLS.values():
+            if encoding == (call.nr, call.direction, call.argument_bytes) and call.name != "KVM_SET_MEMORY_REGION":
+                return self.say(self.vm.call(call.name))
+        return errno_name(self.profile.arch.unknown_vm_ioctl)
 
     def _do_kill(self):
         self.vm.state.kill()
@@ -432,7 +435,7 @@ class Teller:
 
     def _do_create_vm(self, _type, vm_type):
         try:
-            self.vm = Vm(self.profile, self.number(vm_type), host=self.host)
+            self.vm = Vm(self.profile, self.number(vm_type), process=self.process)
         except RefusedError as error:
             return self.say(error.refused)
         return "0"
@@ -463,7 +466,7 @@ class Teller:
     def _do_map(self, start, nbytes, *words):
         """A mapping of the host: `map H 4P read`, with `shared`, `pfn`, `mte`."""
         begin = self.number(start)
-        self.host.mmap(
+        self.process.mmap(
             Mapping(
                 begin,
                 begin + self.number(nbytes),

@@ -1,12 +1,12 @@
 """memslots: what KVM answers to a guest-memory call, on any kernel, and why.
 
 Start here:
-    Vm              one VM of the model (model/vm.py); every call returns an Outcome
+    Vm              one VM of the model (model/vm.py); every call returns an answer
     find            a kernel profile by name: "6.1/x86_64", "6.12/arm64+16k"
-    Request         a region call as a value (uapi/region.py)
-    Accepted, Refused, Undetermined, Unmodelled    the outcomes (rules/answer.py)
-    Host, Mapping   what is known of the calling process (state/process.py)
-    RefusedError    what `outcome.unwrap()` raises: an OSError with the true errno
+    Region          a region call as a value (uapi/region.py)
+    Accepted, Refused, Undetermined, Unmodelled    the answers (rules/answer.py)
+    Process, Mapping    what is known of the calling process (state/process.py)
+    RefusedError    what `answer.unwrap()` raises: an OSError with the true errno
 
 Map of the package, each importing only what stands in its line or above:
     units errors     numbers and their kinds, exceptions
@@ -38,18 +38,22 @@ if TYPE_CHECKING:
     from .kernel.profile import Profile
     from .model.vm import Vm
     from .rules.answer import Accepted, Refused, Undetermined, Unmodelled
-    from .state.process import Host, Mapping
+    from .state.process import Mapping, Process
+    from .state.process import Process as Host
     from .state.slot import Slot
-    from .uapi.region import Request
+    from .uapi.region import Region
+    from .uapi.region import Region as Request
 
 __all__ = [
     "Accepted",
     "Host",
     "Mapping",
     "MemslotsError",
+    "Process",
     "Profile",
     "Refused",
     "RefusedError",
+    "Region",
     "Request",
     "Slot",
     "Undetermined",
@@ -62,23 +66,31 @@ __all__ = [
 
 # Names are loaded when first asked for, so that `memslots --help` loads no model.
 _HOMES = {
-    "errors": ("MemslotsError", "RefusedError", "UnknownKernelError"),
-    "state.process": ("Host", "Mapping"),
-    "kernel.profile": ("Profile",),
-    "kernel.names": ("find",),
-    "rules.answer": ("Accepted", "Refused", "Undetermined", "Unmodelled"),
-    "uapi.region": ("Request",),
-    "state.slot": ("Slot",),
-    "model.vm": ("Vm",),
+    "Accepted": "rules.answer",
+    "Mapping": "state.process",
+    "MemslotsError": "errors",
+    "Process": "state.process",
+    "Profile": "kernel.profile",
+    "Refused": "rules.answer",
+    "RefusedError": "errors",
+    "Region": "uapi.region",
+    "Slot": "state.slot",
+    "Undetermined": "rules.answer",
+    "UnknownKernelError": "errors",
+    "Unmodelled": "rules.answer",
+    "Vm": "model.vm",
+    "find": "kernel.names",
 }
+_EARLIER_NAMES = {"Host": "Process", "Request": "Region"}
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            from importlib import import_module
+    today = _EARLIER_NAMES.get(name, name)
+    home = _HOMES.get(today)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-            value = getattr(import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), today)
+    globals()[name] = value
+    return value

@@ -11,7 +11,7 @@ from memslots import Slot, Vm
 from memslots.arrays import NO_HVA, NO_SLOT, Translator, lookup, slot_table, translator
 from memslots.arrays.lookup import TABLE_ENTRIES, best_granule_shift, mixed_granules
 from memslots.arrays.translator import METHODS
-from memslots.uapi.abi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
+from memslots.uapi.flags import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 
 HVA = 0x7F00_0000_0000
 TOP = 1 << 52

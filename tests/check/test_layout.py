@@ -10,8 +10,9 @@ import pytest
 
 from memslots.check.layout.mtree import is_mtree, layout_of_mtree
 from memslots.check.layout.parse import layout_of, size_of
-from memslots.check.plan import load, steps_of
+from memslots.check.plan import load, replay_of
 from memslots.errors import TraceError
+from memslots.kernel.names import find
 
 LAYOUTS = Path(__file__).parents[2] / "examples" / "layouts"
 needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with 3.11")
@@ -173,9 +174,10 @@ def test_the_example_layouts_run_everywhere(path: Path) -> None:
     if path.suffix == ".toml" and sys.version_info < (3, 11):
         pytest.skip("tomllib came with 3.11")
     for kernel in ("4.19/x86_64", "7.2/x86_64", "6.1/i386", "6.12/arm64+64k", "6.12/s390x", "7.2/loongarch64"):
-        for step in steps_of(path, kernel):
-            assert step.outcome is not None
-            step.tracked.vm.check()
+        replay = replay_of(load(path), find(kernel))
+        for step in replay:
+            assert step.answer is not None
+            replay.tracked.vm.check()
 
 
 def test_a_recording_is_asked_without_its_answers() -> None:

@@ -11,10 +11,10 @@ from importlib import import_module
 import pytest
 from epilog import ROOT, call
 
-from memslots.export.oracle import NEEDS, Oracle, perform, serve
-from memslots.model.vm import Vm
-from memslots.replay.calls import CONFIGURING_CALLS
-from memslots.uapi.region import Request
+from memslots.export.oracle import ASKED_CALLS, Oracle, serve
+from memslots.rules.decide import DECISIONS
+from memslots.uapi.calls import CALLS, REGION_CALLS
+from memslots.uapi.region import Region
 
 EXAMPLES = [line.strip() for line in import_module("memslots.cli.ask").EPILOG.splitlines() if line.startswith("  echo")]
 OUTPUTS = ["0", '"rule": "size-unaligned"', "-22"]
@@ -107,9 +107,10 @@ def test_fast_and_slow_ways_agree() -> None:
 
 
 def test_every_configuring_call_can_be_asked() -> None:
-    assert set(NEEDS) - {"close"} == set(CONFIGURING_CALLS)
+    assert set(ASKED_CALLS) - {"close"} == set(DECISIONS) | set(REGION_CALLS)
     numbers = {"addr": 0xFFFB_D000, "slot": 0, "num_pages": 64, "first_page": 0, "nr_pages": 64, "size": 4096, "fd": 9}
-    for name, needed in NEEDS.items():
+    for name in DECISIONS:
+        needed = CALLS[name].needs
         oracle = Oracle("7.2/x86_64")
         oracle.call(name, {field: numbers.get(field, 0) for field in needed})
         if needed:
@@ -118,14 +119,14 @@ def test_every_configuring_call_can_be_asked() -> None:
 
 
 def test_guest_memfd_through_calls() -> None:
-    vm = Vm("7.2/x86_64")
-    made = perform(vm, "KVM_CREATE_GUEST_MEMFD", {"size": 1 << 20, "flags": 0})
+    oracle = Oracle("7.2/x86_64")
+    made = oracle.call("KVM_CREATE_GUEST_MEMFD", {"size": 1 << 20, "flags": 0})
     fields = {"slot": 0, "flags": 4, "guest_phys_addr": 0, "memory_size": 4096, "userspace_addr": 0}
     fields.update(guest_memfd=made.result, guest_memfd_offset=0)
-    assert perform(vm, "KVM_SET_USER_MEMORY_REGION2", fields).result == 0
-    assert vm.what_if(Request(*fields.values(), True)).result == -22
-    assert perform(vm, "close", {"fd": made.result}).result == 0
-    assert perform(vm, "close", {"fd": made.result}).result == -9
+    assert oracle.call("KVM_SET_USER_MEMORY_REGION2", fields).result == 0
+    assert oracle.vm.what_if(Region(*fields.values(), True)).result == -22
+    assert oracle.call("close", {"fd": made.result}).result == 0
+    assert oracle.call("close", {"fd": made.result}).result == -9
 
 
 def test_a_vm_of_a_type_that_is_refused_changes_nothing() -> None:

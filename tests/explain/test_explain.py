@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from memslots import Request, Vm
+from memslots import Region, Vm
 from memslots.explain.analysis import Analysis
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
@@ -113,19 +113,19 @@ def test_what_the_user_states_of_the_host_makes_it_certain():
 
 
 CASES = [
-    ("slot-overlap", "6.1/x86_64+pa46", Request(1, 0, 0x8000, 0x20000, 0x7F0000000000)),
-    ("size-unaligned", "6.1/x86_64+pa46", Request(1, 0, 0x100000, 4097, 0x7F0000000000)),
-    ("gpa-unaligned", "6.1/x86_64+pa46", Request(1, 0, 0x100800, 4096, 0x7F0000000000)),
-    ("hva-unaligned", "6.1/x86_64+pa46", Request(1, 0, 0x100000, 4096, 0x7F0000000010)),
-    ("slot-id-too-high", "5.10/x86_64", Request(600, 0, 0x100000, 4096, 0x7F0000000000)),
-    ("flags-invalid", "6.1/s390x", Request(1, 2, 0x100000, 0x100000, 0x7F0000000000)),
-    ("address-space-unknown", "6.12/x86_64-smm+pa46", Request(0x10001, 0, 0x100000, 4096, 0x7F0000000000)),
-    ("slot-too-large", "6.12/x86_64+pa46", Request(1, 0, 1 << 32, 9 << 40, 0x100000000000)),
-    ("gfn-above-max", "6.12/x86_64+pa39", Request(1, 0, (1 << 39) - 4096, 8192, 0x7F0000000000)),
-    ("ipa-limit", "6.12/arm64", Request(1, 0, (1 << 40) - 4096, 8192, 0x7F0000000000)),
-    ("size-change", "6.1/x86_64", Request(0, 0, 0, 0x20000, 0x7F0000000000)),
-    ("userspace-addr-change", "6.1/x86_64", Request(0, 0, 0, 0x10000, 0x7F0000010000)),
-    ("readonly-change", "6.1/x86_64", Request(0, 2, 0, 0x10000, 0x7F0000000000)),
+    ("slot-overlap", "6.1/x86_64+pa46", Region(1, 0, 0x8000, 0x20000, 0x7F0000000000)),
+    ("size-unaligned", "6.1/x86_64+pa46", Region(1, 0, 0x100000, 4097, 0x7F0000000000)),
+    ("gpa-unaligned", "6.1/x86_64+pa46", Region(1, 0, 0x100800, 4096, 0x7F0000000000)),
+    ("hva-unaligned", "6.1/x86_64+pa46", Region(1, 0, 0x100000, 4096, 0x7F0000000010)),
+    ("slot-id-too-high", "5.10/x86_64", Region(600, 0, 0x100000, 4096, 0x7F0000000000)),
+    ("flags-invalid", "6.1/s390x", Region(1, 2, 0x100000, 0x100000, 0x7F0000000000)),
+    ("address-space-unknown", "6.12/x86_64-smm+pa46", Region(0x10001, 0, 0x100000, 4096, 0x7F0000000000)),
+    ("slot-too-large", "6.12/x86_64+pa46", Region(1, 0, 1 << 32, 9 << 40, 0x100000000000)),
+    ("gfn-above-max", "6.12/x86_64+pa39", Region(1, 0, (1 << 39) - 4096, 8192, 0x7F0000000000)),
+    ("ipa-limit", "6.12/arm64", Region(1, 0, (1 << 40) - 4096, 8192, 0x7F0000000000)),
+    ("size-change", "6.1/x86_64", Region(0, 0, 0, 0x20000, 0x7F0000000000)),
+    ("userspace-addr-change", "6.1/x86_64", Region(0, 0, 0, 0x10000, 0x7F0000010000)),
+    ("readonly-change", "6.1/x86_64", Region(0, 2, 0, 0x10000, 0x7F0000000000)),
 ]
 
 
@@ -145,7 +145,7 @@ def test_remedies_are_accepted(rule, kernel, request_):
 def test_remedy_of_an_overlap_is_the_smallest_change():
     vm = Vm("6.1/x86_64")
     vm.set_user_memory_region(0, 0, 0x4000, 0x4000, 0x7F0000000000).unwrap()
-    request = Request(1, 0, 0x2000, 0x3000, 0x7F0000100000)
+    request = Region(1, 0, 0x2000, 0x3000, 0x7F0000100000)
     texts = remedies(vm, request, vm.what_if(request))
     assert texts[0] == "if the region ends at or below 0x4000 (memory_size 0x2000)"
     assert isinstance(vm.what_if(request.replace(memory_size=0x2000)), Accepted)

@@ -9,10 +9,10 @@ import pytest
 
 from memslots.explain.analysis import Analysis
 from memslots.explain.which_kernel import describe
-from memslots.record.calls import SHAPES
+from memslots.record.calls import RECORDED
 from memslots.record.file import RecordingFile
 
-BY_NAME = {shape.name: shape for shape in SHAPES}
+BY_NAME = {call.name: call for call in RECORDED}
 SMM = 118  # KVM_CAP_MULTI_ADDRESS_SPACE
 
 

@@ -7,7 +7,7 @@ from errno import EBADF, EEXIST, EFAULT, EINVAL, EIO, ENOENT, ENOTTY, ENXIO
 import pytest
 from requires import requires
 
-from memslots import Request, Vm
+from memslots import Region, Vm
 
 PAGE = 4096
 HVA = 0x2000_0000
@@ -88,12 +88,12 @@ def test_arguments_that_kvm_refuses(vm, fields):
     ("size", "v1", "v2"), [(0, EFAULT, EFAULT), (31, EFAULT, EFAULT), (32, 0, EFAULT), (160, 0, 0)]
 )
 def test_arguments_cut_short(vm, size, v1, v2):
-    assert vm.submit(Request(0, 0, 0, PAGE, HVA, readable_bytes=size)).result == -v1
-    assert vm.submit(Request(1, 0, 8 * PAGE, PAGE, HVA, region2=True, readable_bytes=size)).result == -v2
+    assert vm.submit(Region(0, 0, 0, PAGE, HVA, readable_bytes=size)).result == -v1
+    assert vm.submit(Region(1, 0, 8 * PAGE, PAGE, HVA, region2=True, readable_bytes=size)).result == -v2
 
 
 def test_another_process_may_not_call(vm):
-    assert vm.submit(Request(0, 0, 0, PAGE, HVA), by_other_process=True).result == -EIO
+    assert vm.submit(Region(0, 0, 0, PAGE, HVA), by_other_process=True).result == -EIO
     assert vm.total_pages == 0
 
 

@@ -116,7 +116,7 @@ class TestVm:
             assert memory.address == 0
 
     def test_the_slots_are_those_of_the_model(self):
-        from memslots import Request, Vm
+        from memslots import Region, Vm
         from memslots.live import LiveVm
 
         page, hva = PAGE_BYTES, 0x20000000
@@ -136,7 +136,7 @@ class TestVm:
             model = Vm("host")
             for call in calls:
                 assert one.set_user_memory_region(*call).result == model.set_user_memory_region(*call).result
-                third.submit(Request(*call))
+                third.submit(Region(*call))
                 assert list(map(repr, one.slots())) == list(map(repr, model.slots())) == list(map(repr, third.slots()))
             other.set_user_memory_regions(calls)
             for vm in (one, other):

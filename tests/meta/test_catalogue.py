@@ -14,7 +14,8 @@ from memslots.kernel.arch import ARCHES
 from memslots.kernel.history import BRANCHES, FACTS, LIMITS, NEWEST_KNOWN, OLDEST
 from memslots.kernel.names import find
 from memslots.kernel.profile import FACT_NAMES, OPTIONS
-from memslots.rules.catalogue import PREPARE_HOOKS, REGION_RULES, all_rules, find_rule
+from memslots.rules.catalogue import REGION_RULES, all_rules, find_rule
+from memslots.rules.region.arch.hooks import PREPARE_HOOKS
 
 RULES = all_rules()
 

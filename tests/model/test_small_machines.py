@@ -65,9 +65,10 @@ class Kind:
         machine.generation_step = self.step
         if self.gfn_end is not None:
             machine.gfn_end = machine.gfn_end_high = self.gfn_end
-        machine.plain_slots = self.ids if quick and self.hook != "arm" else 0
-        machine.plain_gpa_end = min(machine.gfn_end << self.shift, 1 << 40)
-        return Vm(profile, state=VmState(machine))
+        vm = Vm(profile, state=VmState(machine))
+        if not quick or self.hook == "arm":
+            vm._plain.slots = 0
+        return vm
 
 
 class Reference:

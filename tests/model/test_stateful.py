@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from memslots.errors import errno_name
 from memslots.model.vm import Vm
 from memslots.rules.answer import Accepted, Refused, Undetermined, Unmodelled
-from memslots.rules.attempt import Attempt
-from memslots.rules.fast_path import accept_plain
+from memslots.rules.attempt import RegionAttempt
+from memslots.rules.fast_path import PlainLimits, accept_plain
 from memslots.rules.region.set_memory_region import decide
-from memslots.state.process import PROT_READ, PROT_WRITE, Host, Mapping
-from memslots.uapi.region import Request
+from memslots.state.process import PROT_READ, PROT_WRITE, Mapping, Process
+from memslots.uapi.region import Region
 
 LOG, READONLY, GMEM, INVALID = 1, 2, 4, 1 << 16
 H = 0x4000_0000
@@ -102,7 +102,7 @@ class AnyCalls(RuleBasedStateMachine):
     @initialize(kernel=st.sampled_from(KERNELS), known=st.booleans())
     def make(self, kernel, known):
         name, vm_type = kernel
-        self.vm = Vm(name, vm_type, host=Host(mappings_known=known))
+        self.vm = Vm(name, vm_type, process=Process(mappings_known=known))
         self.shadow = {}
         self.dirty = {}
         """(space, id): pages of a bitmap; no entry: no bitmap."""
@@ -119,7 +119,7 @@ class AnyCalls(RuleBasedStateMachine):
             fd = self.files[file] if file < len(self.files) else 99
             hva = H + (host_page << 20)
             size = (npages << self.shift) + odd
-            self.submit(Request(slot, flags, gfn << self.shift, size, hva, fd, offset << self.shift, region2))
+            self.submit(Region(slot, flags, gfn << self.shift, size, hva, fd, offset << self.shift, region2))
 
     @rule(
         calls=st.lists(st.tuples(st.integers(0, 7), gfns), min_size=1, max_size=6), npages=st.sampled_from([1, 4, 256])
@@ -127,11 +127,11 @@ class AnyCalls(RuleBasedStateMachine):
     def set_plain(self, calls, npages):
         """Most calls of real programs: nothing special about them."""
         for slot, gfn in calls:
-            self.submit(Request(slot, 0, gfn << self.shift, npages << self.shift, H))
+            self.submit(Region(slot, 0, gfn << self.shift, npages << self.shift, H))
 
     @rule(slot=ids, space=spaces, flags=st.sampled_from([0, 0, 0, LOG, GMEM]), region2=st.booleans())
     def delete(self, slot, space, flags, region2):
-        self.submit(Request(space << 16 | slot, flags, 0, 0, 0, region2=region2))
+        self.submit(Region(space << 16 | slot, flags, 0, 0, 0, region2=region2))
 
     @rule(changes=st.lists(st.tuples(st.integers(0, 9), changes, gfns), min_size=1, max_size=6))
     def change_some(self, changes):
@@ -147,7 +147,7 @@ class AnyCalls(RuleBasedStateMachine):
             hva += 1 << self.shift if "hva" in change else 0
             npages = 0 if "delete" in change else npages + ("size" in change)
             self.submit(
-                Request(
+                Region(
                     space << 16 | number,
                     flags,
                     gfn << self.shift,
@@ -161,12 +161,15 @@ class AnyCalls(RuleBasedStateMachine):
         vm, state = self.vm, self.vm.state
         before = snapshot(state)
         if vm.profile.arch.name in ("x86_64", "i386", "ppc32", "mips"):
-            plain = accept_plain(request, state)
+            plain = accept_plain(request, state, PlainLimits(state.machine))
             if plain is not None:
-                slow = decide(Attempt(request, state, vm.host))
+                slow = decide(RegionAttempt(request, state, vm.process))
                 assert isinstance(slow, Accepted), request
-                assert (plain.kind, plain.old) == (slow.kind, slow.old)
-                assert (plain.new and describe(plain.new)) == (slow.new and describe(slow.new))
+                quick, change = plain.change, slow.change
+                assert (quick is None) == (change is None)
+                if change is not None:
+                    assert (quick.kind, quick.old) == (change.kind, change.old)
+                    assert (quick.new and describe(quick.new)) == (change.new and describe(change.new))
         guess = vm.what_if(request)
         assert snapshot(state) == before, "what_if changed something"
         outcome = vm.submit(request)
@@ -184,14 +187,14 @@ class AnyCalls(RuleBasedStateMachine):
             else:
                 del self.shadow[key]
                 self.dirty.pop(key, None)
-            if not outcome.kind:
+            if outcome.change is None:
                 assert snapshot(state) == before
             return
         if isinstance(outcome, Refused):
             assert outcome.errno > 0
             assert outcome.reason.startswith(errno_name(outcome.errno) + " " + outcome.rule.id)
         after = snapshot(state)
-        begun = outcome.change if isinstance(outcome, Refused) else None
+        begun = outcome.traces if isinstance(outcome, Refused) else None
         if begun is None or begun.old is None:
             assert after == before, "a refused call changed something"
         elif vm.profile.has("failed-change-restored"):
@@ -296,12 +299,12 @@ class AnyCalls(RuleBasedStateMachine):
     )
     def map_host(self, page, npages, prot):
         start = H + (page << self.shift)
-        self.vm.host.mmap(Mapping(start, start + (npages << self.shift), prot))
+        self.vm.process.mmap(Mapping(start, start + (npages << self.shift), prot))
 
     @rule(page=st.integers(0, 400), npages=st.integers(1, 64))
     def unmap_host(self, page, npages):
         start = H + (page << self.shift)
-        self.vm.host.munmap(start, start + (npages << self.shift))
+        self.vm.process.munmap(start, start + (npages << self.shift))
 
     # -- forks
 
@@ -324,7 +327,7 @@ class AnyCalls(RuleBasedStateMachine):
                 for slots in self.vm.state.spaces
                 for slot in slots
             }
-            self.files = [fd for fd, file in self.vm.host.fds.items() if file is not None]
+            self.files = [fd for fd, file in self.vm.process.fds.items() if file is not None]
 
     @rule(gfn=st.integers(100, 140), npages=sizes, log=st.booleans())
     def delete_undoes_create(self, gfn, npages, log):

@@ -87,8 +87,8 @@ def test_it_sees_the_calls_that_ptrace_sees(tmp_path):
     assert before < ours[0].time_ns < ours[-1].time_ns < time.time_ns()
     makers = [event for event in ours if event.call == "KVM_CREATE_VM"]
     assert makers[0].vm is None
-    assert len({event.vm for event in makers}) == 4
-    assert all(str(event.pid) in event.vm for event in makers[1:])
+    assert len({event.process for event in makers}) == 4
+    assert all(str(event.pid) in event.process for event in makers[1:])
 
 
 @requires("qemu", "kvm", "ptrace")
@@ -171,7 +171,7 @@ def test_a_running_tree_from_its_middle_to_its_end(tmp_path):
         foreign.wait()
     events, reading = calls(path)
     assert {event.pid for event in events} == ours
-    assert len({event.vm for event in events}) == 2
+    assert len({event.process for event in events}) == 2
     assert not reading.skipped
     assert not any("lost" in note for note in reading.notes)
 
@@ -215,7 +215,7 @@ def test_the_whole_machine(tmp_path):
     for program in programs:
         of_it = [event for event in events if event.pid == program.pid]
         assert Counter(event.call for event in of_it)["KVM_SET_USER_MEMORY_REGION"] == 100
-        (label,) = {event.vm for event in of_it}
+        (label,) = {event.process for event in of_it}
         assert str(program.pid) in label
 
 

@@ -15,13 +15,13 @@ from memslots.errors import DeviceUnavailableError
 from memslots.record import bpf, bpf_script
 from memslots.record.bpf_output import Output
 from memslots.record.bpf_script import ENTRY, FINISHED, ROW, UNFINISHED, UNSURE, WORDS, script
-from memslots.record.calls import REQUESTS, SHAPES
+from memslots.record.calls import RECORDED, REQUESTS
 from memslots.record.file import RecordingFile
 from memslots.record.processes import is_alive, threads_below
 from memslots.trace import Reading, read
-from memslots.uapi import abi
+from memslots.uapi.calls import CALLS
 
-SHAPE = {shape.name: shape for shape in SHAPES}
+CALL = {call.name: call for call in RECORDED}
 SET_REGION = "KVM_SET_USER_MEMORY_REGION"
 REGION = struct.pack("=IIQQQ", 3, 1, 0x1000, 0x2000, 0x7F00_0000_0000)
 
@@ -29,7 +29,7 @@ REGION = struct.pack("=IIQQQ", 3, 1, 0x1000, 0x2000, 0x7F00_0000_0000)
 def row(name, argument=b"", *, ending=FINISHED, at=1, result=0, address=0x5000, **other):
     words = struct.unpack(f"={WORDS}Q", argument.ljust(8 * WORDS, b"\0"))
     values = {
-        "time_ns": at, "request": abi.ioctl_number(name), "fd": 5, "argument": address, "tid": 11, "pid": 10,
+        "time_ns": at, "request": CALLS[name].request(), "fd": 5, "argument": address, "tid": 11, "pid": 10,
         "result": result, "end_ns": at + 5, "ending": ending, **{f"word{n}": word for n, word in enumerate(words)},
         **other,
     }  # fmt: skip
@@ -52,7 +52,7 @@ def test_the_script_knows_all_calls_and_no_other(system):
     condition = next(one for one in text.splitlines() if "&&" in one)
     numbers = {int(number, 16) for number in re.findall(r"\$request == (0x\w+)", condition)}
     assert numbers == set(REQUESTS)
-    assert f"$request != {abi.ioctl_number('KVM_RUN'):#x} &&" in condition
+    assert f"$request != {CALLS['KVM_RUN'].request():#x} &&" in condition
     assert ("@tree" in text) != system
     assert not re.search(r"\b[A-Z]{2,}_[A-Z]+\b|\bME\b", text), "a name was not replaced"
     assert text.count("{") == text.count("}")
@@ -66,13 +66,13 @@ def test_each_field_of_a_probe_is_read_once():
 
 
 def test_every_structure_fits_the_words_that_are_read():
-    assert all(shape.nbytes <= 8 * WORDS for shape in SHAPES)
-    assert all(abi.ioctl_number(shape.name) > 0xFFFF for shape in SHAPES if shape.nbytes)
+    assert all(call.struct.size <= 8 * WORDS for call in RECORDED)
+    assert all(call.request() > 0xFFFF for call in RECORDED if call.has_structure)
 
 
 def test_a_region_call():
     call = only(row(SET_REGION, REGION, result=-17))
-    assert (call.shape.name, call.values, call.result) == (SET_REGION, struct.unpack("=IIQQQ", REGION), -17)
+    assert (call.call.name, call.values, call.result) == (SET_REGION, struct.unpack("=IIQQQ", REGION), -17)
     assert (call.tid, call.pid, call.fd, call.time_ns) == (11, 10, 5, 1)
 
 
@@ -118,7 +118,7 @@ def test_threads_that_are_in_a_call_at_the_end():
 
 def test_calls_come_in_the_order_in_which_they_ended():
     calls = Output().take(line("@b", {"x": row(SET_REGION, at=9), "y": row("KVM_CREATE_VM", at=2)}))
-    assert [call.shape.name for call in calls] == ["KVM_CREATE_VM", SET_REGION]
+    assert [call.call.name for call in calls] == ["KVM_CREATE_VM", SET_REGION]
 
 
 @pytest.mark.parametrize(
@@ -173,13 +173,13 @@ def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost,
     with RecordingFile(path, ["x"], "made up") as file:
         for tid, pid, name in ((1, 1, b"one"), (4, 3, b""), (5, 1, b"one"), (6, 6, b"\x1b[7m\n\xff")):
             file.process(tid, pid, name)
-            file.add(SHAPE["KVM_CREATE_VM"], tid, 0, 7, 5, (0,))
-        file.add(SHAPE["KVM_CREATE_VM"], 9, 0, 7, 5, (0,))
+            file.add(CALL["KVM_CREATE_VM"], tid, 0, 7, 5, (0,))
+        file.add(CALL["KVM_CREATE_VM"], 9, 0, 7, 5, (0,))
         file.lost(lost)
         file.end(0)
     reading = Reading()
     events = list(read(path, reading=reading))
-    assert [event.vm for event in events] == ["one[1]", "process 3", "one[1]", "?[7m?\ufffd[6]", None]
+    assert [event.process for event in events] == ["one[1]", "process 3", "one[1]", "?[7m?\ufffd[6]", None]
     assert any(said in note for note in reading.notes)
     assert not any("end mark" in note for note in reading.notes)
     assert not reading.skipped
@@ -189,10 +189,10 @@ def test_kinds_of_later_versions_are_skipped(tmp_path):
     path = tmp_path / "r"
     with RecordingFile(str(path), ["x"], "made up") as file:
         file.process(1, 1, b"one")
-        file.add(SHAPE["KVM_CREATE_VM"], 1, 0, 7, 5, (0,))
+        file.add(CALL["KVM_CREATE_VM"], 1, 0, 7, 5, (0,))
         file.end(0)
     path.write_bytes(path.read_bytes().replace(b'"process"', b'"unheard"'))
-    assert [event.vm for event in read(str(path))] == [None]
+    assert [event.process for event in read(str(path))] == [None]
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_strace_and_qemu_trace_of_one_run_end_alike():
     ends = []
     for name in ("qemu72-q35-lifecycle.strace", "qemu72-q35-lifecycle.qemu-trace"):
         replay = Replay(read(f"{RECORDINGS}/{name}"), find(KERNEL))
-        calls = [step.request for step in replay if step.is_region]
+        calls = [step.region for step in replay if step.is_region]
         slots = [(slot.id, slot.base_gfn, slot.npages, slot.userspace_addr) for slot in replay.vms[-1].vm.slots()]
         ends.append((len(calls), slots, replay.vms[-1].vm.total_pages))
     assert ends[0] == ends[1]
@@ -80,7 +80,7 @@ def test_refusals_of_a_live_kernel_are_the_models_own():
 def test_a_refused_call_changes_nothing():
     steps, replay = replayed(CREATE, region(0, 0, 65536), region(1, 4096, 4096, result=EEXIST))
     assert [step.verdict for step in steps] == [ACCEPTED, ACCEPTED, REFUSED]
-    assert steps[2].outcome.rule.id == "slot-overlap"
+    assert steps[2].answer.rule.id == "slot-overlap"
     assert steps[1].totals == steps[2].totals == (16, 64, 1)
     assert replay.vms[0].made_by == {0: 2}
 
@@ -134,7 +134,7 @@ def test_two_vms_are_kept_apart():
 def test_a_deletion_before_the_recording_began():
     steps, _ = replayed(region(7, 0, 0, result="0"))
     assert steps[0].verdict == DIFFERS
-    assert not steps[0].tracked.from_start
+    assert not steps[0].from_start
 
 
 def test_guest_memfd_descriptors_are_learnt_from_use():
@@ -144,4 +144,4 @@ def test_guest_memfd_descriptors_are_learnt_from_use():
     )
     steps, _ = replayed(line.format(0, 0, 0, 0), line.format(1, 0x100000, 0x8000, -22), kernel="7.1/x86_64")
     assert steps[1].verdict == REFUSED
-    assert steps[1].outcome.rule.id == "gmem-range-bound"
+    assert steps[1].answer.rule.id == "gmem-range-bound"

@@ -17,8 +17,8 @@ from memslots.errors import errno_name
 from memslots.model.vm import Vm
 from memslots.rules.catalogue import REGION_RULES, all_rules, find_rule
 from memslots.state.guest_memfd import GuestMemfd
-from memslots.state.process import PROT_READ, Host, Mapping
-from memslots.uapi.region import Request
+from memslots.state.process import PROT_READ, Mapping, Process
+from memslots.uapi.region import Region
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from story import H, Teller
@@ -151,7 +151,7 @@ class Fault:
         """Done to the VM when the request is known."""
         self.by_other = by_other
         self.fields = fields
-        """Request fields to set; a function of the old value to change one."""
+        """Region fields to set; a function of the old value to change one."""
 
 
 def plus(number):
@@ -173,9 +173,9 @@ def blocker(vm, request):
 
 
 def bound(vm, request):
-    file = vm.host.fds[request.guest_memfd]
-    vm.host.fds[77] = file
-    region = Request(901, 4, 5000 * P, P, H, 77, request.guest_memfd_offset & ~(P - 1), True)
+    file = vm.process.fds[request.guest_memfd]
+    vm.process.fds[77] = file
+    region = Region(901, 4, 5000 * P, P, H, 77, request.guest_memfd_offset & ~(P - 1), True)
     assert vm.submit(region).accepted, "the other binding does not fit"
 
 
@@ -196,17 +196,17 @@ def mte(vm):
 
 
 def read_only_memory(vm):
-    vm.host.mmap(Mapping(H, H + (1 << 24), PROT_READ))
+    vm.process.mmap(Mapping(H, H + (1 << 24), PROT_READ))
 
 
 def device_memory(vm):
-    old = vm.host.at(H)
-    vm.host.mmap(Mapping(H, H + (1 << 24), old.prot if old else 3, is_pfn=True))
+    old = vm.process.at(H)
+    vm.process.mmap(Mapping(H, H + (1 << 24), old.prot if old else 3, is_pfn=True))
 
 
 def files(vm):
-    vm.host.fds[1] = None
-    vm.host.fds[50] = GuestMemfd(16 * P, 0, vm.state.uid)
+    vm.process.fds[1] = None
+    vm.process.fds[50] = GuestMemfd(16 * P, 0, vm.state.uid)
 
 
 def total_almost_full(vm):
@@ -222,7 +222,7 @@ def existing(vm):
 
 def existing_gmem(vm):
     files(vm)
-    assert vm.submit(Request(5, 4, 100 * P, 4 * P, H, 50, 0, True)).accepted
+    assert vm.submit(Region(5, 4, 100 * P, 4 * P, H, 50, 0, True)).accepted
 
 
 ARGUMENT_FAULTS = [
@@ -242,12 +242,12 @@ ARGUMENT_FAULTS = [
 ]
 BASES = {
     # name: (kernel, preparation, request, faults)
-    "creation": (X86, None, Request(5, 0, 100 * P, 4 * P, H), [
+    "creation": (X86, None, Region(5, 0, 100 * P, 4 * P, H), [
         *ARGUMENT_FAULTS,
         Fault("flags-of-region2", flags=with_flag(8)),
         Fault("delete-missing", memory_size=0),
     ]),
-    "long call": (X86, files, Request(5, 4, 100 * P, 4 * P, H, 50, 0, True), [
+    "long call": (X86, files, Region(5, 4, 100 * P, 4 * P, H, 50, 0, True), [
         *ARGUMENT_FAULTS,
         Fault("flags-invalid", flags=with_flag(8)),
         Fault("gmem-offset-unaligned", guest_memfd_offset=plus(1)),
@@ -257,22 +257,22 @@ BASES = {
         Fault("gmem-range", guest_memfd_offset=14 * P),
         Fault("gmem-range-bound", after=bound),
     ]),
-    "unknown call": ("6.7/x86_64", None, Request(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
+    "unknown call": ("6.7/x86_64", None, Region(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
         Fault("ioctl-unknown"),
         *ARGUMENT_FAULTS[:4],
     ]),
-    "tracked move": (X86 + "+page-track", existing, Request(5, 0, 150 * P, 4 * P, H, 0, 0, True), [
+    "tracked move": (X86 + "+page-track", existing, Region(5, 0, 150 * P, 4 * P, H, 0, 0, True), [
         Fault("size-change", memory_size=plus(P)),
         Fault("slot-overlap", after=blocker),
         Fault("page-track-move"),
         Fault("gfn-above-max", guest_phys_addr=plus((1 << 46) - 152 * P)),
     ]),
-    "move": (X86, existing, Request(5, 0, 150 * P, 4 * P, H, 0, 0, True), [
+    "move": (X86, existing, Region(5, 0, 150 * P, 4 * P, H, 0, 0, True), [
         Fault("userspace-addr-change", userspace_addr=plus(P)),
         Fault("slot-overlap", after=blocker),
         Fault("gfn-above-max", guest_phys_addr=plus((1 << 46) - 152 * P)),
     ]),
-    "change": (X86, existing, Request(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
+    "change": (X86, existing, Region(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
         *ARGUMENT_FAULTS[:9],
         Fault("guest-memfd-change", flags=with_flag(4)),
         Fault("userspace-addr-change", userspace_addr=plus(P)),
@@ -280,61 +280,61 @@ BASES = {
         Fault("readonly-change", flags=with_flag(2)),
         Fault("slot-overlap", guest_phys_addr=plus(50 * P), after=blocker),
     ]),
-    "lost guest_memfd": (X86, existing_gmem, Request(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
+    "lost guest_memfd": (X86, existing_gmem, Region(5, 0, 100 * P, 4 * P, H, 0, 0, True), [
         Fault("userspace-addr-change", userspace_addr=plus(P)),
         Fault("size-change", memory_size=plus(P)),
         Fault("readonly-change", flags=with_flag(2)),
         Fault("guest-memfd-toggle"),
         Fault("slot-overlap", guest_phys_addr=plus(50 * P), after=blocker),
     ]),
-    "32 bits": ("7.2/i386+amd+pa46", None, Request(5, 0, 100 * P, 4 * P, H), [
+    "32 bits": ("7.2/i386+amd+pa46", None, Region(5, 0, 100 * P, 4 * P, H), [
         Fault("size-unaligned", memory_size=plus(1)),
         Fault("size-exceeds-ulong", memory_size=plus(1 << 32)),
         Fault("gpa-unaligned", guest_phys_addr=plus(1)),
         Fault("slot-overlap", after=blocker),
     ]),
-    "full": ("7.2/ppc32", total_almost_full, Request(5, 0, 100 * P, 4 * P, H), [
+    "full": ("7.2/ppc32", total_almost_full, Region(5, 0, 100 * P, 4 * P, H), [
         Fault("address-space-unknown", slot=with_flag(9 << 16)),
         Fault("gpa-wraps", guest_phys_addr=BIG - 2 * P),
         Fault("page-total-cap"),
         Fault("slot-overlap", guest_phys_addr=(1 << 33) * P),
     ]),
-    "tagged": ("7.2/arm64", None, Request(5, 0, 100 * P, 4 * P, H), [
+    "tagged": ("7.2/arm64", None, Region(5, 0, 100 * P, 4 * P, H), [
         Fault("hva-unaligned", userspace_addr=plus(8)),
         Fault("hva-tagged", userspace_addr=plus(1 << 56)),
         Fault("hva-out-of-range", userspace_addr=plus(1 << 54)),
         Fault("address-space-unknown", slot=with_flag(9 << 16)),
     ]),
-    "arm64": ("7.2/arm64", files, Request(5, 4, 100 * P, 4 * P, H, 50, 0, True), [
+    "arm64": ("7.2/arm64", files, Region(5, 4, 100 * P, 4 * P, H, 50, 0, True), [
         Fault("gmem-fd-closed", guest_memfd=999),
         Fault("ipa-limit", guest_phys_addr=1 << 40),
         Fault("gmem-not-mappable"),
     ]),
-    "arm64 mappings": ("7.2/arm64", None, Request(5, 1, 100 * P, 4 * P, H), [
+    "arm64 mappings": ("7.2/arm64", None, Region(5, 1, 100 * P, 4 * P, H), [
         Fault("slot-overlap", after=blocker),
         Fault("protected-vm-change", before=protected),
         Fault("ipa-limit", guest_phys_addr=(1 << 40) - 2 * P),
-        Fault("vma-mte", before=lambda vm: (mte(vm), vm.host.at(H) or read_only_memory(vm))),
+        Fault("vma-mte", before=lambda vm: (mte(vm), vm.process.at(H) or read_only_memory(vm))),
         Fault("vma-pfn-logging", before=device_memory),
     ]),
-    "riscv": ("7.2/riscv64+pa41", None, Request(5, 1, 100 * P, 4 * P, H), [
+    "riscv": ("7.2/riscv64+pa41", None, Region(5, 1, 100 * P, 4 * P, H), [
         Fault("stage2-limit", guest_phys_addr=1 << 41),
         Fault("vma-not-writable", before=read_only_memory),
         Fault("vma-pfn-logging", before=device_memory),
     ]),
-    "old arm64": ("5.4/arm64", None, Request(5, 1, 100 * P, 4 * P, H), [
+    "old arm64": ("5.4/arm64", None, Region(5, 1, 100 * P, 4 * P, H), [
         Fault("ipa-limit", guest_phys_addr=1 << 40),
         Fault("vma-not-writable", before=read_only_memory),
         Fault("vma-pfn-logging", before=device_memory),
     ]),
-    "s390": ("6.12/s390x+mem-limit=0x40000000", None, Request(5, 0, 1 << 20, 1 << 20, H), [
+    "s390": ("6.12/s390x+mem-limit=0x40000000", None, Region(5, 0, 1 << 20, 1 << 20, H), [
         Fault("ucontrol-user-slot", before=ucontrol),
         Fault("secure-vm", before=secure),
         Fault("hva-segment-unaligned", userspace_addr=plus(P)),
         Fault("size-segment-unaligned", memory_size=plus(P)),
         Fault("memory-limit", guest_phys_addr=1 << 30),
     ]),
-    "metadata": ("5.17/x86_64-tdp", None, Request(5, 0, 100 * P, P << 28, H), [
+    "metadata": ("5.17/x86_64-tdp", None, Region(5, 0, 100 * P, P << 28, H), [
         Fault("slot-overlap", after=blocker),
         Fault("metadata-allocation"),
     ]),
@@ -365,13 +365,13 @@ PAIRS = [
 ]  # fmt: skip
 
 
-FIELDS = tuple(inspect.signature(Request).parameters)
+FIELDS = tuple(inspect.signature(Region).parameters)
 
 
 def outcome_of(base, *faults):
     """What the request answers with these faults."""
     kernel, prepare, request, _ = BASES[base]
-    vm = Vm(kernel, host=Host(mappings_known=False))
+    vm = Vm(kernel, process=Process(mappings_known=False))
     if prepare is not None:
         prepare(vm)
     fields = {name: getattr(request, name) for name in FIELDS}
@@ -381,7 +381,7 @@ def outcome_of(base, *faults):
             for name, value in fault.fields.items():
                 if callable(value) == changes_old:
                     fields[name] = value(fields[name]) if callable(value) else value
-    request = Request(**fields)
+    request = Region(**fields)
     for fault in faults:
         if fault.after is not None:
             fault.after(vm, request)

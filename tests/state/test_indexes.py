@@ -12,7 +12,7 @@ from memslots.errors import InvariantBrokenError
 from memslots.state.dirty_bitmap import DirtyBitmap, bitmap_bytes
 from memslots.state.hva_index import HvaIndex
 from memslots.state.memory_attributes import AttributeMap
-from memslots.state.process import PROT_READ, PROT_WRITE, Host, Mapping
+from memslots.state.process import PROT_READ, PROT_WRITE, Mapping, Process
 from memslots.state.slot import Slot, SpecialSlot
 from memslots.state.slot_set import CHUNK, SlotSet
 
@@ -123,7 +123,7 @@ host_steps = st.lists(
 
 @given(host_steps)
 def test_host_mappings_are_a_dict_of_pages(steps):
-    host, plain = Host(mappings_known=True), {}
+    host, plain = Process(mappings_known=True), {}
     for step, start, length, prot in steps:
         end = start + length
         old = host.copy()

@@ -23,7 +23,7 @@ ATTRIBUTES = (
     "line",
     "text",
     "new_fd",
-    "vm",
+    "process",
     "format",
 )
 
@@ -42,7 +42,7 @@ numbers = st.integers(-(1 << 63), (1 << 64) - 1)
     st.none() | numbers, st.none() | st.integers(0, 1 << 31), st.none() | numbers, words, words,
 )  # fmt: skip
 def test_there_and_back(call, fields, result, fd, time_ns, text, vm) -> None:  # type: ignore[no-untyped-def]
-    event = Event(call, fields, result, fd=fd, time_ns=time_ns, text=text, vm=vm or None, format="strace", line=3)
+    event = Event(call, fields, result, fd=fd, time_ns=time_ns, text=text, process=vm or None, format="strace", line=3)
     line = event_to_json(event)
     assert "\n" not in line
     assert same(event_from_json(line), event)

@@ -58,7 +58,7 @@ def test_qemus_message_in_any_wrapping(text: str) -> None:
 
 def test_the_process_is_taken_from_the_journal() -> None:
     event = one("May 01 10:01:37 host QEMU[1972]: " + QEMU)
-    assert (event.pid, event.vm) == (1972, "QEMU[1972]")
+    assert (event.pid, event.process) == (1972, "QEMU[1972]")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_other_trace_events() -> None:
 
 def test_bpf() -> None:
     event = one("1751910277856 CPU 0/KVM 540/542 fd=8 slot=65536 flags=0x1 gpa=0x0 size=0x1000 hva=0x7f00 ret=-17")
-    assert (event.fd, event.pid, event.vm, event.time_ns, event.result) == (
+    assert (event.fd, event.pid, event.process, event.time_ns, event.result) == (
         8,
         542,
         "process 540",

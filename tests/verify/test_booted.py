@@ -14,7 +14,7 @@ from memslots.cli.main import main
 from memslots.errors import DeviceUnavailableError
 from memslots.kernel.names import find
 from memslots.trace.event import Event
-from memslots.verify.booted import Asked, Planned
+from memslots.verify.booted import Booted, Planned
 from memslots.verify.draw import Generator
 from memslots.verify.farm import rerun as rerun_module
 from memslots.verify.farm.__main__ import main as farm_main
@@ -84,7 +84,7 @@ class Model(Asking):
 @pytest.mark.parametrize("name", PROFILES)
 def test_what_is_drawn_is_asked_and_predicted(name):
     profile = PROFILES[name]
-    report = verify(operations=2500, seed=3, source=Asked(Model(profile), profile))
+    report = verify(operations=2500, seed=3, source=Booted(Model(profile), profile))
     assert report.operations >= 2500
     assert report.verdicts["differed"] == 0
     assert set(report.unasked) <= {"KVM could write into the asking program itself"}
@@ -93,14 +93,14 @@ def test_what_is_drawn_is_asked_and_predicted(name):
 
 def test_a_seed_gives_the_same_calls_again():
     profile = next(iter(PROFILES.values()))
-    once, again = (verify(operations=1000, seed=5, source=Asked(Model(profile), profile)) for _ in range(2))
+    once, again = (verify(operations=1000, seed=5, source=Booted(Model(profile), profile)) for _ in range(2))
     assert (once.calls, once.answers) == (again.calls, again.answers)
 
 
 def test_a_kernel_that_is_another_is_found_out_and_shrunk_in_few_boots():
     profile = next(iter(PROFILES.values()))
     asking = Model(profile)
-    source = Asked(asking, profile.edited({"clear-to-odd-end": False}, "stated"))
+    source = Booted(asking, profile.edited({"clear-to-odd-end": False}, "stated"))
     report = verify(operations=6000, seed=2, source=source)
     assert report.verdicts["differed"] > 1
     (found,) = report.disagreements  # one of its kind
@@ -121,7 +121,7 @@ def test_a_wrong_bit_in_a_bitmap_is_seen():
                     answer["crc"] ^= 1
 
     profile = next(iter(PROFILES.values()))
-    report = verify(operations=500, seed=1, source=Asked(Model(profile, spoil), profile))
+    report = verify(operations=500, seed=1, source=Booted(Model(profile, spoil), profile))
     assert {found.events[-1].call for found in report.disagreements} == {"KVM_GET_DIRTY_LOG"}
     assert "crc" in report.disagreements[0].steps[-1].note
 
@@ -134,7 +134,7 @@ def test_what_a_crash_swallowed_is_counted():
             heard.why_short = "the kernel ended (exit 0)"
 
     profile = next(iter(PROFILES.values()))
-    report = verify(operations=400, seed=1, source=Asked(Model(profile, crash), profile))
+    report = verify(operations=400, seed=1, source=Booted(Model(profile, crash), profile))
     assert report.verdicts["differed"] == 0
     assert report.unasked["the kernel ended (exit 0)"] >= 30
     assert any(line.startswith("not asked") for line in summary_lines(report))
@@ -147,7 +147,7 @@ def test_a_kernel_that_answers_no_more_ends_the_run():
 
     profile = next(iter(PROFILES.values()))
     with pytest.raises(DeviceUnavailableError, match="signal 11"):
-        verify(operations=400, seed=1, source=Asked(Model(profile, nothing), profile))
+        verify(operations=400, seed=1, source=Booted(Model(profile, nothing), profile))
 
 
 def planned(limit_pages=1 << 34):
@@ -350,7 +350,7 @@ def test_the_kernel_under_us_asked_by_the_program(own_cache, capsys):
 
 @requires("kvm", "gcc")
 def test_a_wrong_model_of_the_kernel_under_us_is_found_out(own_cache):
-    source = Asked(Asking(find_kernel(NATIVE)), find("host-clear-to-odd-end"))
+    source = Booted(Asking(find_kernel(NATIVE)), find("host-clear-to-odd-end"))
     report = verify(operations=6000, seed=2, source=source)
     assert [len(found.steps) for found in report.disagreements] == [2]
 
@@ -376,7 +376,7 @@ def test_recorded_operations_of_all_kinds_on_the_kernel_under_us(own_cache):
 def test_a_kernel_under_qemu():
     name = farm_kernel()
     assert cache_folder()
-    report = verify(operations=1500, seed=6, source=Asked(Asking(find_kernel(name))))
+    report = verify(operations=1500, seed=6, source=Booted(Asking(find_kernel(name))))
     assert report.operations >= 1500
     assert report.verdicts["differed"] == 0
     assert sum(report.unasked.values()) < 100

@@ -7,7 +7,7 @@ holes = hvas == NO_HVA
 
 from __future__ import annotations
 
-from ..uapi.abi import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
+from ..uapi.flags import KVM_MEM_READONLY, KVM_MEMSLOT_INVALID
 from ..units import U64_MAX
 from .extra import np
 from .integers import checked_out, integers

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from ..kernel.names import find
 from ..state.slot import Slot
-from ..uapi.abi import KVM_MEM_LOG_DIRTY_PAGES
+from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from . import metadata
 from .metadata import Conditions
-from .plan import steps_of
+from .plan import load, replay_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,14 +90,13 @@ def cost(
     """
     profile = find(kernel) if isinstance(kernel, str) else kernel
     names: dict[int, str] = {}
-    vms: dict[int, Vm] = {}
     refused = 0
-    for step in steps_of(source, profile):
-        vms[id(step.tracked)] = step.tracked.vm
-        if step.request is not None and not step.event.format:
-            names.setdefault(step.request.slot, step.event.text)  # later calls only change it
-        refused += step.is_region and step.outcome is not None and step.outcome.accepted is False
-    found = cost_of_vms(list(vms.values()), profile, Conditions(shadow=nested, tracker=tracker))
+    replay = replay_of(load(source), profile)
+    for step in replay:
+        if step.region is not None and not step.event.format:
+            names.setdefault(step.region.slot, step.event.text)  # later calls only change it
+        refused += step.is_region and step.answer is not None and step.answer.accepted is False
+    found = cost_of_vms([tracked.vm for tracked in replay.vms], profile, Conditions(shadow=nested, tracker=tracker))
     found.refused = refused
     for each in found.slots:
         each.name = names.get(each.slot.slot_word, "")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ..kernel import footprint
 from ..kernel.machine import guest_memfd_built
-from ..uapi.abi import KVM_MEM_LOG_DIRTY_PAGES
+from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from ..units import round_up
 
 TYPE_CHECKING = False

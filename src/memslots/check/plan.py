@@ -7,19 +7,17 @@ import sys
 
 from ..errors import TraceError
 from ..kernel.names import find
-from ..replay.follow import follow_accepted
-from ..replay.replay import UNDETERMINED, Replay
-from ..rules.answer import Undetermined
+from ..replay.replay import Replay
 from ..trace.event import Event
 from .layout.model import Layout
 from .layout.parse import layout_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from ..kernel.profile import Profile
-    from ..replay.replay import Step
+    from ..replay.step import Step
 
 _LARGEST_LAYOUT_BYTES = 16 << 20
 
@@ -74,12 +72,17 @@ def steps_of(source: str | os.PathLike[str], kernel: str | Profile) -> Iterator[
     return steps_on(load(source), find(kernel) if isinstance(kernel, str) else kernel)
 
 
-def steps_on(plan: Layout | Recording, profile: Profile) -> Iterator[Step]:
-    """The calls on a kernel; where the answer depends on the host, what follows takes it for accepted."""
-    for step in Replay(plan.events(profile), profile):
-        yield step
-        if step.verdict == UNDETERMINED and step.request is not None and isinstance(step.outcome, Undetermined):
-            follow_accepted(step.tracked.vm, step.request, step.outcome)
+def steps_on(plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()) -> Iterator[Step]:
+    """The steps of `replay_of`."""
+    return iter(replay_of(plan, profile, kept_steps))
+
+
+def replay_of(plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()) -> Replay:
+    """The calls on a kernel, not yet replayed; where the answer depends on the host, it is taken for accepted.
+
+    kept_steps: numbers of steps that keep the VM before them.
+    """
+    return Replay(plan.events(profile), profile, assume_accepted=True, kept_steps=kept_steps)
 
 
 def _bytes(path: str) -> bytes:
@@ -129,5 +132,5 @@ def _unanswered(event: Event) -> Event:
     """The call without its result: what another kernel is asked."""
     return Event(
         event.call, event.fields, None, fd=event.fd, pid=event.pid, source=event.source, line=event.line,
-        text=event.text, new_fd=event.new_fd, vm=event.vm, format=event.format,
+        text=event.text, new_fd=event.new_fd, process=event.process, format=event.format,
     )  # fmt: skip

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from ..kernel.profile import Profile
     from ..model.vm import Vm
-    from ..replay.replay import Step
-    from ..rules.answer import Unmodelled
-    from ..rules.rule import Rule
-    from ..uapi.region import Request
+    from ..replay.step import Step
+    from ..rules.answer import Rule, Unmodelled
+    from ..uapi.region import Region
     from .layout.model import Layout
     from .plan import Recording
 
@@ -49,7 +48,7 @@ class Cell:
 
     __slots__ = ("mark", "outcome", "request")
 
-    def __init__(self, mark: str, outcome: Outcome | None, request: Request | None) -> None:
+    def __init__(self, mark: str, outcome: Outcome | None, request: Region | None) -> None:
         self.mark = mark
         self.outcome = outcome
         """None for what is not about memory slots."""
@@ -230,7 +229,7 @@ def _cells(steps: list[Step]) -> list[Cell]:
     cells = []
     refused: set[tuple[object, str, int | None]] = set()
     for step in steps:
-        outcome = step.outcome
+        outcome = step.answer
         mark = ACCEPTED
         if step.event.call == "KVM_CHECK_EXTENSION" or outcome is None:
             pass
@@ -240,13 +239,13 @@ def _cells(steps: list[Step]) -> list[Cell]:
             refused |= mine
         elif not isinstance(outcome, Accepted):
             mark = DEPENDS
-        cells.append(Cell(mark, outcome, step.request))
+        cells.append(Cell(mark, outcome, step.region))
     return cells
 
 
 def _things(step: Step) -> set[tuple[object, str, int | None]]:
     """What a call makes or needs: a slot, a file."""
-    event, vm = step.event, step.tracked
+    event, vm = step.event, step.vm_name
     if step.is_region:
         found: set[tuple[object, str, int | None]] = {(vm, "slot", event.get("slot"))}
         if event.get("guest_memfd"):
@@ -292,10 +291,10 @@ class _Passes:
 
     def _vms_before(self, profile: Profile) -> dict[int, Vm]:
         found: dict[int, Vm] = {}
-        for step in steps_on(self.plan, profile):
-            if step.number + 1 in self.wanted:
-                found[step.number + 1] = step.tracked.vm.fork()
-            if step.number + 1 >= max(self.wanted):
+        for step in steps_on(self.plan, profile, self.wanted):
+            if step.number in self.wanted and step.before is not None:
+                found[step.number] = step.before.vm
+            if step.number >= max(self.wanted):
                 break
         return found
 
@@ -313,7 +312,7 @@ class _Passes:
             enough = [each for each in tried.items() if len(each[1]) == best < len(cells)]
             problem.passes = enough[:_MOST_PASSES]
 
-    def _refusals(self, problem: Problem, at: int, cells: dict[str, Cell]) -> Iterator[tuple[Vm, Request, Refused]]:
+    def _refusals(self, problem: Problem, at: int, cells: dict[str, Cell]) -> Iterator[tuple[Vm, Region, Refused]]:
         """Kernels that refuse the call by this rule, the one with the largest pages first.
 
         A change that suits the largest pages suits the others; if another of the
@@ -334,7 +333,7 @@ class _Passes:
             if found is not None and cell.request is not None and isinstance(cell.outcome, Refused):
                 yield found, cell.request, cell.outcome
 
-    def _failing(self, at: int, cells: dict[str, Cell], base: Request, requests: tuple[Request, ...]) -> list[str]:
+    def _failing(self, at: int, cells: dict[str, Cell], base: Region, requests: tuple[Region, ...]) -> list[str]:
         """Kernels on which the change is not enough."""
         return [
             name
@@ -344,7 +343,7 @@ class _Passes:
         ]
 
 
-def _moved(requests: tuple[Request, ...], base: Request, other: Request | None) -> tuple[Request, ...]:
+def _moved(requests: tuple[Region, ...], base: Region, other: Region | None) -> tuple[Region, ...]:
     """The same change on a kernel where the host memory lies elsewhere."""
     if other is None or other.userspace_addr == base.userspace_addr:
         return requests

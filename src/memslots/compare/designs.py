@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-    from ..replay.replay import Step
+    from ..replay.step import Step
 
 EXACT, WRONG, REFUSED = "exact", "wrong", "refused"
 """What a figure is: a fiftieth of the pages (at least 64), anything else, or the slot was not made."""
@@ -122,7 +122,7 @@ def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
     """The changes of a recording or layout, step by step; several VMs are told apart, not added up."""
     before: dict[object, int] = {}
     for step in steps:
-        vm = step.tracked
+        vm = step.vm_name
         pages = step.totals[0] - before.get(vm, 0)
         before[vm] = step.totals[0]
         if step.is_region or pages:

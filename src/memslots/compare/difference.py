@@ -15,7 +15,7 @@ from .questions import answers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.history import Fact
-    from ..rules.rule import Rule
+    from ..rules.answer import Rule
 
 
 ONLY_NARROW = frozenset({"hva-compared-truncated", "size-fits-ulong", "zero-size-is-delete"})

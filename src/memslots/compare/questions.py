@@ -13,8 +13,8 @@ from __future__ import annotations
 from ..errors import RefusedError, errno_name
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
-from ..uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
-from ..uapi.region import Request
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ..uapi.region import Region
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _region(
 ) -> Question:  # fmt: skip
     def ask(vm: Vm) -> Outcome:
         size_bytes = 1 << vm.page_shift if nbytes is None else nbytes
-        return vm.submit(Request(slot, flags, gpa, size_bytes, hva, region2=region2))
+        return vm.submit(Region(slot, flags, gpa, size_bytes, hva, region2=region2))
 
     return ask
 

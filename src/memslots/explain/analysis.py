@@ -6,7 +6,8 @@ from itertools import chain, islice
 
 from ..kernel.names import find
 from ..kernel.profile import Profile
-from ..replay.replay import Replay, Step
+from ..replay.replay import Replay
+from ..replay.step import Step
 from ..trace import read
 from ..trace.event import Reading
 from .explain import Explanation, explain, needs_explanation
@@ -66,7 +67,7 @@ class Analysis:
         if edits:
             profile = find(profile.name + edits)
         self.profile = profile
-        self.replay = Replay(chain(head, events), profile, irqchip="irqchip" in host)
+        self.replay = Replay(chain(head, events), profile, irqchip="irqchip" in host, most_kept=most)
         self.watch = Watch(ignored)
         self.explanations: list[Explanation] = []
         self.explained = most
@@ -78,7 +79,7 @@ class Analysis:
         """Each step with its explanation, if it needs one."""
         for step in self.replay:
             self.region_calls += step.is_region
-            self.watch.see(step)
+            self.watch.see(step, self.replay.tracked.vm)
             explanation = None
             if needs_explanation(step):
                 if len(self.explanations) < self.explained:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from errno import EFAULT
 
 from ..errors import errno_name
-from ..replay.replay import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
-from ..rules.answer import Refused, Undetermined
-from ..rules.rule import Rule
+from ..replay.step import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
+from ..rules.answer import Refused, Rule, Undetermined
 from ..state.slot import Slot
 from ..units import format_bytes
 from .hypotheses import possibilities
@@ -84,25 +83,27 @@ def _matters(step: Step) -> bool:
 
 
 def explain(step: Step) -> Explanation:
-    """The explanation of a step.  To be called before the replay goes on: it looks at the VM as it is now."""
+    """The explanation of a step: a function of the step alone.  Raises ValueError for one that kept no VM."""
+    if step.before is None:
+        raise ValueError(f"step {step.number} has not kept the VM before it")
     problem = other_problem(step.event)
     if problem is not None and not step.is_region:
         return Explanation(step, ELSEWHERE, problem)
-    outcome = step.outcome
-    if isinstance(outcome, Refused) and (step.observed is None or step.observed == outcome.result):
-        if _depends_on_assumed(step, outcome):
+    answer = step.answer
+    if isinstance(answer, Refused) and (step.observed is None or step.observed == answer.result):
+        if _depends_on_assumed(step, answer):
             return _possible(step)
-        return _refused(step, outcome)
-    if isinstance(outcome, Refused) and step.observed == 0:
-        return _surprise(step, outcome)
+        return _refused(step, answer)
+    if isinstance(answer, Refused) and step.observed == 0:
+        return _surprise(step, answer)
     if step.observed is not None and step.observed < 0:
         return _possible(step)
     explanation = Explanation(step, POSSIBLE, "the answer depends on something that was not observed")
-    if isinstance(outcome, Undetermined):
-        explanation.rule = outcome.rule
-        explanation.questions.append(outcome.question)
-    elif outcome is not None:
-        explanation.summary = outcome.reason
+    if isinstance(answer, Undetermined):
+        explanation.rule = answer.rule
+        explanation.questions.append(answer.question)
+    elif answer is not None:
+        explanation.summary = answer.reason
     return explanation
 
 
@@ -122,16 +123,19 @@ def _refused(step: Step, refused: Refused) -> Explanation:
     explanation.errno = refused.errno
     explanation.rule = refused.rule
     explanation.other = refused.other
-    explanation.numbers = number_lines(refused, step.tracked.vm.page_shift)
+    explanation.numbers = number_lines(refused, step.page_shift)
+    before = step.before
+    if before is None:
+        return explanation
     if refused.other is not None:
-        explanation.other_step = step.tracked.made_by.get(refused.other.slot_word, 0)
+        explanation.other_step = before.made_by.get(refused.other.slot_word, 0)
     bound = refused.numbers.get("bound_slot")
     if isinstance(bound, int):
-        explanation.other = step.tracked.vm.slot(bound)
-        explanation.other_step = step.tracked.made_by.get(bound, 0)
-    request = step.request
+        explanation.other = before.vm.slot(bound)
+        explanation.other_step = before.made_by.get(bound, 0)
+    request = step.region
     if request is not None:
-        vm = step.tracked.vm
+        vm = before.vm
         explanation.passes = remedies(vm, request, refused)
         following = next_refusal(vm, request, refused)
         explanation.then = (
@@ -149,12 +153,12 @@ def _surprise(step: Step, refused: Refused) -> Explanation:
     explanation.errno = 0
     explanation.rule = refused.rule
     explanation.other = refused.other
-    explanation.numbers = number_lines(refused, step.tracked.vm.page_shift)
-    if refused.other is not None:
-        explanation.other_step = step.tracked.made_by.get(refused.other.slot_word, 0)
+    explanation.numbers = number_lines(refused, step.page_shift)
+    if refused.other is not None and step.before is not None:
+        explanation.other_step = step.before.made_by.get(refused.other.slot_word, 0)
     if refused.rule.id in ("slot-overlap", "size-change", "userspace-addr-change", "readonly-change"):
         explanation.questions.append("a deletion in between was not recorded: record all threads (strace -f)")
-    elif not step.tracked.from_start:
+    elif not step.from_start:
         explanation.questions.append("the recording began after the VM was made: record from the start")
     explanation.questions.append("which kernel is it?  State it with --kernel")
     return explanation
@@ -181,13 +185,13 @@ def _possible(step: Step) -> Explanation:
         explanation.summary = f"{name}: what was recorded does not decide between these"
     else:
         explanation.summary = f"no rule of the memory-slot layer answers {name} to this"
-    if not unreadable and (step.request is None or step.assumed):
+    if not unreadable and (step.region is None or step.assumed):
         missing = ", ".join(step.assumed) or "all arguments"
         explanation.questions.append(
             f"not recorded: {missing}.  Send: strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND (strace 6.18 "
             "or later for KVM_SET_USER_MEMORY_REGION2), or memslots record -o vmm.rec -- COMMAND"
         )
-    if not step.tracked.from_start:
+    if not step.from_start:
         explanation.questions.append(
             "the calls before this one were not recorded: slots registered earlier are not known"
         )

@@ -6,13 +6,14 @@ each kind of thing and VM, with a count and the first examples.
 
 from __future__ import annotations
 
-from ..replay.replay import Step
+from ..replay.step import Step
 from ..state.change import CREATE, DELETE, FLAGS_ONLY, MOVE
 from ..state.slot import Slot
 from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..model.vm import Vm
     from ..trace.event import Event
 
 WARNING, NOTE = "warning", "note"
@@ -141,38 +142,38 @@ class Watch:
         self._unbacked: dict[str, set[int]] = {}
         """VM: words of slots whose memory is gone."""
 
-    def see(self, step: Step) -> None:
-        """Look at a step, after the replay has taken it."""
+    def see(self, step: Step, vm: Vm) -> None:
+        """Look at a step and at its VM, right after the replay has taken it."""
         if step.below_slot:
-            self._see_mapping(step)
+            self._see_mapping(step, vm)
             return
         if self._unbacked:
             self._see_use(step)
         change = step.change
-        if change is None or not change.kind:
+        if change is None:
             return
         kind, old, new = change.kind, change.old, change.new
         self._see_churn(step, change.slot)
         if kind == DELETE and old is not None:
-            gone = self._deleted.setdefault(step.tracked.name, [])
+            gone = self._deleted.setdefault(step.vm_name, [])
             gone.append((old, step))
             del gone[:-_MOST_DELETED]
         if kind in (CREATE, MOVE) and new is not None:
-            self._see_window(step, new)
-            self._see_alias(step, new)
-            self._see_place(step, new)
-        if kind == FLAGS_ONLY and new is not None and step.tracked.running:
+            self._see_window(step, vm, new)
+            self._see_alias(step, vm, new)
+            self._see_place(step, vm, new)
+        if kind == FLAGS_ONLY and new is not None and step.is_running:
             state = "on" if new.flags & 1 else "off"
             self._add(LOGGING_TOGGLED, step, f"step {step.number}: slot {new.id} {state}")
-        self._see_totals(step)
-        if step.totals[2] * 10 >= step.tracked.vm.state.machine.user_slots * 9:
-            used, most = step.totals[2], step.tracked.vm.state.machine.user_slots
+        self._see_totals(step, vm)
+        if step.totals[2] * 10 >= vm.state.machine.user_slots * 9:
+            used, most = step.totals[2], vm.state.machine.user_slots
             self._add(SLOTS_NEARLY_USED, step, f"step {step.number}: {used} of {most}")
 
-    def _see_mapping(self, step: Step) -> None:
+    def _see_mapping(self, step: Step, vm: Vm) -> None:
         """A mapping call takes memory from below a slot, or puts some there."""
         regained, (first, end) = _concerned_bytes(step.event)
-        vm, words = step.tracked.vm, self._unbacked.setdefault(step.tracked.name, set())
+        words = self._unbacked.setdefault(step.vm_name, set())
         for as_id in range(len(vm.state.spaces)):
             for slot in vm.slots_at_hva(first, end, as_id) if first < end else ():
                 if regained:
@@ -186,18 +187,18 @@ class Watch:
 
     def _see_use(self, step: Step) -> None:
         """A VM with a slot whose memory is gone: is that slot removed, or does the VM go on?"""
-        words = self._unbacked.get(step.tracked.name)
+        words = self._unbacked.get(step.vm_name)
         if not words or not step.event.call.startswith("KVM_"):
             return
         change = step.change
         if change is not None and change.old is not None:
             words.discard(change.old.slot_word)
-        elif (step.tracked.name, BACKING_UNMAPPED.id) in self.findings:
-            self.findings[step.tracked.name, BACKING_UNMAPPED.id].severity = WARNING
+        elif (step.vm_name, BACKING_UNMAPPED.id) in self.findings:
+            self.findings[step.vm_name, BACKING_UNMAPPED.id].severity = WARNING
 
-    def _see_totals(self, step: Step) -> None:
+    def _see_totals(self, step: Step, vm: Vm) -> None:
         """Sizes that grow until something gives."""
-        state = step.tracked.vm.state
+        state = vm.state
         if state.total_pages * 10 >= state.machine.ulong_max * 9:
             text = f"step {step.number}: {state.total_pages} pages of {state.machine.ulong_max}"
             self._add(TOTAL_NEAR_CAP, step, text)
@@ -210,10 +211,10 @@ class Watch:
     def _add(self, kind: FindingKind, step: Step, text: str, concerned_bytes: int = 0) -> None:
         if kind.id in self._ignored:
             return
-        key = (step.tracked.name, kind.id)
+        key = (step.vm_name, kind.id)
         finding = self.findings.get(key)
         if finding is None:
-            finding = self.findings[key] = Finding(kind, step.tracked.name)
+            finding = self.findings[key] = Finding(kind, step.vm_name)
         finding.count += 1
         if concerned_bytes >= _MAIN_MEMORY_BYTES and finding.severity == NOTE:
             # what firmware does to ROM and shadow windows is usual; for the guest's main memory it is not
@@ -226,34 +227,33 @@ class Watch:
             finding.steps.append(step.number)
 
     def _see_churn(self, step: Step, slot: Slot) -> None:
-        key = (step.tracked.name, slot.slot_word)
+        key = (step.vm_name, slot.slot_word)
         self._changes[key] = changes = self._changes.get(key, 0) + 1
         if changes == _CHURN_CHANGES:
             self._add(CHURN, step, f"slot {slot.id}: {changes} changes by step {step.number}")
 
-    def _see_window(self, step: Step, new: Slot) -> None:
-        gone = self._deleted.get(step.tracked.name, [])
+    def _see_window(self, step: Step, vm: Vm, new: Slot) -> None:
+        gone = self._deleted.get(step.vm_name, [])
         # a single vCPU is outside the guest while its own exit is handled
-        one_vcpu = step.tracked.from_start and len(step.tracked.vm.state.config.vcpu_ids) == 1
+        one_vcpu = step.from_start and len(vm.state.config.vcpu_ids) == 1
         left = []
         for old, deleted in gone:
             start, end = max(old.base_gfn, new.base_gfn), min(old.end_gfn, new.end_gfn)
             if old.as_id != new.as_id or start >= end:
                 left.append((old, deleted))
                 continue
-            if not step.tracked.running and step.tracked.from_start:
+            if not step.is_running and step.from_start:
                 continue  # nobody could look: no vCPU yet
-            shift = step.tracked.vm.page_shift
+            shift = vm.page_shift
             where = f"[{start << shift:#x}, {end << shift:#x})"
             self._add(
                 UNBACKED_WINDOW, step,
                 f"{where}, from step {deleted.number} to step {step.number}{_duration(deleted, step)}",
                 0 if one_vcpu else (end - start) << shift,
             )  # fmt: skip
-        self._deleted[step.tracked.name] = left
+        self._deleted[step.vm_name] = left
 
-    def _see_alias(self, step: Step, new: Slot) -> None:
-        vm = step.tracked.vm
+    def _see_alias(self, step: Step, vm: Vm, new: Slot) -> None:
         if "userspace_addr" in step.assumed or step.totals[2] > _ALIAS_LIMIT:
             return
         end = new.userspace_addr + (new.npages << vm.page_shift)
@@ -267,8 +267,7 @@ class Watch:
                 text = f"step {step.number}: {first} and {second} share {shared_text}"
                 self._add(HOST_ALIAS, step, text, nbytes)
 
-    def _see_place(self, step: Step, new: Slot) -> None:
-        vm = step.tracked.vm
+    def _see_place(self, step: Step, vm: Vm, new: Slot) -> None:
         start, nbytes = new.base_gfn << vm.page_shift, new.npages << vm.page_shift
         if vm.profile.arch.is_x86 and new.as_id == 0:
             for name, gpa, window_bytes in _DEVICES:

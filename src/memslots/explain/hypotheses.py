@@ -12,11 +12,10 @@ from ..errors import MemslotsError
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..model.vm import Vm
-from ..replay.replay import Step
-from ..rules.answer import Refused, Undetermined
+from ..replay.step import Step
+from ..rules.answer import Refused, Rule, Undetermined
 from ..rules.catalogue import ALLOCATION_FAILED, REGION_RULES, find_rule
-from ..rules.rule import Rule
-from ..uapi.region import Request
+from ..uapi.region import Region
 from .other_kernels import transplanted
 
 TYPE_CHECKING = False
@@ -57,6 +56,13 @@ _HOSTS = (
 )
 
 
+def _vm(step: Step) -> Vm:
+    """The VM before the call."""
+    if step.before is None:
+        raise ValueError(f"step {step.number} has not kept the VM before it")
+    return step.before.vm
+
+
 def possibilities(step: Step) -> list[Possibility]:
     """Rules that may have given the observed refusal, the likeliest first."""
     errno = -(step.observed or 0)
@@ -71,13 +77,13 @@ def possibilities(step: Step) -> list[Possibility]:
 
 
 def _possible(step: Step, errno: int) -> Iterator[Possibility]:
-    request = step.request
-    outcome = step.outcome
+    request = step.region
+    outcome = step.answer
     if isinstance(outcome, Undetermined) and outcome.rule.errno == errno:
         # the question is answered by the kernel; certain if no other rule answers so
         yield Possibility(outcome.rule, outcome.rule.title, certain=errno in (EFAULT, ENOMEM))
     if errno == ENOMEM and step.is_region:
-        yield Possibility(ALLOCATION_FAILED, ALLOCATION_FAILED.title, certain=step.tracked.vm.profile.arch.is_x86)
+        yield Possibility(ALLOCATION_FAILED, ALLOCATION_FAILED.title, certain=_vm(step).profile.arch.is_x86)
     if step.event.call == "KVM_CREATE_VCPU" and errno == EEXIST:
         text = "a slot lies where KVM puts its own with the first vCPU: the APIC page at 0xfee00000, the identity map"
         yield Possibility(find_rule("slot-overlap"), text)
@@ -85,7 +91,7 @@ def _possible(step: Step, errno: int) -> Iterator[Possibility]:
         return
     if request is not None:
         yield from _hidden_slots(step, request, errno)
-        arch = f"/{step.tracked.vm.profile.arch.name}"
+        arch = f"/{_vm(step).profile.arch.name}"
         likely = [host for host in _HOSTS if arch in host[1]]
         yield from _hosts(step, request, errno, likely)
         yield from _histories(step, request, errno)
@@ -95,12 +101,12 @@ def _possible(step: Step, errno: int) -> Iterator[Possibility]:
 
 
 def _hosts(
-    step: Step, request: Request, errno: int, hosts: list[tuple[str, str]]
+    step: Step, request: Region, errno: int, hosts: list[tuple[str, str]]
 ) -> Iterator[Possibility]:  # fmt: skip
     """Another host or build with the same slots."""
     for text, name in hosts:
         try:
-            outcome = transplanted(step.tracked.vm, find(name)).what_if(request)
+            outcome = transplanted(_vm(step), find(name)).what_if(request)
         except MemslotsError:
             continue
         if isinstance(outcome, Refused) and outcome.errno == errno and _decided_by_recorded(step, outcome):
@@ -114,9 +120,9 @@ def _decided_by_recorded(step: Step, refused: Refused) -> bool:
     )
 
 
-def _hidden_slots(step: Step, request: Request, errno: int) -> Iterator[Possibility]:
+def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
     """KVM's own slots on Intel and AMD hosts."""
-    vm = step.tracked.vm
+    vm = _vm(step)
     if not vm.profile.arch.is_x86 or not request.memory_size:
         return
     for options, when in (
@@ -137,9 +143,9 @@ def _hidden_slots(step: Step, request: Request, errno: int) -> Iterator[Possibil
             yield Possibility(outcome.rule, f"KVM's own {other.owner}, {where}, {when}")
 
 
-def _histories(step: Step, request: Request, errno: int) -> Iterator[Possibility]:
+def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
     """Slots that were registered before, without being recorded."""
-    vm = step.tracked.vm
+    vm = _vm(step)
     known = vm.slot(request.slot)
     if errno == EEXIST and request.memory_size:
         text = "a slot that the recording does not show covers part of the range"
@@ -147,7 +153,7 @@ def _histories(step: Step, request: Request, errno: int) -> Iterator[Possibility
     if errno == EINVAL and known is None:
         if not request.memory_size:
             yield Possibility(find_rule("delete-missing"), "there was no slot with this id", certain=True)
-        elif not step.tracked.from_start:
+        elif not step.from_start:
             for rule_id, what in (("size-change", "size"), ("userspace-addr-change", "host address")):
                 text = f"a slot with this id was registered before with another {what}"
                 yield Possibility(find_rule(rule_id), text)
@@ -181,7 +187,7 @@ def _by_errno(step: Step, errno: int) -> Iterator[Possibility]:
         yield Possibility(find_rule("foreign-process"), "the call came from another process than the VM's creator")
         return
     rules = sorted((rule for rule in REGION_RULES if rule.errno == errno), key=_unlikely)
-    x86 = step.tracked.vm.profile.arch.is_x86
+    x86 = _vm(step).profile.arch.is_x86
     for rule in rules:
         if x86 and rule.source.startswith("kvm_arch") and "x86" not in rule.source:
             continue

@@ -8,8 +8,8 @@ from ..kernel.profile import Profile, dated
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..state.guest_memfd import GuestMemfd
-from ..state.process import Host
-from ..uapi.region import Request
+from ..state.process import Process
+from ..uapi.region import Region
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ MOST_SLOTS = 4000
 
 def transplanted(vm: Vm, profile: Profile) -> Vm:
     """A VM on another kernel with the same slots, as far as that kernel takes them."""
-    twin = Vm(profile, host=Host(mappings_known=False, fds_known=False))
+    twin = Vm(profile, process=Process(mappings_known=False, fds_known=False))
     files = {
         file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
-        for file in vm.host.fds.values()
+        for file in vm.process.fds.values()
         if file is not None
     }
-    twin.host.fds = {fd: None if file is None else files[file] for fd, file in vm.host.fds.items()}
-    fds = {file: fd for fd, file in vm.host.fds.items() if file is not None}
+    twin.process.fds = {fd: None if file is None else files[file] for fd, file in vm.process.fds.items()}
+    fds = {file: fd for fd, file in vm.process.fds.items() if file is not None}
     shift = vm.page_shift
     for slots in vm.state.spaces:
         for slot in slots:
@@ -36,7 +36,7 @@ def transplanted(vm: Vm, profile: Profile) -> Vm:
                 continue
             binding = slot.binding
             twin.submit(
-                Request(
+                Region(
                     slot.slot_word, slot.flags & 7, slot.base_gfn << shift, slot.npages << shift, slot.userspace_addr,
                     0 if binding is None else fds.get(binding.file, 0),
                     0 if binding is None else binding.start << shift, binding is not None,
@@ -45,12 +45,12 @@ def transplanted(vm: Vm, profile: Profile) -> Vm:
     return twin
 
 
-def answer_on(vm: Vm, request: Request, profile: Profile) -> Outcome:
+def answer_on(vm: Vm, request: Region, profile: Profile) -> Outcome:
     """What another kernel would answer."""
     return transplanted(vm, profile).what_if(request)
 
 
-def kernels_line(vm: Vm, request: Request, outcome: Outcome) -> str:
+def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
     """One sentence: on which releases of this architecture the answer is the same, and what it is elsewhere."""
     if vm.state.nr_slots > MOST_SLOTS:
         return "not worked out: more than 4000 slots"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined
-from ..uapi.abi import KVM_MEM_MAX_NR_PAGES, flag_text
-from ..uapi.region import Request
+from ..uapi.flags import KVM_MEM_MAX_NR_PAGES, flag_text
+from ..uapi.region import Region
 from ..units import format_bytes, round_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Candidate = tuple[str, tuple[Request, ...]]
+    Candidate = tuple[str, tuple[Region, ...]]
 
 
-def remedies(vm: Vm, request: Request, refused: Refused, most: int = 3) -> list[str]:
+def remedies(vm: Vm, request: Region, refused: Refused, most: int = 3) -> list[str]:
     """Changes that pass, in words; every one has been accepted by a copy of the VM."""
     maker = _MAKERS.get(refused.rule.id)
     found: list[str] = []
@@ -28,13 +28,13 @@ def remedies(vm: Vm, request: Request, refused: Refused, most: int = 3) -> list[
     return found
 
 
-def candidates(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def candidates(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     """Changes worth trying, in words and as requests; none has been tried yet."""
     maker = _MAKERS.get(refused.rule.id)
     return maker(vm, request, refused) if maker else iter(())
 
 
-def passes(vm: Vm, requests: tuple[Request, ...]) -> str | None:
+def passes(vm: Vm, requests: tuple[Region, ...]) -> str | None:
     """Would the requests be accepted, one after the other?  The VM stays as it is.
 
     None if not; a condition, empty or to be added to the text, if so.
@@ -51,7 +51,7 @@ def passes(vm: Vm, requests: tuple[Request, ...]) -> str | None:
     return condition
 
 
-def next_refusal(vm: Vm, request: Request, refused: Refused) -> Refused | None:
+def next_refusal(vm: Vm, request: Region, refused: Refused) -> Refused | None:
     """What refuses the request once the first fault is mended; None if nothing does."""
     maker = _MAKERS.get(refused.rule.id)
     for _, requests in maker(vm, request, refused) if maker else ():
@@ -66,7 +66,7 @@ def next_refusal(vm: Vm, request: Request, refused: Refused) -> Refused | None:
     return None
 
 
-def _overlap(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _overlap(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     shift = vm.page_shift
     page = 1 << shift
     gpa, nbytes = request.guest_phys_addr, request.memory_size
@@ -89,14 +89,14 @@ def _overlap(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
     deletable = [slot for slot in others if not slot.owner]
     if len(deletable) == len(others) <= 4:
         names = " and ".join(f"slot {slot.slot_word:#x}" if slot.as_id else f"slot {slot.id}" for slot in others)
-        deletions = tuple(Request(slot.slot_word, 0, 0, 0, 0) for slot in others)
+        deletions = tuple(Region(slot.slot_word, 0, 0, 0, 0) for slot in others)
         yield f"if {names} {'is' if len(others) == 1 else 'are'} deleted first", (*deletions, request)
     free = _free_place(vm, request, page)
     if free is not None:
         yield f"at the next free place of this size, {free:#x}", (request.replace(guest_phys_addr=free),)
 
 
-def _free_place(vm: Vm, request: Request, page: int) -> int | None:
+def _free_place(vm: Vm, request: Region, page: int) -> int | None:
     shift = vm.page_shift
     at, npages = request.guest_phys_addr >> shift, request.memory_size >> shift
     for slot in vm.state.spaces[request.slot >> 16].in_range(at, 1 << (64 - shift)):
@@ -106,7 +106,7 @@ def _free_place(vm: Vm, request: Request, page: int) -> int | None:
     return at << shift if (at + npages) << shift < 1 << 64 else None
 
 
-def _size_unaligned(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _size_unaligned(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     page = 1 << vm.page_shift
     up, down = round_up(request.memory_size, page), request.memory_size // page * page
     yield f"with memory_size {up:#x} (rounded up; the backing must be as long)", (request.replace(memory_size=up),)
@@ -114,8 +114,8 @@ def _size_unaligned(vm: Vm, request: Request, refused: Refused) -> Iterator[Cand
         yield f"with memory_size {down:#x} (rounded down)", (request.replace(memory_size=down),)
 
 
-def _aligned(name: str) -> Callable[[Vm, Request, Refused], Iterator[Candidate]]:
-    def make(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _aligned(name: str) -> Callable[[Vm, Region, Refused], Iterator[Candidate]]:
+    def make(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
         page = 1 << vm.page_shift
         value = getattr(request, name)
         down, up = value // page * page, round_up(value, page)
@@ -125,7 +125,7 @@ def _aligned(name: str) -> Callable[[Vm, Request, Refused], Iterator[Candidate]]
     return make
 
 
-def _slot_id(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _slot_id(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     as_id = request.slot >> 16
     for slot_id in range(vm.state.machine.user_slots):
         if as_id < len(vm.state.spaces) and vm.state.spaces[as_id].by_id(slot_id) is None:
@@ -133,19 +133,19 @@ def _slot_id(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
             return
 
 
-def _flags(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _flags(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     machine = vm.state.machine
     kept = request.flags & machine.flags_plain
     yield f"with flags {flag_text(kept)}", (request.replace(flags=kept),)
 
 
-def _address_space(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _address_space(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     slot_id = request.slot & 0xFFFF
     yield f"in address space 0, as slot {slot_id}", (request.replace(slot=slot_id),)
     yield from _slot_id(vm, request.replace(slot=slot_id), refused)
 
 
-def _too_large(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _too_large(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     shift = vm.page_shift
     # 2^31 - 1 pages, and on 32-bit hosts what fits an unsigned long
     most = min(KVM_MEM_MAX_NR_PAGES << shift, (vm.state.machine.ulong_max + 1 >> shift) - 1 << shift)
@@ -161,7 +161,7 @@ def _too_large(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate
     yield text, (request.replace(memory_size=most),)
 
 
-def _beyond_end(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _beyond_end(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     shift = vm.page_shift
     end = min(vm.state.machine.gfn_end, 1 << (63 - shift)) << shift
     if request.guest_phys_addr < end:
@@ -172,9 +172,9 @@ def _beyond_end(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidat
         yield text, (request.replace(guest_phys_addr=end - request.memory_size),)
 
 
-def _recreate(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _recreate(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     slot = request.slot & 0xFFFF
-    yield f"if slot {slot} is deleted first", (Request(request.slot, 0, 0, 0, 0), request)
+    yield f"if slot {slot} is deleted first", (Region(request.slot, 0, 0, 0, 0), request)
     old = vm.slot(request.slot)
     if old is not None:
         same = request.replace(
@@ -185,24 +185,24 @@ def _recreate(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]
         yield text + f"userspace_addr {same.userspace_addr:#x}, flags {flag_text(same.flags)}", (same,)
 
 
-def _binding(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _binding(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     number = refused.numbers.get("bound_slot")
     if isinstance(number, int):
-        yield f"if slot {number} is deleted first", (Request(number, 0, 0, 0, 0), request)
+        yield f"if slot {number} is deleted first", (Region(number, 0, 0, 0, 0), request)
     end = refused.numbers.get("file_bytes")
     if isinstance(end, int) and end >= request.memory_size:
         offset = end - request.memory_size
         yield f"with guest_memfd_offset {offset:#x} or less", (request.replace(guest_memfd_offset=offset),)
 
 
-def _smaller_total(vm: Vm, request: Request, refused: Refused) -> Iterator[Candidate]:
+def _smaller_total(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     left = vm.state.machine.ulong_max - vm.total_pages
     if left:
         text = f"with at most {left} pages (memory_size {left << vm.page_shift:#x})"
         yield text, (request.replace(memory_size=left << vm.page_shift),)
 
 
-_MAKERS: dict[str, Callable[[Vm, Request, Refused], Iterator[Candidate]]] = {
+_MAKERS: dict[str, Callable[[Vm, Region, Refused], Iterator[Candidate]]] = {
     "slot-overlap": _overlap,
     "size-unaligned": _size_unaligned,
     "gpa-unaligned": _aligned("guest_phys_addr"),

@@ -16,7 +16,8 @@ from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
-from ..replay.replay import DIFFERS, Replay, Step
+from ..replay.replay import Replay
+from ..replay.step import DIFFERS, Step
 from ..trace.event import Event
 
 TYPE_CHECKING = False
@@ -150,7 +151,7 @@ def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str
         if step.verdict == DIFFERS and not _about_something_else(step):
             count += 1
             if not first:
-                expected = step.outcome.reason if step.outcome is not None else ""
+                expected = step.answer.reason if step.answer is not None else ""
                 first = f"step {step.number} {step.event.call}: {expected}"
     return count, first
 
@@ -160,7 +161,7 @@ def _about_something_else(step: Step) -> bool:
     event = step.event
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
-    return event.result == -EEXIST and not step.tracked.from_start
+    return event.result == -EEXIST and not step.from_start
 
 
 def _guess_arch(events: Sequence[Event]) -> tuple[str, str]:

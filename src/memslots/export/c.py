@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import errno_name
 from ..trace.event import Event
+from ..uapi.calls import CALLS, VALUE_CALLS
 from .c_prelude import PRELUDE
 from .sequence import Call, Sequence
 
@@ -51,9 +52,7 @@ def _step(call: Call) -> Iterator[str]:
 
 
 def _kind(event: Event) -> str:
-    if event.call in ("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES", "KVM_RESET_DIRTY_RINGS"):
-        return "VALUE"
-    return "DONE_OR_FD"
+    return "VALUE" if event.call in VALUE_CALLS else "DONE_OR_FD"
 
 
 def _number(value: int) -> str:
@@ -85,8 +84,8 @@ def _expression(call: Call) -> str:
     if name == "KVM_CLEAR_DIRTY_LOG":
         words = _mask_words(fields.get("mask"))
         return f"clear_dirty_log({vm}, {arguments('slot', 'first_page', 'num_pages')}, {words})"
-    function, names = _FUNCTIONS[name]
-    return f"{function}({', '.join((vm, *filter(None, [arguments(*names)])))})"
+    known = CALLS[name]
+    return f"{known.method}({', '.join((vm, *filter(None, [arguments(*known.names)])))})"
 
 
 def _mask_words(mask: int | None) -> str:
@@ -95,18 +94,3 @@ def _mask_words(mask: int | None) -> str:
         return "0, 0"
     words = [mask >> at & (1 << 64) - 1 for at in range(0, max(mask.bit_length(), 1), 64)]
     return f"(uint64_t[]){{{', '.join(map(_number, words))}}}, {len(words)}"
-
-
-_FUNCTIONS = {
-    "KVM_CHECK_EXTENSION": ("check_extension", ("cap",)),
-    "KVM_ENABLE_CAP": ("enable_cap", ("cap", "flags", "arg0", "arg1", "arg2", "arg3")),
-    "KVM_CREATE_VCPU": ("create_vcpu", ("vcpu_id",)),
-    "KVM_SET_TSS_ADDR": ("set_tss_addr", ("addr",)),
-    "KVM_SET_IDENTITY_MAP_ADDR": ("set_identity_map_addr", ("addr",)),
-    "KVM_CREATE_IRQCHIP": ("create_irqchip", ()),
-    "KVM_GET_DIRTY_LOG": ("get_dirty_log", ("slot",)),
-    "KVM_SET_NR_MMU_PAGES": ("set_nr_mmu_pages", ("nr_pages",)),
-    "KVM_GET_NR_MMU_PAGES": ("get_nr_mmu_pages", ()),
-    "KVM_RESET_DIRTY_RINGS": ("reset_dirty_rings", ()),
-    "KVM_SET_MEMORY_ATTRIBUTES": ("set_memory_attributes", ("address", "size", "attributes", "flags")),
-}

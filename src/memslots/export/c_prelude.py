@@ -138,6 +138,13 @@ MAYBE_UNUSED static long create_vcpu(int fd, uint64_t id)
     return result;
 }
 
+MAYBE_UNUSED static long pre_fault_memory(int fd, uint64_t gpa, uint64_t size, uint64_t flags)
+{
+    struct range { uint64_t gpa, size, flags, padding[5]; } r = { gpa, size, flags, { 0 } };
+    (void)fd;
+    return kvm_ioctl(vcpu, _IOWR(0xAE, 0xD5, struct range), &r);
+}
+
 /* KVM writes its wall clock into guest memory, which marks the page dirty (x86). */
 MAYBE_UNUSED static long write_clock(int fd, uint64_t gpa)
 {

@@ -15,46 +15,33 @@ from __future__ import annotations
 
 import json
 import os
+from errno import EBADF
 
 from ..errors import RefusedError, errno_name
 from ..kernel.names import find
 from ..model.vm import Vm
-from ..replay.calls import CONFIGURING_CALLS, answer_of
-from ..replay.replay import REGION_CALLS
-from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
-from ..trace.event import Event
-from ..uapi.region import Request
+from ..rules.answer import NO_CHANGE, Refused, Undetermined, Unmodelled
+from ..rules.decide import DECISIONS
+from ..rules.region.gmem_bind import GMEM_FD_CLOSED
+from ..uapi.calls import CALLS, REGION_CALLS, VCPU, VM
+from ..uapi.region import Region
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..kernel.profile import Profile
+    from ..rules.answer import Answer
 
-    Outcome = Accepted | Refused | Undetermined | Unmodelled
 
 SCHEMA = "memslots.ask/1"
 _CHUNK_BYTES, _LONGEST_LINE = 1 << 16, 1 << 20
-_REQUIRED = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
-_OPTIONAL = ("guest_memfd", "guest_memfd_offset")
-NEEDS = {
-    "KVM_CREATE_VM": (),
-    "KVM_CHECK_EXTENSION": ("cap",),
-    "KVM_ENABLE_CAP": ("cap", "arg0"),
-    "KVM_CREATE_VCPU": ("vcpu_id",),
-    "KVM_SET_TSS_ADDR": ("addr",),
-    "KVM_SET_IDENTITY_MAP_ADDR": ("addr",),
-    "KVM_CREATE_IRQCHIP": (),
-    "KVM_GET_DIRTY_LOG": ("slot",),
-    "KVM_CLEAR_DIRTY_LOG": ("slot", "first_page", "num_pages"),
-    "KVM_SET_NR_MMU_PAGES": ("nr_pages",),
-    "KVM_GET_NR_MMU_PAGES": (),
-    "KVM_RESET_DIRTY_RINGS": (),
-    "KVM_CREATE_GUEST_MEMFD": ("size",),
-    "KVM_SET_MEMORY_ATTRIBUTES": ("address", "size"),
-    "close": ("fd",),
-}
-"""Calls other than region calls, and the fields that each must have; `type`, `flags`, `attributes` may be added."""
+_REGION = CALLS[REGION_CALLS[0]].names
+_REGION2 = ("guest_memfd", "guest_memfd_offset")
+CLOSE = "close"
+"""close() of a guest_memfd: its field is `fd`."""
+ASKED_CALLS = (*REGION_CALLS, *DECISIONS, CLOSE)
+"""Calls that the oracle answers."""
 
 
 class Oracle:
@@ -74,13 +61,13 @@ class Oracle:
     def answer(self, line: str | bytes) -> str:
         """The answer to one line, without its end."""
         try:
-            outcome = self._ask(json.loads(line))
+            answer = self._ask(json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:
             self.bad_lines += 1
             return json.dumps({"error": str(error)})
         if self.detail:
-            return json.dumps(self.describe(outcome))
-        result = outcome.result
+            return json.dumps(self.describe(answer))
+        result = answer.result
         return "null" if result is None else str(result)
 
     def answers(self, lines: list[str]) -> str:
@@ -95,7 +82,7 @@ class Oracle:
                 value, end = scan(line, 0)
                 if value.__class__ is not list or len(value) != 5 or end != len(line):
                     raise ValueError
-                request = Request(*value)
+                request = Region(*value)
             except (ValueError, TypeError, StopIteration, RecursionError):
                 if line and not line.isspace():
                     texts.append(self.answer(line))
@@ -106,12 +93,12 @@ class Oracle:
         texts.append("")
         return "\n".join(texts)
 
-    def _ask(self, value: object) -> Outcome:
+    def _ask(self, value: object) -> Answer:
         if isinstance(value, list):
             if len(value) not in (5, 7):
-                names = ", ".join((*_REQUIRED, *_OPTIONAL))
+                names = ", ".join((*_REGION, *_REGION2))
                 raise ValueError(f"an array has 5 or 7 numbers ({names}), not {len(value)}")
-            return self.vm.submit(_request(value, region2=len(value) == 7))
+            return self.vm.call(REGION_CALLS[len(value) == 7], dict(zip((*_REGION, *_REGION2), value)))
         if not isinstance(value, dict) or not isinstance(value.get("call"), str):
             raise ValueError('a line is an array of numbers or an object with "call" and "fields"')
         fields = value.get("fields", {})
@@ -119,72 +106,45 @@ class Oracle:
             raise ValueError(f'"fields" is an object, not {fields!r}')
         return self.call(value["call"], {name: _number(name, each) for name, each in fields.items()})
 
-    def call(self, call: str, fields: Mapping[str, int]) -> Outcome:
+    def call(self, call: str, fields: Mapping[str, int]) -> Answer:
         """The answer to a call by name.  Raises ValueError for one that is not known, or lacks a field."""
+        if call not in ASKED_CALLS:
+            raise ValueError(f"no such call: {call!r}; known: {', '.join(ASKED_CALLS)}")
         if call == "KVM_CREATE_VM":
             return self._create_vm(fields.get("type", 0))
-        return perform(self.vm, call, fields)
+        if call == CLOSE:
+            return self._close(fields)
+        return self.vm.call(call, fields, on=VCPU if CALLS[call].on == VCPU else VM)
 
-    def _create_vm(self, vm_type: int) -> Outcome:
+    def _create_vm(self, vm_type: int) -> Answer:
         try:
             self.vm = Vm(self.profile, vm_type)
         except RefusedError as error:
             return error.refused
-        return Accepted()
+        return NO_CHANGE
 
-    def describe(self, outcome: Outcome) -> dict[str, object]:
-        """The outcome and what the VM has after it, as a JSON object."""
-        row: dict[str, object] = {"result": outcome.result}
-        if isinstance(outcome, Refused):
-            row["errno"] = errno_name(outcome.errno)
-            row["rule"] = outcome.rule.id
-            row["numbers"] = dict(outcome.numbers)
-        elif isinstance(outcome, Undetermined):
-            row["rule"] = outcome.rule.id
-            row["question"] = outcome.question
-        elif isinstance(outcome, Unmodelled):
-            row["not_modelled"] = outcome.what
+    def _close(self, fields: Mapping[str, int]) -> Answer:
+        if "fd" not in fields:
+            raise ValueError(f"{CLOSE} lacks fd")
+        closed = self.vm.close_guest_memfd(fields["fd"])
+        return NO_CHANGE if closed else GMEM_FD_CLOSED.refuse(errno=EBADF, fd=fields["fd"])
+
+    def describe(self, answer: Answer) -> dict[str, object]:
+        """The answer and what the VM has after it, as a JSON object."""
+        row: dict[str, object] = {"result": answer.result}
+        if isinstance(answer, Refused):
+            row["errno"] = errno_name(answer.errno)
+            row["rule"] = answer.rule.id
+            row["numbers"] = dict(answer.numbers)
+        elif isinstance(answer, Undetermined):
+            row["rule"] = answer.rule.id
+            row["question"] = answer.question
+        elif isinstance(answer, Unmodelled):
+            row["not_modelled"] = answer.what
         row["pages"] = self.vm.total_pages
         if self.vm.mmu_budget is not None:
             row["mmu_budget"] = self.vm.mmu_budget
         return row
-
-
-def perform(vm: Vm, call: str, fields: Mapping[str, int]) -> Outcome:
-    """Put a call of a VM file descriptor to the model, by name.
-
-    Raises ValueError for a call that is not known or lacks a field.
-    """
-    if call in REGION_CALLS:
-        _check(call, fields, _REQUIRED)
-        numbers = [fields[name] for name in _REQUIRED] + [fields.get(name, 0) for name in _OPTIONAL]
-        return vm.submit(_request(numbers, region2=call == REGION_CALLS[1]))
-    if call not in NEEDS or (call not in CONFIGURING_CALLS and call != "close"):
-        raise ValueError(f"no such call: {call!r}; known: {', '.join((*REGION_CALLS, *NEEDS))}")
-    _check(call, fields, NEEDS[call])
-    if call == "close":
-        from errno import EBADF
-
-        from ..rules.region.overlap import GMEM_FD_CLOSED
-
-        closed = vm.close_guest_memfd(fields["fd"])
-        return Accepted() if closed else GMEM_FD_CLOSED.refuse(errno=EBADF, fd=fields["fd"])
-    outcome = answer_of(Event(call, fields), vm)
-    if outcome is None:
-        raise ValueError(f"{call} lacks a field: it needs {', '.join(NEEDS[call])}")
-    return outcome
-
-
-def _request(numbers: list[int], *, region2: bool) -> Request:
-    slot, flags, gpa, nbytes, hva = numbers[:5]
-    file, offset = numbers[5:] or (0, 0)
-    return Request(slot, flags, gpa, nbytes, hva, file, offset, region2)
-
-
-def _check(call: str, fields: Mapping[str, int], needed: tuple[str, ...]) -> None:
-    missing = [name for name in needed if name not in fields]
-    if missing:
-        raise ValueError(f"{call} lacks {', '.join(missing)}")
 
 
 def _number(name: str, value: object) -> int:

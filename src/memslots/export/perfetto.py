@@ -11,7 +11,8 @@ import json
 
 from ..errors import errno_name
 from ..kernel.profile import Profile
-from ..replay.replay import Replay, Step
+from ..replay.replay import Replay
+from ..replay.step import Step
 from ..trace.event import Event
 
 TYPE_CHECKING = False
@@ -61,14 +62,14 @@ def _rows(replay: Replay) -> Iterator[Row]:
         if time_ns is not None and first is None:
             first = time_ns
         now = (time_ns - first) / 1000 if time_ns is not None and first is not None else now + _STEP_US
-        vm = drawn.get(step.tracked.name)
+        vm = drawn.get(step.vm_name)
         if vm is None:
-            vm = drawn[step.tracked.name] = _Vm(len(drawn) + 1)
-            yield _named("process_name", vm.pid, 0, step.tracked.name)
+            vm = drawn[step.vm_name] = _Vm(len(drawn) + 1)
+            yield _named("process_name", vm.pid, 0, step.vm_name)
             yield _named("thread_name", vm.pid, _CALLS_TRACK, "calls")
         yield _call_row(step, vm, now)
         if step.is_region:
-            yield from _slot_rows(step, vm, now)
+            yield from _slot_rows(step, replay, vm, now)
             yield from _counters(step, vm, now)
     for vm in drawn.values():
         for slot_word, (since, label, details) in vm.open.items():
@@ -87,19 +88,19 @@ def _call_row(step: Step, vm: _Vm, now: float) -> Row:
     details["step"] = step.number
     if event.result is not None:
         details["result"] = event.result
-    if step.outcome is not None:
-        details["expected"] = step.outcome.reason
+    if step.answer is not None:
+        details["expected"] = step.answer.reason
     return {"ph": "i", "s": "t", "name": name, "pid": vm.pid, "tid": _CALLS_TRACK, "ts": now, "args": details}
 
 
-def _slot_rows(step: Step, vm: _Vm, now: float) -> Iterator[Row]:
+def _slot_rows(step: Step, replay: Replay, vm: _Vm, now: float) -> Iterator[Row]:
     """End the slice of the slot that the call changed, and begin the next."""
-    if step.request is None:
+    if step.region is None:
         return
-    slot_word = step.request.slot
-    slot = step.tracked.vm.slot(slot_word)
+    slot_word = step.region.slot
+    slot = replay.tracked.vm.slot(slot_word)
     before = vm.open.get(slot_word)
-    shift = step.tracked.vm.page_shift
+    shift = step.page_shift
     label = "" if slot is None else f"{slot.base_gfn << shift:#x} + {slot.npages << shift:#x}"
     if slot is not None and slot.flags:
         label += f" flags {slot.flags}"

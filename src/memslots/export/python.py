@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..trace.event import Event
+from ..uapi.calls import CALLS
 from .sequence import Call, Sequence
 
 TYPE_CHECKING = False
@@ -91,33 +92,24 @@ def _step(call: Call) -> Iterator[str]:
 
 
 def _method(call: Call) -> str:
+    """The call of a method of `Vm` or `LiveVm`: its arguments are the fields in the order of the table."""
     event, fields = call.event, call.event.fields
-    method, names = _METHODS[event.call]
-    arguments = [hex(fields.get(name, 0)) if fields.get(name, 0) > 9 else str(fields.get(name, 0)) for name in names]
-    if event.call == "KVM_ENABLE_CAP" and fields.get("flags"):
-        arguments.append(f"flags={fields['flags']:#x}")
+    known = CALLS[event.call]
+    arguments = {name: _number(fields.get(name, 0)) for name in known.names}
+    if event.call == "KVM_ENABLE_CAP":
+        flags = arguments.pop("flags")
+        arguments["flags"] = f"flags={flags}"
+        if not fields.get("flags"):
+            del arguments["flags"]
     if event.call == "KVM_CLEAR_DIRTY_LOG":
-        arguments.append(hex(fields["mask"]) if "mask" in fields else "None")
-    if event.call == "KVM_SET_USER_MEMORY_REGION2" and call.file is not None:
-        arguments[5] = f"file{call.file}"
-    return f"{method}({', '.join(arguments)})"
+        place = [arguments[name] for name in ("slot", "first_page", "num_pages")]
+        return f"{known.method}({', '.join(place)}, {hex(fields['mask']) if 'mask' in fields else 'None'})"
+    if event.call == "KVM_SET_USER_MEMORY_REGION2":
+        offset, file = arguments.pop("guest_memfd_offset"), arguments.pop("guest_memfd")
+        arguments["guest_memfd"] = file if call.file is None else f"file{call.file}"
+        arguments["guest_memfd_offset"] = offset
+    return f"{known.method}({', '.join(arguments.values())})"
 
 
-_REGION = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
-_METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "KVM_SET_USER_MEMORY_REGION": ("set_user_memory_region", _REGION),
-    "KVM_SET_USER_MEMORY_REGION2": ("set_user_memory_region2", (*_REGION, "guest_memfd", "guest_memfd_offset")),
-    "KVM_CHECK_EXTENSION": ("check_extension", ("cap",)),
-    "KVM_ENABLE_CAP": ("enable_cap", ("cap", "arg0", "arg1", "arg2", "arg3")),
-    "KVM_CREATE_VCPU": ("create_vcpu", ("vcpu_id",)),
-    "KVM_SET_TSS_ADDR": ("set_tss_addr", ("addr",)),
-    "KVM_SET_IDENTITY_MAP_ADDR": ("set_identity_map_addr", ("addr",)),
-    "KVM_CREATE_IRQCHIP": ("create_irqchip", ()),
-    "KVM_GET_DIRTY_LOG": ("get_dirty_log", ("slot",)),
-    "KVM_CLEAR_DIRTY_LOG": ("clear_dirty_log", ("slot", "first_page", "num_pages")),
-    "KVM_SET_NR_MMU_PAGES": ("set_nr_mmu_pages", ("nr_pages",)),
-    "KVM_GET_NR_MMU_PAGES": ("get_nr_mmu_pages", ()),
-    "KVM_RESET_DIRTY_RINGS": ("reset_dirty_rings", ()),
-    "KVM_CREATE_GUEST_MEMFD": ("create_guest_memfd", ("size", "flags")),
-    "KVM_SET_MEMORY_ATTRIBUTES": ("set_memory_attributes", ("address", "size", "attributes", "flags")),
-}
+def _number(value: int) -> str:
+    return hex(value) if value > 9 else str(value)

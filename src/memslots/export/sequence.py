@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..live.calls import VM_CALLS
+from ..model.session import Session
 from ..trace.event import Event
+from ..uapi.calls import CALLS, SYSTEM, VCPU, VM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Call:
         self.file = file
         """The guest_memfd made, named or closed; None if there is none or it was not recorded."""
         self.implicit = False
-        """Must the VM be created first, because the recording does not show how it was?"""
+        """Whether the VM must be created first, because the recording does not show how it was."""
         self.vcpu: int | None = None
         """The number of the vCPU whose descriptor is called (KVM_SET_MSRS)."""
 
@@ -38,10 +39,8 @@ class Sequence:
         self.files = 0
         self.skipped = 0
         """Calls that cannot be repeated: not of a VM, or recorded without arguments."""
-        self._vm_of_fd: dict[int | None, int] = {}
-        self._file_of_fd: dict[int, int] = {}
-        self._vcpu_fds: set[int] = set()
-        self._last = -1
+        self._session: Session[int] = Session()
+        self._files: dict[tuple[str, int], int] = {}
 
     def calls(self) -> Iterator[Call]:
         """The calls that can be repeated."""
@@ -54,75 +53,47 @@ class Sequence:
 
     def _call(self, number: int, event: Event) -> Call | None:
         name, fields = event.call, event.fields
+        process = self._session.process(event.process, event.pid)
         if event.format == "message":
             return None
         if name == "KVM_CREATE_VM":
-            return self._create_vm(number, event)
-        if name == "close":
-            file = self._file_of_fd.pop(-1 if event.fd is None else event.fd, None)
-            return None if file is None else Call(number, event, self._last, file)
+            return self._create_vm(number, event, process)
+        if name == "close" and event.fd is not None:
+            self._session.closed(process, event.fd)
+            file = self._files.pop((process, event.fd), None)
+            vm = self._session.current(process)
+            return None if file is None else Call(number, event, -1 if vm is None else vm, file)
         if name == "KVM_SET_MSRS":
-            return Call(number, event, max(self._last, 0)) if "data" in fields else None
-        if name not in VM_CALLS or not _complete(event):
+            return Call(number, event, self._session.current(process) or 0) if "data" in fields else None
+        known = CALLS.get(name)
+        if known is None or known.is_frequent or known.on == SYSTEM or known.missing(fields):
             return None
-        if event.fd is not None and event.fd in self._vcpu_fds:
+        place = self._session.place(name, process, event.fd)
+        if place.on == VCPU and known.on != VCPU:
             return None
-        call = self._placed(number, event)
-        if name == "KVM_CREATE_VCPU" and event.result is not None and event.result >= 0:
-            self._vcpu_fds.add(event.new_fd if event.new_fd is not None else event.result)
+        call = Call(number, event, -1 if place.vm is None else place.vm)
+        if place.vm is None and place.on != SYSTEM:
+            call.vm, call.implicit = self._new_vm(), True
+            self._session.opened(process, event.fd, VM, call.vm)
+        made = event.new_fd if event.new_fd is not None else event.result
         if name == "KVM_CREATE_GUEST_MEMFD":
             call.file = self.files
             self.files += 1
-            made = event.new_fd if event.new_fd is not None else event.result
             if made is not None and made >= 0:
-                self._file_of_fd[made] = call.file
+                self._files[process, made] = call.file
+        if known.makes and made is not None and made >= 0:
+            self._session.opened(process, made, known.makes, call.vm)
         if name == "KVM_SET_USER_MEMORY_REGION2":
-            call.file = self._file_of_fd.get(fields.get("guest_memfd", -1))
+            call.file = self._files.get((process, fields.get("guest_memfd", -1)))
         return call
 
-    def _create_vm(self, number: int, event: Event) -> Call:
-        call = Call(number, event, self.vms)
+    def _new_vm(self) -> int:
         self.vms += 1
+        return self.vms - 1
+
+    def _create_vm(self, number: int, event: Event, process: str) -> Call:
+        call = Call(number, event, self._new_vm())
         if event.result is None or event.result >= 0:
-            self._last = call.vm
             made = event.new_fd if event.new_fd is not None else event.result
-            self._vm_of_fd[made] = call.vm
-            if made is not None:
-                self._vcpu_fds.discard(made)
+            self._session.opened(process, made, VM, call.vm)
         return call
-
-    def _placed(self, number: int, event: Event) -> Call:
-        vm = self._vm_of_fd.get(event.fd, -1) if event.fd is not None else self._last
-        if vm < 0 and event.call == "KVM_CHECK_EXTENSION":
-            return Call(number, event, -1)
-        call = Call(number, event, vm)
-        if vm < 0:
-            unplaced = self._vm_of_fd.pop(None, None)
-            if unplaced is None:
-                call.vm, call.implicit = self.vms, True
-                self.vms += 1
-            else:
-                call.vm = unplaced
-            self._vm_of_fd[event.fd] = call.vm
-        self._last = call.vm
-        return call
-
-
-_NEEDED = {
-    "KVM_SET_USER_MEMORY_REGION": ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr"),
-    "KVM_SET_USER_MEMORY_REGION2": ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr"),
-    "KVM_CHECK_EXTENSION": ("cap",),
-    "KVM_ENABLE_CAP": ("cap",),
-    "KVM_CREATE_VCPU": ("vcpu_id",),
-    "KVM_SET_TSS_ADDR": ("addr",),
-    "KVM_SET_IDENTITY_MAP_ADDR": ("addr",),
-    "KVM_GET_DIRTY_LOG": ("slot",),
-    "KVM_CLEAR_DIRTY_LOG": ("slot", "first_page", "num_pages"),
-    "KVM_SET_NR_MMU_PAGES": ("nr_pages",),
-    "KVM_CREATE_GUEST_MEMFD": ("size",),
-    "KVM_SET_MEMORY_ATTRIBUTES": ("address", "size", "attributes"),
-}
-
-
-def _complete(event: Event) -> bool:
-    return all(name in event.fields for name in _NEEDED.get(event.call, ()))

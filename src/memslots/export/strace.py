@@ -7,11 +7,8 @@ import os
 from ..errors import errno_name
 from ..trace.decode import CLONE
 from ..trace.event import Event
-from ..uapi.abi import CAP_NAMES, KVM_MEM_GUEST_MEMFD, flag_text
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from ..uapi.calls import CALLS
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 
 _CLONE_VM = CLONE["CLONE_VM"]
 _PROT = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
@@ -51,48 +48,24 @@ def _prot(prot: int) -> str:
 
 
 def _arguments(event: Event) -> str:
-    fields = event.fields
-    scalar = _SCALARS.get(event.call)
-    if scalar:
-        if scalar == "cap":
-            return _capability(fields)
-        return hex(fields[scalar]) if scalar in fields else "?"
+    fields, call = event.fields, CALLS.get(event.call)
+    if call is None or not fields:
+        return "?" if call is not None and call.is_number else "0"
+    texts = {field.name: field.form(fields[field.name]) for field in call.fields if field.name in fields}
+    if call.is_number:
+        return texts.get(call.names[0], "?")
     if event.call == "KVM_SET_IDENTITY_MAP_ADDR":
-        return f"[{fields['addr']:#x}]" if "addr" in fields else "?"
+        return f"[{texts['addr']}]" if texts else "?"
     if event.call == "KVM_ENABLE_CAP":
-        four = ", ".join(hex(fields.get(f"arg{number}", 0)) for number in range(4))
-        return f"{{cap={_capability(fields)}, flags={fields.get('flags', 0):#x}, args=[{four}]}}"
-    if not fields:
-        return "0"
-    names = [name for name in fields if name not in ("guest_memfd", "guest_memfd_offset", "mask")]
-    if fields.get("flags", 0) & KVM_MEM_GUEST_MEMFD and "guest_memfd" in fields:
-        names += ["guest_memfd_offset", "guest_memfd"]
-    return "{" + ", ".join(f"{name}={_SHOWN.get(name, hex)(fields.get(name, 0))}" for name in names) + "}"
-
-
-def _capability(fields: Mapping[str, int]) -> str:
-    cap = fields.get("cap")
-    return "?" if cap is None else CAP_NAMES.get(cap, hex(cap))
+        four = ", ".join(texts.get(f"arg{number}", "0x0") for number in range(4))
+        return f"{{cap={texts.get('cap', '?')}, flags={texts.get('flags', '0x0')}, args=[{four}]}}"
+    if not fields.get("flags", 0) & KVM_MEM_GUEST_MEMFD:
+        # without the flag the call does not read them
+        texts = {name: text for name, text in texts.items() if not name.startswith("guest_memfd")}
+    return "{" + ", ".join(f"{name}={text}" for name, text in texts.items()) + "}"
 
 
 def _result(result: int | None) -> str:
     if result is None:
         return "?"
     return f"-1 {errno_name(result)} ({os.strerror(-result)})" if result < 0 else str(result)
-
-
-_SHOWN: Mapping[str, Callable[[int], str]] = {
-    "slot": str,
-    "flags": flag_text,
-    "memory_size": str,
-    "guest_memfd": str,
-    "first_page": str,
-    "num_pages": str,
-}
-_SCALARS = {
-    "KVM_CREATE_VM": "type",
-    "KVM_CREATE_VCPU": "vcpu_id",
-    "KVM_SET_TSS_ADDR": "addr",
-    "KVM_SET_NR_MMU_PAGES": "nr_pages",
-    "KVM_CHECK_EXTENSION": "cap",
-}

@@ -18,10 +18,10 @@ from .. import __version__
 from ..errors import MemslotsError, errno_name
 from ..kernel.names import find
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused
+from ..rules.answer import NO_CHANGE, Accepted, Refused
 from ..units import U64_MAX
 from ..verify.draw import POOL_ADDRESS, POOL_BYTES, Generator
-from .oracle import perform
+from .oracle import CLOSE, Oracle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,19 +76,19 @@ def header(profile: Profile, seed: int, sequences: int) -> Row:
 
 def sequence(profile: Profile, random: Random, calls: int) -> list[Row]:
     """One sequence on a new VM: calls with results, page total and MMU budget."""
-    vm = Vm(profile)
-    generator = Generator(random, vm, many_slots=random.random() < 0.1)
-    rows: list[Row] = [_row("KVM_CREATE_VM", {"type": 0}, Accepted(), vm)]
+    oracle = Oracle(profile)
+    generator = Generator(random, oracle.vm, many_slots=random.random() < 0.1)
+    rows: list[Row] = [_row("KVM_CREATE_VM", {"type": 0}, NO_CHANGE, oracle.vm)]
     for _ in range(50 * calls):
         if len(rows) > calls:
             break
-        row = _next(generator, vm)
+        row = _next(generator, oracle)
         if row is not None:
             rows.append(row)
     return rows
 
 
-def _next(generator: Generator, vm: Vm) -> Row | None:
+def _next(generator: Generator, oracle: Oracle) -> Row | None:
     try:
         event = generator.next()
     except MemslotsError:
@@ -96,35 +96,33 @@ def _next(generator: Generator, vm: Vm) -> Row | None:
     if event.call in _UNPLAYED:
         return None
     fields = _fields(event)
-    trial = vm.fork()
-    outcome = perform(trial, event.call, fields)
-    if not isinstance(outcome, (Accepted, Refused)):
+    # an answer that is neither changes nothing
+    answer = oracle.call(event.call, fields)
+    if not isinstance(answer, (Accepted, Refused)):
         return None
-    # the generator looks at this VM, so it becomes what the call has made of it
-    vm.state, vm.host = trial.state, trial.host
-    if event.call == "KVM_CREATE_GUEST_MEMFD" and outcome.accepted:
-        generator.files[outcome.result] = fields["size"]
-    elif event.call == "close":
+    if event.call == "KVM_CREATE_GUEST_MEMFD" and answer.accepted:
+        generator.files[answer.result] = fields["size"]
+    elif event.call == CLOSE:
         generator.files.pop(fields["fd"], None)
-    return _row(event.call, fields, outcome, vm)
+    return _row(event.call, fields, answer, oracle.vm)
 
 
 def _fields(event: Event) -> dict[str, int]:
-    if event.call == "close":
+    if event.call == CLOSE:
         return {"fd": event.fd or 0}
     # what a clear clears does not show in results; sizes drawn for large pages may pass 64 bits
     return {name: value & U64_MAX for name, value in event.fields.items() if name != "mask"}
 
 
-def _row(call: str, fields: dict[str, int], outcome: Accepted | Refused, vm: Vm) -> Row:
+def _row(call: str, fields: dict[str, int], answer: Accepted | Refused, vm: Vm) -> Row:
     row: Row = {
         "call": call,
         "fields": {name: value if value <= _EXACT else hex(value) for name, value in fields.items()},
-        "result": outcome.result,
+        "result": answer.result,
     }
-    if isinstance(outcome, Refused):
-        row["errno"] = errno_name(outcome.errno)
-        row["rule"] = outcome.rule.id
+    if isinstance(answer, Refused):
+        row["errno"] = errno_name(answer.errno)
+        row["rule"] = answer.rule.id
     row["pages"] = vm.total_pages
     if vm.mmu_budget is not None:
         row["mmu_budget"] = vm.mmu_budget
@@ -137,8 +135,6 @@ def check(lines: Iterator[str]) -> Iterator[tuple[str, int, object, object]]:
     The pattern for other implementations: see docs/vectors.md.
     """
     import json
-
-    from .oracle import Oracle
 
     profile = find(json.loads(next(lines))["kernel"])
     for line in lines:

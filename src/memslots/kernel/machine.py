@@ -7,15 +7,11 @@ pair `x`, `x_high` bounds a number that depends on something not stated: up to
 
 from __future__ import annotations
 
-from ..uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from .profile import Profile
 from .user_range import user_range_ends
 
 _READONLY_ARCHES = frozenset({"x86_64", "i386", "arm64", "mips", "riscv64", "loongarch64"})
-_PLAIN_ARCHES = frozenset({"x86_64", "i386", "ppc32", "mips"})
-"""Architectures whose hooks look at nothing but the range."""
-UNUSUAL = 1 << 16
-"""Bit of `Request.odd_bits`, above all page offsets: the call as such needs a look."""
 _NO_LIMIT = 1 << 64
 # Guest-physical bits between which hosts of an architecture lie, if nobody says.
 _GPA_BITS = {"x86_64": (36, 52), "i386": (36, 52), "arm64": (32, 52), "riscv64": (34, 59), "loongarch64": (40, 48)}
@@ -30,7 +26,6 @@ class Machine:
         "arch",
         "attributes_mask",
         "flags_gmem",
-        "flags_not_plain",
         "flags_plain",
         "generation_high_bit",
         "generation_step",
@@ -43,9 +38,6 @@ class Machine:
         "long_bits",
         "page_mask",
         "page_shift",
-        "plain_gpa_end",
-        "plain_mask",
-        "plain_slots",
         "private_memory",
         "profile",
         "protected_state",
@@ -59,8 +51,10 @@ class Machine:
         "vm_type",
     )
 
-    def __init__(self, profile: Profile, vm_type: int = 0) -> None:
+    def __init__(self, profile: Profile, vm_type: int | None = 0) -> None:
+        """vm_type: what KVM_CREATE_VM was given; None if that is not known."""
         arch = profile.arch
+        type_is_known, vm_type = vm_type is not None, vm_type or 0
         self.profile = profile
         self.arch = arch.name
         self.vm_type = vm_type
@@ -70,7 +64,7 @@ class Machine:
         self.ulong_max = (1 << arch.long_bits) - 1
         self.user_slots = profile.limit("user-slots")
         self.internal_slots = profile.limit("internal-slots")
-        self.protected_state = arch.is_x86 and (vm_type in (VM_TYPE_SEV_ES, VM_TYPE_TDX) or (vm_type == VM_TYPE_SNP))
+        self.protected_state = arch.is_x86 and vm_type in (VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX)
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
         self.generation_high_bit = profile.has("generation-high-bit")
@@ -81,22 +75,11 @@ class Machine:
         self.flags_plain, self.flags_gmem = _valid_flags(profile, self)
         self.hva_end, self.hva_end_high = user_range_ends(profile)
         self.hva_tagged_refused = arch.name == "arm64" and profile.has("hva-tag-check")
-        self.gfn_end, self.gfn_end_high = _gfn_ends(profile, vm_type)
+        self.gfn_end, self.gfn_end_high = _gfn_ends(profile, vm_type if type_is_known else None)
         self.total_capped = profile.has("page-total-cap")
         self.truncates_hva = profile.has("hva-compared-truncated")
         self.truncates_size = self.long_bits < 64 and not profile.has("size-fits-ulong")
         self.attributes_mask = 8 if self.private_memory else 0
-        # for `quick`: user slots and the end of guest-physical bytes that no hook can refuse; 0 is none
-        plain = not profile.option("page-track") and not profile.has("x86-kvmalloc-2g")
-        self.plain_slots = self.user_slots if arch.name in _PLAIN_ARCHES and plain else 0
-        self.plain_mask = self.page_mask | UNUSUAL
-        self.flags_not_plain = ~self.flags_plain
-        self.plain_gpa_end = min(self.gfn_end << self.page_shift, KVM_MEM_MAX_NR_PAGES << self.page_shift)
-
-    def forget_vm_type(self) -> None:
-        """arm64: how many address bits the VM was created with is not known, only what is possible."""
-        low, high = _GPA_BITS["arm64"]
-        self.gfn_end, self.gfn_end_high = 1 << (low - self.page_shift), 1 << (high - self.page_shift)
 
 
 def _private_memory(profile: Profile, vm_type: int) -> bool:
@@ -134,7 +117,7 @@ def guest_memfd_built(profile: Profile) -> bool:
     return profile.has("guest-memfd") and bool(profile.option("guest-memfd-built"))
 
 
-def _gfn_ends(profile: Profile, vm_type: int) -> tuple[int, int]:
+def _gfn_ends(profile: Profile, vm_type: int | None) -> tuple[int, int]:
     """Bounds on the first gfn that no slot may reach, by what the architecture's hook tests."""
     arch, shift = profile.arch.name, profile.page_shift
     if arch in ("x86_64", "i386"):
@@ -144,8 +127,11 @@ def _gfn_ends(profile: Profile, vm_type: int) -> tuple[int, int]:
             return 1 << (52 - shift), 1 << (52 - shift)
         low, high = _gpa_bits(profile)
         return 1 << (low - shift), 1 << (high - shift)
+    if arch == "arm64" and vm_type is None:
+        low, high = _GPA_BITS["arm64"]
+        return 1 << (low - shift), 1 << (high - shift)
     if arch == "arm64":
-        bits = vm_type & 0xFF or ARM64_DEFAULT_IPA_BITS
+        bits = (vm_type or 0) & 0xFF or ARM64_DEFAULT_IPA_BITS
         end = 1 << (bits - shift)
         return (end, end) if profile.has("arm64-ipa-limit-inclusive") else (end - 1, end - 1)
     if arch == "riscv64":

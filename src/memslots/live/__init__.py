@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .answer import KernelMemoryError, LiveRefused, MemoryInUseError
 from .device import Device
 from .live_vm import LiveVm
-from .outcome import KernelMemoryError, LiveRefused, MemoryInUseError
 
 __all__ = ["Device", "KernelMemoryError", "LiveRefused", "LiveVm", "MemoryInUseError"]

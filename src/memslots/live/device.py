@@ -6,14 +6,14 @@ import errno
 import os
 
 from ..errors import DeviceUnavailableError
-from ..uapi.abi import IOCTLS, ioctl_number
+from ..uapi.calls import CALLS
 from . import libc
 
 KVM_API_VERSION = 12
 DEFAULT_PATH = "/dev/kvm"
 
-NUMBERS = {name: ioctl_number(name) for name in IOCTLS}
-"""Request numbers as this host's architecture encodes them."""
+NUMBERS = {name: call.request() for name, call in CALLS.items()}
+"""Region numbers as this host's architecture encodes them."""
 
 
 class Device:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import DeviceUnavailableError
 from ..model.vm import Vm
-from ..uapi.abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from .device import DEFAULT_PATH, Device
 from .host_memory import PAGE_BYTES
 from .live_vm import LiveVm

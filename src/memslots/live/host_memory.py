@@ -12,7 +12,7 @@ import mmap as _page
 import os
 
 from . import libc
-from .outcome import MemoryInUseError
+from .answer import MemoryInUseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

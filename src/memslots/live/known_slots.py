@@ -6,7 +6,7 @@ KVM hands no slots out, so slots of its own (TSS, identity map, APIC page) are n
 from __future__ import annotations
 
 from ..state.slot import Slot
-from ..uapi.abi import KVM_MEM_READONLY
+from ..uapi.flags import KVM_MEM_READONLY
 from ..uapi.region import checked_uint
 from ..units import U32_MAX
 from .host_memory import PAGE_BYTES
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .regions import Region
+    from .regions import Numbers
 
 PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 
@@ -66,6 +66,6 @@ class Lookups(Regions):
             return None
         return slot.userspace_addr + gpa - (slot.base_gfn << PAGE_SHIFT)
 
-    def _as_slot(self, region: Region) -> Slot:
+    def _as_slot(self, region: Numbers) -> Slot:
         word, flags, gpa, nbytes, hva = region
         return Slot(word >> 16, word & 0xFFFF, gpa >> PAGE_SHIFT, nbytes >> PAGE_SHIFT, hva, flags)

@@ -13,26 +13,28 @@ from __future__ import annotations
 
 import os
 import struct
+from errno import EBADF
 from fcntl import ioctl
 
-from ..rules.answer import Answer
-from ..uapi import abi
-from ..uapi.region import checked_uint
-from ..units import U32_MAX, U64_MAX
+from ..rules.answer import Accepted
+from ..uapi.calls import CALLS, GUEST_MEMFD, REGION_CALLS, SYSTEM, VCPU, VM
+from ..uapi.region import checked_uint, region_of
 from . import libc
+from .answer import LiveRefused, MemoryInUseError, answer_of
 from .bitmap import LiveBitmap
 from .device import NUMBERS, Device
 from .host_memory import MAKERS, PAGE_BYTES, HostMemory
 from .known_slots import Lookups
-from .outcome import LiveRefused, MemoryInUseError, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .outcome import Outcome
+    from collections.abc import Mapping
+
+    from ..uapi.calls import Call
+    from .answer import LiveAnswer
 
 DEFAULT_BUDGET_BYTES = 1 << 30
-_MSR_KVM_WALL_CLOCK = 0x4B564D00
-_KVM_SET_MSRS = abi.request_number(0x89, 1, 8)
+WALL_CLOCK_MSR = 0x4B564D00
 
 
 class LiveVm(Lookups):
@@ -62,45 +64,99 @@ class LiveVm(Lookups):
         self._gmem_fds: set[int] = set()
         self._creator = os.getpid()
 
-    # -- dirty logging
+    # -- the one door
 
-    def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Outcome:
-        """KVM_GET_DIRTY_LOG; `outcome.data` is the bitmap handed out."""
-        checked_uint("slot", slot, U32_MAX)
-        known = self._slots.get(slot)
+    def call(
+        self,
+        name: str,
+        fields: Mapping[str, int] | None = None,
+        *,
+        on: str = VM,
+        buffer_bytes: int | None = None,
+        new_fd: int | None = None,
+        by_other_process: bool = False,
+    ) -> LiveAnswer:
+        """Make any call of `uapi.calls.CALLS` by name, as `memslots.Vm.call` decides it.
+
+        on VCPU: on the first vCPU (EBADF without one).  The kernel chooses the numbers of descriptors: new_fd
+        is not looked at.  Raises ValueError or TypeError as the model does.
+        """
+        fields = fields or {}
+        if name in REGION_CALLS:
+            return self.submit(region_of(name, fields), by_other_process=by_other_process)
+        call = CALLS[name]
+        missing = call.missing(fields)
+        if missing:
+            raise ValueError(f"{name} lacks {', '.join(missing)}")
+        for field in call.fields:
+            checked_uint(field.name, fields.get(field.name, 0), (1 << field.bits) - 1)
+        if name == "KVM_GET_DIRTY_LOG":
+            return self._get_dirty_log(fields, buffer_bytes)
+        if name == "KVM_CLEAR_DIRTY_LOG":
+            return self._clear_dirty_log(fields, buffer_bytes)
+        result = self._ask(call, fields, self._fd_for(on))
+        if result >= 0 and call.makes == VCPU:
+            self.vcpu_fds[fields["vcpu_id"]] = result
+        elif result >= 0 and call.makes == GUEST_MEMFD:
+            self._gmem_fds.add(result)
+        return answer_of(result, name)
+
+    def _fd_for(self, on: str) -> int:
+        if on == VCPU:
+            return next(iter(self.vcpu_fds.values()), -1)
+        return self.device.fd if on == SYSTEM else self.fd
+
+    def _ask(self, call: Call, fields: Mapping[str, int], fd: int, pointer: int = 0) -> int:
+        """The return value or the negated errno."""
+        if not call.has_structure:
+            return libc.ioctl(fd, NUMBERS[call.name], fields[call.names[0]] if call.is_number else 0)
+        try:
+            return int(ioctl(fd, NUMBERS[call.name], call.pack(fields, pointer)))
+        except OSError as error:
+            return -(error.errno or 0)
+        except ValueError:  # a negative file descriptor
+            return -EBADF
+
+    def _get_dirty_log(self, fields: Mapping[str, int], buffer_bytes: int | None) -> LiveAnswer:
+        call = CALLS["KVM_GET_DIRTY_LOG"]
+        known = self._slots.get(fields["slot"])
         npages = known[3] // PAGE_BYTES if known else 0
         nbytes = (npages + 63) // 64 * 8
-        if buffer_bytes is None or buffer_bytes >= nbytes:
-            raw = bytearray(nbytes or 8)
-            result = self._with_pointer("KVM_GET_DIRTY_LOG", "=II", (slot, 0), raw)
-            if result == 0:
-                return Answer(data=LiveBitmap(npages, bytes(raw)))
-            return LiveRefused(-result, "KVM_GET_DIRTY_LOG")
-        pointer = self._guard.place(b"", buffer_bytes)
-        data = bytearray(struct.pack(abi.KVM_DIRTY_LOG, slot, 0, pointer))
-        return outcome_of(self._call("KVM_GET_DIRTY_LOG", data), "KVM_GET_DIRTY_LOG")
+        if buffer_bytes is not None and buffer_bytes < nbytes:
+            return answer_of(self._ask(call, fields, self.fd, self._guard.place(b"", buffer_bytes)), call.name)
+        raw = bytearray(nbytes or 8)
+        result = self._ask(call, fields, self.fd, _address(raw))
+        return Accepted(data=LiveBitmap(npages, bytes(raw))) if result == 0 else answer_of(result, call.name)
+
+    def _clear_dirty_log(self, fields: Mapping[str, int], buffer_bytes: int | None) -> LiveAnswer:
+        call, mask = CALLS["KVM_CLEAR_DIRTY_LOG"], fields.get("mask")
+        nbytes = (fields["num_pages"] + 63) // 64 * 8
+        ones = (1 << nbytes * 8) - 1
+        raw = bytearray((ones if mask is None else mask & ones).to_bytes(nbytes or 8, "little"))
+        if buffer_bytes is not None and buffer_bytes < nbytes:
+            pointer = self._guard.place(raw, buffer_bytes)
+        else:
+            pointer = _address(raw)
+        return answer_of(self._ask(call, fields, self.fd, pointer), call.name)
+
+    # -- the calls by their names
+
+    def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> LiveAnswer:
+        """KVM_GET_DIRTY_LOG; `answer.data` is the bitmap handed out."""
+        return self.call("KVM_GET_DIRTY_LOG", {"slot": slot}, buffer_bytes=buffer_bytes)
 
     def clear_dirty_log(
         self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
-    ) -> Outcome:
+    ) -> LiveAnswer:
         """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None: all)."""
-        checked_uint("slot", slot, U32_MAX)
-        checked_uint("first_page", first_page, U64_MAX)
-        checked_uint("num_pages", num_pages, U32_MAX)
-        nbytes = (num_pages + 63) // 64 * 8
-        bits = (1 << nbytes * 8) - 1 if mask is None else mask & ((1 << nbytes * 8) - 1)
-        raw = bytearray(bits.to_bytes(nbytes or 8, "little"))
-        if buffer_bytes is None or buffer_bytes >= nbytes:
-            result = self._with_pointer("KVM_CLEAR_DIRTY_LOG", "=IIQ", (slot, num_pages, first_page), raw)
-        else:
-            pointer = self._guard.place(raw, buffer_bytes)
-            data = bytearray(struct.pack(abi.KVM_CLEAR_DIRTY_LOG, slot, num_pages, first_page, pointer))
-            result = self._call("KVM_CLEAR_DIRTY_LOG", data)
-        return outcome_of(result, "KVM_CLEAR_DIRTY_LOG")
+        fields = {"slot": slot, "first_page": first_page, "num_pages": num_pages}
+        if mask is not None:
+            fields["mask"] = mask
+        return self.call("KVM_CLEAR_DIRTY_LOG", fields, buffer_bytes=buffer_bytes)
 
-    def reset_dirty_rings(self) -> Outcome:
+    def reset_dirty_rings(self) -> LiveAnswer:
         """KVM_RESET_DIRTY_RINGS."""
-        return self._plain("KVM_RESET_DIRTY_RINGS")
+        return self.call("KVM_RESET_DIRTY_RINGS")
 
     def mark_dirty(self, gpa: int, as_id: int = 0) -> None:
         """KVM itself writes 16 bytes at this guest-physical address (x86, needs a vCPU).
@@ -110,58 +166,46 @@ class LiveVm(Lookups):
         """
         if not self.vcpu_fds:
             raise ValueError("mark_dirty needs a vCPU: call create_vcpu(0) first")
-        data = bytearray(struct.pack("=IIIIQ", 1, 0, _MSR_KVM_WALL_CLOCK, 0, gpa))
-        ioctl(next(iter(self.vcpu_fds.values())), _KVM_SET_MSRS, data)
+        data = bytearray(struct.pack("=IIIIQ", 1, 0, WALL_CLOCK_MSR, 0, gpa))
+        ioctl(next(iter(self.vcpu_fds.values())), NUMBERS["KVM_SET_MSRS"], data)
 
-    # -- other calls of a VM file descriptor
-
-    def check_extension(self, capability: int, *, on_system: bool = False) -> Outcome:
+    def check_extension(self, capability: int, *, on_system: bool = False) -> LiveAnswer:
         """KVM_CHECK_EXTENSION on the VM, or on /dev/kvm."""
-        fd = self.device.fd if on_system else self.fd
-        return outcome_of(libc.ioctl(fd, NUMBERS["KVM_CHECK_EXTENSION"], capability), "KVM_CHECK_EXTENSION")
+        return self.call("KVM_CHECK_EXTENSION", {"cap": capability}, on=SYSTEM if on_system else VM)
 
-    def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> Outcome:
+    def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> LiveAnswer:
         """KVM_ENABLE_CAP with up to four arguments."""
         four = (*arguments, 0, 0, 0, 0)[:4]
-        data = bytearray(struct.pack(abi.KVM_ENABLE_CAP, capability, flags, *four))
-        return outcome_of(self._call("KVM_ENABLE_CAP", data), f"KVM_ENABLE_CAP({capability})")
+        fields = {f"arg{number}": argument for number, argument in enumerate(four)}
+        return self.call("KVM_ENABLE_CAP", {"cap": capability, "flags": flags, **fields})
 
-    def create_irqchip(self) -> Outcome:
+    def create_irqchip(self) -> LiveAnswer:
         """KVM_CREATE_IRQCHIP."""
-        return self._plain("KVM_CREATE_IRQCHIP")
+        return self.call("KVM_CREATE_IRQCHIP")
 
-    def create_vcpu(self, vcpu_id: int) -> Outcome:
+    def create_vcpu(self, vcpu_id: int) -> LiveAnswer:
         """KVM_CREATE_VCPU; the value is its file descriptor, which the VM closes."""
-        result = libc.ioctl(self.fd, NUMBERS["KVM_CREATE_VCPU"], checked_uint("vcpu_id", vcpu_id))
-        if result >= 0:
-            self.vcpu_fds[vcpu_id] = result
-        return outcome_of(result, "KVM_CREATE_VCPU")
+        return self.call("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
-    def set_tss_addr(self, gpa: int) -> Outcome:
+    def set_tss_addr(self, gpa: int) -> LiveAnswer:
         """KVM_SET_TSS_ADDR."""
-        return self._plain("KVM_SET_TSS_ADDR", gpa)
+        return self.call("KVM_SET_TSS_ADDR", {"addr": gpa})
 
-    def set_identity_map_addr(self, gpa: int) -> Outcome:
+    def set_identity_map_addr(self, gpa: int) -> LiveAnswer:
         """KVM_SET_IDENTITY_MAP_ADDR."""
-        data = bytearray(struct.pack("=Q", gpa))
-        return outcome_of(self._call("KVM_SET_IDENTITY_MAP_ADDR", data), "KVM_SET_IDENTITY_MAP_ADDR")
+        return self.call("KVM_SET_IDENTITY_MAP_ADDR", {"addr": gpa})
 
-    def set_nr_mmu_pages(self, npages: int) -> Outcome:
+    def set_nr_mmu_pages(self, npages: int) -> LiveAnswer:
         """KVM_SET_NR_MMU_PAGES."""
-        return self._plain("KVM_SET_NR_MMU_PAGES", npages)
+        return self.call("KVM_SET_NR_MMU_PAGES", {"nr_pages": npages})
 
-    def get_nr_mmu_pages(self) -> Outcome:
+    def get_nr_mmu_pages(self) -> LiveAnswer:
         """KVM_GET_NR_MMU_PAGES (up to 6.3)."""
-        return self._plain("KVM_GET_NR_MMU_PAGES")
+        return self.call("KVM_GET_NR_MMU_PAGES")
 
-    def create_guest_memfd(self, size_bytes: int, flags: int = 0) -> Outcome:
+    def create_guest_memfd(self, size_bytes: int, flags: int = 0) -> LiveAnswer:
         """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor, which the VM closes at its end."""
-        checked_uint("size_bytes", size_bytes)
-        data = bytearray(struct.pack(abi.KVM_CREATE_GUEST_MEMFD, size_bytes, checked_uint("flags", flags)))
-        result = self._call("KVM_CREATE_GUEST_MEMFD", data)
-        if result >= 0:
-            self._gmem_fds.add(result)
-        return outcome_of(result, "KVM_CREATE_GUEST_MEMFD")
+        return self.call("KVM_CREATE_GUEST_MEMFD", {"size": size_bytes, "flags": flags})
 
     def close_guest_memfd(self, fd: int) -> bool:
         """Close a guest_memfd's only descriptor; False if it is not one of this VM's."""
@@ -171,16 +215,14 @@ class LiveVm(Lookups):
         os.close(fd)
         return True
 
-    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Outcome:
+    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> LiveAnswer:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
-        data = bytearray(struct.pack(abi.KVM_MEMORY_ATTRIBUTES, gpa, size_bytes, attributes, flags))
-        return outcome_of(self._call("KVM_SET_MEMORY_ATTRIBUTES", data), "KVM_SET_MEMORY_ATTRIBUTES")
+        fields = {"address": gpa, "size": size_bytes, "attributes": attributes, "flags": flags}
+        return self.call("KVM_SET_MEMORY_ATTRIBUTES", fields)
 
-    def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Outcome:
+    def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> LiveAnswer:
         """KVM_PRE_FAULT_MEMORY on the first vCPU (EBADF without one)."""
-        data = bytearray(struct.pack(abi.KVM_PRE_FAULT_MEMORY, gpa, size_bytes, flags))
-        fd = next(iter(self.vcpu_fds.values()), -1)
-        return outcome_of(self._call("KVM_PRE_FAULT_MEMORY", data, fd), "KVM_PRE_FAULT_MEMORY")
+        return self.call("KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU)
 
     # -- host memory
 
@@ -203,26 +245,6 @@ class LiveVm(Lookups):
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
         self.memory.remove(memory)
         memory.let_go()
-
-    # -- how calls are made
-
-    def _call(self, name: str, data: bytearray, fd: int | None = None) -> int:
-        try:
-            return int(ioctl(self.fd if fd is None else fd, NUMBERS[name], data))
-        except OSError as error:
-            return -(error.errno or 0)
-        except ValueError:  # a negative file descriptor
-            return -9
-
-    def _with_pointer(self, name: str, layout: str, values: tuple[int, ...], raw: bytearray) -> int:
-        import ctypes
-
-        array = (ctypes.c_ubyte * len(raw)).from_buffer(raw)
-        data = bytearray(struct.pack(layout, *values) + struct.pack("=Q", ctypes.addressof(array)))
-        return self._call(name, data)
-
-    def _plain(self, name: str, argument: int = 0) -> Outcome:
-        return outcome_of(libc.ioctl(self.fd, NUMBERS[name], checked_uint("argument", argument)), name)
 
     # -- the end
 
@@ -251,3 +273,10 @@ class LiveVm(Lookups):
     def __del__(self) -> None:
         if self.fd >= 0:
             self.close()
+
+
+def _address(raw: bytearray) -> int:
+    """Where the bytes lie, as long as they are neither freed nor resized."""
+    import ctypes
+
+    return ctypes.addressof((ctypes.c_ubyte * len(raw)).from_buffer(raw))

@@ -13,7 +13,7 @@ import os
 from ..kernel.arch import find_arch
 from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
-from ..rules.vm_calls import VM_TYPE_FACTS
+from ..rules.create_vm import VM_TYPE_FACTS
 from .device import DEFAULT_PATH, Device
 from .host_memory import PAGE_BYTES
 from .live_vm import LiveVm

@@ -12,21 +12,22 @@ import sys
 from fcntl import ioctl
 from itertools import islice, repeat
 
-from ..uapi import abi
-from ..uapi.region import Request
+from ..uapi.calls import CALLS
+from ..uapi.flags import KVM_MEM_MAX_NR_PAGES
+from ..uapi.region import Region
 from . import libc
+from .answer import ACCEPTED, KernelMemoryError, LiveRefused, answer_of
 from .device import NUMBERS
 from .host_memory import PAGE_BYTES, Guard
-from .outcome import ACCEPTED, KernelMemoryError, LiveRefused, outcome_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import TypeAlias
 
-    from .outcome import Outcome
+    from .answer import LiveAnswer
 
-    Region: TypeAlias = tuple[int, int, int, int, int]
+    Numbers: TypeAlias = tuple[int, int, int, int, int]
 
 METADATA_BYTES_A_PAGE = 11
 """Kernel memory for one page of a slot, at most: x86 with shadow paging keeps 8 bytes of reverse
@@ -36,9 +37,9 @@ _FLAGS_AT = 4 if sys.byteorder == "little" else 7
 """The lowest byte of the flags in the struct: KVM has three flags."""
 _REGION, _REGION2 = NUMBERS["KVM_SET_USER_MEMORY_REGION"], NUMBERS["KVM_SET_USER_MEMORY_REGION2"]
 # native order: the fields have no gaps either way, and it packs in half the time of "="
-_region = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION.replace("=", "@"))
+_region = struct.Struct(CALLS["KVM_SET_USER_MEMORY_REGION"].struct.format.replace("=", "@"))
 _pack_region, _new_region = _region.pack_into, _region.pack
-_pack_region2 = struct.Struct(abi.KVM_USERSPACE_MEMORY_REGION2).pack_into
+_pack_region2 = CALLS["KVM_SET_USER_MEMORY_REGION2"].struct.pack_into
 
 
 class Regions:
@@ -58,20 +59,20 @@ class Regions:
 
     def __init__(self, budget_bytes: int) -> None:
         self.fd = -1
-        self._slots: dict[int, Region] = {}
+        self._slots: dict[int, Numbers] = {}
         """Slot word: the last accepted call that did more than change flags."""
         self._last_flags: int | None = None
         """Flags that the slot of `_described` has been given since its entry in `_slots`."""
         self._buffer = bytearray(_region.size)
         self._described: tuple[int, int, int, int] | None = None
         """What the buffer holds besides flags, if that slot was accepted so and no slot has changed since."""
-        self._buffer2 = bytearray(struct.calcsize(abi.KVM_USERSPACE_MEMORY_REGION2))
+        self._buffer2 = bytearray(CALLS["KVM_SET_USER_MEMORY_REGION2"].argument_bytes)
         self._all_bytes = self._room = budget_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
         self._guard = Guard()
 
     def set_user_memory_region(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
-    ) -> Outcome:
+    ) -> LiveAnswer:
         """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
         described = (slot, guest_phys_addr, memory_size, userspace_addr)
         try:
@@ -91,7 +92,7 @@ class Regions:
         except OSError as error:
             return LiveRefused(error.errno or 0, "KVM_SET_USER_MEMORY_REGION")
         except (struct.error, TypeError, ValueError):
-            Request(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
+            Region(slot, flags, guest_phys_addr, memory_size, userspace_addr)  # names the culprit
             if described != self._described:
                 raise
             self._settle()
@@ -107,7 +108,7 @@ class Regions:
             self._described = described
         return ACCEPTED
 
-    def set_user_memory_regions(self, regions: Iterable[Region]) -> list[int]:
+    def set_user_memory_regions(self, regions: Iterable[Numbers]) -> list[int]:
         """KVM_SET_USER_MEMORY_REGION for each (slot, flags, guest_phys_addr, memory_size, userspace_addr).
 
         The results in order, 0 or the negated errno; a refused call does not keep the
@@ -115,12 +116,12 @@ class Regions:
         them is made.  Raises as `set_user_memory_region` does.
         """
         results: list[int] = []
-        remaining: Iterator[Region] = map(tuple, regions)  # type: ignore[arg-type]
+        remaining: Iterator[Numbers] = map(tuple, regions)  # type: ignore[arg-type]
         while batch := list(islice(remaining, _BATCH)):
             self._make_batch(batch, results)
         return results
 
-    def _make_batch(self, batch: list[Region], results: list[int]) -> None:
+    def _make_batch(self, batch: list[Numbers], results: list[int]) -> None:
         try:
             buffers = [bytearray(_new_region(*region)) for region in batch]
             beyond = sum([region[3] for region in batch]) > self._room
@@ -141,7 +142,7 @@ class Regions:
             self._remember_batch(batch, answers)
         results += answers
 
-    def _remember_batch(self, batch: list[Region], answers: list[int]) -> None:
+    def _remember_batch(self, batch: list[Numbers], answers: list[int]) -> None:
         self._settle()
         known = self._slots
         for region, answer in zip(batch, answers):
@@ -163,9 +164,9 @@ class Regions:
         userspace_addr: int,
         guest_memfd: int = 0,
         guest_memfd_offset: int = 0,
-    ) -> Outcome:
+    ) -> LiveAnswer:
         """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
-        request = Request(
+        request = Region(
             slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True
         )  # fmt: skip
         if memory_size > self._room:
@@ -178,7 +179,7 @@ class Regions:
         self._remember_request(request)
         return ACCEPTED
 
-    def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
+    def submit(self, request: Region, *, by_other_process: bool = False) -> LiveAnswer:
         """A region call as a value; by_other_process makes a forked child call."""
         if request.memory_size > self._room:
             self._refuse_beyond_budget(request.slot, request.memory_size)
@@ -195,13 +196,13 @@ class Regions:
             request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
         )
 
-    def _pack2(self, request: Request) -> None:
+    def _pack2(self, request: Region) -> None:
         _pack_region2(
             self._buffer2, 0, request.slot, request.flags, request.guest_phys_addr, request.memory_size,
-            request.userspace_addr, request.guest_memfd_offset, request.guest_memfd, 0,
+            request.userspace_addr, request.guest_memfd_offset, request.guest_memfd,
         )  # fmt: skip
 
-    def _remember(self, region: Region) -> None:
+    def _remember(self, region: Numbers) -> None:
         slot, memory_size = region[0], region[3]
         self._settle()
         self._described = None
@@ -220,7 +221,7 @@ class Regions:
             self._slots[slot] = (slot, self._last_flags, guest_phys_addr, memory_size, userspace_addr)
         self._last_flags = None
 
-    def _remember_request(self, request: Request) -> None:
+    def _remember_request(self, request: Region) -> None:
         self._remember(
             (request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr)
         )
@@ -232,7 +233,7 @@ class Regions:
 
     def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
         """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
-        if memory_size // PAGE_BYTES > abi.KVM_MEM_MAX_NR_PAGES or memory_size % PAGE_BYTES:
+        if memory_size // PAGE_BYTES > KVM_MEM_MAX_NR_PAGES or memory_size % PAGE_BYTES:
             return
         old = self._slots.get(slot)
         # a slot that stays in place allocates nothing; one that moves is allocated anew
@@ -244,7 +245,7 @@ class Regions:
                 f" the budget is {budget >> 20} MiB (give LiveVm another budget_bytes to allow it)"
             )
 
-    def _packed(self, request: Request) -> tuple[int, bytearray]:
+    def _packed(self, request: Region) -> tuple[int, bytearray]:
         if request.region2:
             self._pack2(request)
             return _REGION2, self._buffer2
@@ -253,14 +254,14 @@ class Regions:
         )
         return _REGION, bytearray(data)
 
-    def _cut_short(self, request: Request) -> Outcome:
+    def _cut_short(self, request: Region) -> LiveAnswer:
         number, data = self._packed(request)
         result = libc.ioctl(self.fd, number, self._guard.place(data, request.readable_bytes))
         if result == 0:
             self._remember_request(request)
-        return outcome_of(result, request.ioctl)
+        return answer_of(result, request.ioctl)
 
-    def _in_child(self, request: Request) -> Outcome:
+    def _in_child(self, request: Region) -> LiveAnswer:
         number, data = self._packed(request)
         child = os.fork()
         if child == 0:
@@ -270,4 +271,4 @@ class Regions:
             except OSError as error:
                 os._exit(error.errno or 255)
         _, status = os.waitpid(child, 0)
-        return outcome_of(-os.waitstatus_to_exitcode(status), request.ioctl)
+        return answer_of(-os.waitstatus_to_exitcode(status), request.ioctl)

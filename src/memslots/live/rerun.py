@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..model.session import Session
 from ..trace.event import Event
-from .calls import VALUE_CALLS, VM_CALLS, perform
+from ..uapi.calls import CALLS, GUEST_MEMFD, SYSTEM, VALUE_CALLS, VCPU, VM
+from .answer import KernelMemoryError
 from .device import DEFAULT_PATH, Device
 from .live_vm import DEFAULT_BUDGET_BYTES, LiveVm
-from .outcome import KernelMemoryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,61 +47,75 @@ class LivePlayer:
     def __init__(self, device: Device, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> None:
         self._device = device
         self._budget_bytes = budget_bytes
-        self._vms: dict[int | None, LiveVm] = {}
-        self._last: LiveVm | None = None
-        self._files: dict[int, tuple[LiveVm, int]] = {}
+        self._session: Session[LiveVm] = Session()
+        self._vms: list[LiveVm] = []
+        self._files: dict[tuple[str, int], int] = {}
+        """Process and recorded number of a guest_memfd: its number here."""
 
     def __enter__(self) -> LivePlayer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for vm in self._vms.values():
+        for vm in self._vms:
             vm.close()
 
     def play(self, event: Event) -> Answered:
         """Make one call, if it is one that a VM takes and was recorded in full."""
+        process = self._session.process(event.process, event.pid)
         if event.call == "KVM_CREATE_VM":
-            return self._create_vm(event)
-        if event.call == "close" and event.fd in self._files:
-            vm, fd = self._files.pop(event.fd)
-            vm.close_guest_memfd(fd)
-            return Answered(event, 0)
-        if event.call not in VM_CALLS:
+            return self._create_vm(event, process)
+        if event.call == "close" and event.fd is not None:
+            return self._close(event, process, event.fd)
+        call = CALLS.get(event.call)
+        if call is None or call.is_frequent or call.on == SYSTEM:
             return Answered(event, None, "not a call of a VM")
-        fds = {recorded: fd for recorded, (_, fd) in self._files.items()}
-        vm = self._vm_of(event)
+        if call.missing(event.fields):
+            return Answered(event, None, "arguments were not recorded")
+        place = self._session.place(event.call, process, event.fd)
+        if place.on == VCPU and call.on != VCPU:
+            return Answered(event, None, "a call on a vCPU")
+        vm = place.vm or self._adopted(event, process)
+        fields = dict(event.fields)
+        file = self._files.get((process, fields.get("guest_memfd", -1)))
+        if file is not None:
+            fields["guest_memfd"] = file
         try:
-            outcome = perform(vm, event, fds)
+            result = vm.call(event.call, fields, on=place.on).result
         except KernelMemoryError as error:
             return Answered(event, None, str(error))
-        if outcome is None:
-            return Answered(event, None, "arguments were not recorded")
-        if event.call == "KVM_CREATE_GUEST_MEMFD" and outcome.accepted:
-            recorded = event.new_fd if event.new_fd is not None else event.result
-            if recorded is not None and recorded >= 0:
-                self._files[recorded] = (vm, outcome.value)
-        return Answered(event, outcome.result)
+        except ValueError as error:
+            return Answered(event, None, f"no such call can be made: {error}")
+        recorded = event.new_fd if event.new_fd is not None else event.result
+        if result >= 0 and call.makes and recorded is not None and recorded >= 0:
+            self._session.opened(process, recorded, call.makes, vm)
+            if call.makes == GUEST_MEMFD:
+                self._files[process, recorded] = result
+        return Answered(event, result)
 
-    def _create_vm(self, event: Event) -> Answered:
-        fd = event.new_fd if event.new_fd is not None else event.result
+    def _close(self, event: Event, process: str, fd: int) -> Answered:
+        self._session.closed(process, fd)
+        file = self._files.pop((process, fd), None)
+        if file is None:
+            return Answered(event, None, "not a call of a VM")
+        for vm in self._vms:
+            vm.close_guest_memfd(file)
+        return Answered(event, 0)
+
+    def _create_vm(self, event: Event, process: str) -> Answered:
         try:
             vm = LiveVm(self._device, event.fields.get("type", 0), budget_bytes=self._budget_bytes)
         except OSError as error:
             return Answered(event, -(error.errno or 0))
-        old = self._vms.pop(fd, None)
-        if old is not None:
-            old.close()
-        self._vms[fd] = self._last = vm
+        self._vms.append(vm)
+        recorded = event.new_fd if event.new_fd is not None else event.result
+        self._session.opened(process, recorded if recorded is not None and recorded >= 0 else None, VM, vm)
         return Answered(event, vm.fd)
 
-    def _vm_of(self, event: Event) -> LiveVm:
-        """The VM of the recorded descriptor; one whose creation was not recorded is made now."""
-        vm = self._vms.get(event.fd) if event.fd is not None else self._last
-        if vm is None and event.fd is not None:
-            vm = self._vms.pop(None, None)  # created before, on a descriptor that was not recorded
-        if vm is None:
-            vm = LiveVm(self._device, budget_bytes=self._budget_bytes)
-        self._vms[event.fd] = self._last = vm
+    def _adopted(self, event: Event, process: str) -> LiveVm:
+        """A VM whose creation was not recorded is made now."""
+        vm = LiveVm(self._device, budget_bytes=self._budget_bytes)
+        self._vms.append(vm)
+        self._session.opened(process, event.fd, VM, vm)
         return vm
 
 

@@ -8,7 +8,7 @@ import signal
 import struct
 from fcntl import ioctl
 
-from ..uapi.abi import request_number
+from ..uapi.encoding import request_number
 from . import libc
 from .device import NUMBERS
 from .live_vm import LiveVm

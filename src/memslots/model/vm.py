@@ -4,9 +4,10 @@
     vm.set_user_memory_region(0, 0, 0, 1 << 30, 0x7f00_0000_0000).unwrap()
     vm.total_pages, vm.mmu_budget
 
-Every call returns an `Outcome` (accepted, refused, undetermined, unmodelled)
-and changes the VM only if it is accepted, or leaves what the kernel leaves.
-`fork()` gives an independent copy for a what-if.
+Every call returns an answer (accepted, refused, undetermined, unmodelled) and
+changes the VM only if it is accepted, or leaves what the kernel leaves.  People
+use the methods that are named after the calls; programs use `call`, to which
+they all come.  `fork()` gives an independent copy for a what-if.
 """
 
 from __future__ import annotations
@@ -14,42 +15,42 @@ from __future__ import annotations
 from ..kernel.machine import Machine
 from ..kernel.names import find
 from ..kernel.profile import Profile
-from ..rules import dirty_log, vm_calls
-from ..rules.answer import Accepted, Answer, Refused, Undetermined, Unmodelled
-from ..rules.attempt import Attempt, ForeignAttempt
-from ..rules.check_extension import check_extension
-from ..rules.fast_path import accept_plain
-from ..rules.internal_slots import create_vcpu, set_tss_addr
-from ..rules.region.set_memory_region import decide
-from ..state.guest_memfd import GuestMemfd
+from ..rules.answer import Accepted, Refused
+from ..rules.attempt import Attempt, ForeignAttempt, RegionAttempt
+from ..rules.create_vm import check_vm_type
+from ..rules.decide import DECISIONS, decide
+from ..rules.fast_path import PlainLimits, accept_plain
+from ..rules.region.set_memory_region import decide as decide_region
+from ..state.change import FileMade
 from ..state.mmu_pages_designs import Design
-from ..state.process import Host
+from ..state.process import Process
 from ..state.slot import Slot
 from ..state.vm_state import VmState
-from ..uapi.abi import KVM_MEM_READONLY
-from ..uapi.region import Request, checked_uint
-from ..units import U32_MAX, U64_MAX
+from ..uapi.calls import CALLS, REGION_CALLS, SYSTEM, VCPU, VM
+from ..uapi.flags import KVM_MEM_READONLY
+from ..uapi.region import Region, checked_uint, region_of
+from ..units import U32_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from ..rules.answer import Answer
+    from ..state.change import Change
     from ..state.slot_set import SlotSet
-
-    Outcome = Accepted | Refused | Undetermined | Unmodelled
 
 
 class Vm:
-    """One VM: the only mutable holder.  Its state is `state`; everything else is a value."""
+    """One VM: a profile, the state of the VM, and the process that calls; implements `model.kvm.Kvm`."""
 
-    __slots__ = ("host", "profile", "state")
+    __slots__ = ("_plain", "process", "profile", "state")
 
     def __init__(
         self,
         kernel: Profile | str,
         vm_type: int = 0,
         *,
-        host: Host | None = None,
+        process: Process | None = None,
         design: Design | None = None,
         state: VmState | None = None,
     ) -> None:
@@ -63,31 +64,151 @@ class Vm:
         if self.profile.option("compat"):
             vm_type &= U32_MAX
         vm_type &= (1 << self.profile.arch.long_bits) - 1
-        refused = vm_calls.check_vm_type(self.profile, vm_type)
+        refused = check_vm_type(self.profile, vm_type)
         if refused is not None:
             refused.unwrap()
-        self.host = Host() if host is None else host
+        self.process = Process() if process is None else process
         self.state = VmState(Machine(self.profile, vm_type), design) if state is None else state
+        self._plain = PlainLimits(self.state.machine)
+
+    @classmethod
+    def of_unknown_type(cls, profile: Profile, process: Process) -> Vm:
+        """A VM whose creation nobody saw."""
+        return cls(profile, process=process, state=VmState(Machine(profile, None)))
 
     def fork(self) -> Vm:
         """An independent equal VM: change it to see what would happen."""
         twin = Vm.__new__(Vm)
         twin.profile = self.profile
-        twin.host = self.host.copy()
+        twin.process = self.process.copy()
         twin.state = self.state.copy()
+        twin._plain = self._plain
         return twin
+
+    # -- the one door
+
+    def call(
+        self,
+        name: str,
+        fields: Mapping[str, int] | None = None,
+        *,
+        on: str = VM,
+        buffer_bytes: int | None = None,
+        new_fd: int | None = None,
+        by_other_process: bool = False,
+    ) -> Answer:
+        """Decide any call of `uapi.calls.CALLS` by name, and carry out what it does.
+
+        on: the kind of descriptor (SYSTEM, VM, VCPU); buffer_bytes: of the bitmap's buffer (None: enough);
+        new_fd: the number of a descriptor that is made (None: the next free one).  Raises ValueError or
+        TypeError for a call that no such descriptor takes, or fields that are missing or do not fit.
+        """
+        if name in REGION_CALLS:
+            return self.submit(region_of(name, fields or {}), by_other_process=by_other_process)
+        answer = decide(self._attempt(name, fields or {}, on, buffer_bytes, new_fd, by_other_process))
+        self.carry_out(answer)
+        return answer
+
+    def what_if(
+        self,
+        call: Region | str,
+        fields: Mapping[str, int] | None = None,
+        *,
+        on: str = VM,
+        buffer_bytes: int | None = None,
+        new_fd: int | None = None,
+        by_other_process: bool = False,
+    ) -> Answer:
+        """The answer that a region, or a call by name, would get; the VM stays as it is."""
+        if isinstance(call, str) and call in REGION_CALLS:
+            call = region_of(call, fields or {})
+        if isinstance(call, Region):
+            make = ForeignAttempt if by_other_process else RegionAttempt
+            return decide_region(make(call, self.state, self.process))
+        return decide(self._attempt(call, fields or {}, on, buffer_bytes, new_fd, by_other_process))
+
+    def decide(self, region: Region) -> Answer:
+        """The answer to a region; the VM stays as it is.  As `what_if`, with a quick way for ordinary ones."""
+        accepted = accept_plain(region, self.state, self._plain)
+        return self.what_if(region) if accepted is None else accepted
+
+    def submit(self, region: Region, *, by_other_process: bool = False) -> Answer:
+        """Decide a region call and carry out what it does.
+
+        by_other_process: the caller is not the process that created the VM, e.g. a forked child.
+        """
+        state = self.state
+        if not by_other_process:
+            accepted = accept_plain(region, state, self._plain)
+            if accepted is not None:
+                change = accepted.change
+                if change is not None:
+                    state.apply(change)
+                return accepted
+        answer = self.what_if(region, by_other_process=by_other_process)
+        self.carry_out(answer)
+        return answer
+
+    def _attempt(
+        self,
+        name: str,
+        fields: Mapping[str, int],
+        on: str,
+        buffer_bytes: int | None,
+        new_fd: int | None,
+        by_other_process: bool,
+    ) -> Attempt:
+        call = CALLS.get(name)
+        if call is None or name not in DECISIONS:
+            raise ValueError(f"{name} is no call that a VM of the model takes")
+        missing = call.missing(fields)
+        if missing:
+            raise ValueError(f"{name} lacks {', '.join(missing)}")
+        known = {}
+        for field in call.fields:
+            if field.name in fields:
+                known[field.name] = checked_uint(field.name, fields[field.name], (1 << field.bits) - 1)
+        if call.is_number:
+            # the argument itself is an unsigned long of the caller
+            known = {field: value & self._caller_ulong_max for field, value in known.items()}
+        mask = fields.get("mask")
+        if mask is not None:
+            known["mask"] = mask if isinstance(mask, int) and mask >= 0 else checked_uint("mask", mask)
+        if buffer_bytes is not None:
+            checked_uint("buffer_bytes", buffer_bytes)
+        if new_fd is not None:
+            checked_uint("new_fd", new_fd, U32_MAX)
+        return Attempt(
+            name, known, self.state, self.process, on=on, buffer_bytes=buffer_bytes, new_fd=new_fd,
+            by_other_process=by_other_process,
+        )  # fmt: skip
+
+    def carry_out(self, answer: Answer) -> None:
+        """Do what an answer says that was given to this VM as it is now."""
+        if isinstance(answer, Accepted):
+            if answer.change is not None:
+                self.make(answer.change)
+        elif isinstance(answer, Refused) and answer.traces is not None:
+            self.state.leave_traces(answer.traces)
+
+    def make(self, change: Change) -> None:
+        """Make a change that was decided for this VM, or for one in the same state."""
+        if isinstance(change, FileMade):
+            self.process.open(change.fd, change.file)
+        else:
+            self.state.apply(change)
 
     # -- the region calls
 
     def set_user_memory_region(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
-    ) -> Outcome:
+    ) -> Answer:
         """KVM_SET_USER_MEMORY_REGION: create, delete (memory_size 0), move or re-flag a slot.
 
         slot and flags are u32, the addresses and the size u64 in bytes.  Raises
         TypeError or ValueError for values that do not fit.
         """
-        return self.submit(Request(slot, flags, guest_phys_addr, memory_size, userspace_addr))
+        return self.submit(Region(slot, flags, guest_phys_addr, memory_size, userspace_addr))
 
     def set_user_memory_region2(
         self,
@@ -98,64 +219,30 @@ class Vm:
         userspace_addr: int,
         guest_memfd: int = 0,
         guest_memfd_offset: int = 0,
-    ) -> Outcome:
+    ) -> Answer:
         """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
         return self.submit(
-            Request(slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True)
+            Region(slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True)
         )
-
-    def submit(self, request: Request, *, by_other_process: bool = False) -> Outcome:
-        """Decide a region call and carry out what it does.
-
-        by_other_process: the caller is not the process that created the VM, e.g. a forked child.
-        """
-        state = self.state
-        if by_other_process:
-            return self._carry_out(ForeignAttempt(request, state, self.host))
-        accepted = accept_plain(request, state)
-        if accepted is None:
-            return self._carry_out(Attempt(request, state, self.host))
-        if accepted.kind:
-            state.apply(accepted)
-        return accepted
-
-    def _carry_out(self, attempt: Attempt) -> Outcome:
-        outcome = decide(attempt)
-        if isinstance(outcome, Accepted):
-            self.state.apply(outcome)
-        elif isinstance(outcome, Refused) and outcome.change is not None:
-            self.state.fail(outcome.change)
-        return outcome
-
-    def what_if(self, request: Request) -> Outcome:
-        """The answer that the request would get; the VM stays as it is."""
-        return decide(Attempt(request, self.state, self.host))
 
     # -- dirty logging
 
-    def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Outcome:
-        """KVM_GET_DIRTY_LOG; `outcome.data` is the DirtyBitmap handed out."""
-        checked_uint("slot", slot, U32_MAX)
-        if buffer_bytes is not None:
-            checked_uint("buffer_bytes", buffer_bytes)
-        return dirty_log.get_dirty_log(self.state, slot, buffer_bytes)
+    def get_dirty_log(self, slot: int, buffer_bytes: int | None = None) -> Answer:
+        """KVM_GET_DIRTY_LOG; `answer.data` is the DirtyBitmap handed out."""
+        return self.call("KVM_GET_DIRTY_LOG", {"slot": slot}, buffer_bytes=buffer_bytes)
 
     def clear_dirty_log(
         self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
-    ) -> Outcome:
+    ) -> Answer:
         """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None: all)."""
-        checked_uint("slot", slot, U32_MAX)
-        checked_uint("first_page", first_page, U64_MAX)
-        checked_uint("num_pages", num_pages, U32_MAX)
-        if mask is not None and (not isinstance(mask, int) or mask < 0):
-            checked_uint("mask", mask)  # one bit a page: however large, but a number
-        if buffer_bytes is not None:
-            checked_uint("buffer_bytes", buffer_bytes)
-        return dirty_log.clear_dirty_log(self.state, slot, first_page, num_pages, mask, buffer_bytes)
+        fields = {"slot": slot, "first_page": first_page, "num_pages": num_pages}
+        if mask is not None:
+            fields["mask"] = mask
+        return self.call("KVM_CLEAR_DIRTY_LOG", fields, buffer_bytes=buffer_bytes)
 
-    def reset_dirty_rings(self) -> Outcome:
+    def reset_dirty_rings(self) -> Answer:
         """KVM_RESET_DIRTY_RINGS."""
-        return dirty_log.reset_dirty_rings(self.state)
+        return self.call("KVM_RESET_DIRTY_RINGS")
 
     def mark_dirty(self, gpa: int, as_id: int = 0) -> None:
         """A guest has written the page at this guest-physical address."""
@@ -164,78 +251,61 @@ class Vm:
 
     # -- other calls of a VM file descriptor
 
-    def check_extension(self, capability: int, *, on_system: bool = False) -> Outcome:
+    def check_extension(self, capability: int, *, on_system: bool = False) -> Answer:
         """KVM_CHECK_EXTENSION on the VM, or on /dev/kvm."""
-        return check_extension(self.state, checked_uint("capability", capability), on_system=on_system)
+        return self.call("KVM_CHECK_EXTENSION", {"cap": capability}, on=SYSTEM if on_system else VM)
 
-    def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> Outcome:
-        """KVM_ENABLE_CAP."""
-        checked_uint("capability", capability, U32_MAX)
-        checked_uint("flags", flags, U32_MAX)
-        for argument in arguments:
-            checked_uint("argument", argument)
-        return vm_calls.enable_cap(self.state, capability, flags, arguments)
+    def enable_cap(self, capability: int, *arguments: int, flags: int = 0) -> Answer:
+        """KVM_ENABLE_CAP with up to four arguments."""
+        four = (*arguments, 0, 0, 0, 0)[:4]
+        fields = {f"arg{number}": argument for number, argument in enumerate(four)}
+        return self.call("KVM_ENABLE_CAP", {"cap": capability, "flags": flags, **fields})
 
-    def create_irqchip(self) -> Outcome:
+    def create_irqchip(self) -> Answer:
         """KVM_CREATE_IRQCHIP."""
-        return vm_calls.create_irqchip(self.state)
+        return self.call("KVM_CREATE_IRQCHIP")
 
-    def create_vcpu(self, vcpu_id: int) -> Outcome:
+    def create_vcpu(self, vcpu_id: int) -> Answer:
         """KVM_CREATE_VCPU: the first one may make KVM's own slots."""
-        return create_vcpu(self.state, self.host, checked_uint("vcpu_id", vcpu_id) & self._caller_ulong_max)
+        return self.call("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
-    def set_tss_addr(self, gpa: int) -> Outcome:
+    def set_tss_addr(self, gpa: int) -> Answer:
         """KVM_SET_TSS_ADDR: three pages of KVM's own on Intel without unrestricted guest."""
-        return set_tss_addr(self.state, self.host, checked_uint("gpa", gpa) & self._caller_ulong_max)
+        return self.call("KVM_SET_TSS_ADDR", {"addr": gpa})
 
-    def set_identity_map_addr(self, gpa: int) -> Outcome:
+    def set_identity_map_addr(self, gpa: int) -> Answer:
         """KVM_SET_IDENTITY_MAP_ADDR: where the first vCPU puts that page."""
-        return vm_calls.set_identity_map_addr(self.state, checked_uint("gpa", gpa))
+        return self.call("KVM_SET_IDENTITY_MAP_ADDR", {"addr": gpa})
 
-    def set_nr_mmu_pages(self, npages: int) -> Outcome:
+    def set_nr_mmu_pages(self, npages: int) -> Answer:
         """KVM_SET_NR_MMU_PAGES: from now on the budget stays as user space sets it."""
-        checked_uint("npages", npages)
-        return vm_calls.set_nr_mmu_pages(self.state, npages & self._caller_ulong_max)
+        return self.call("KVM_SET_NR_MMU_PAGES", {"nr_pages": npages})
 
-    def get_nr_mmu_pages(self) -> Outcome:
+    def get_nr_mmu_pages(self) -> Answer:
         """KVM_GET_NR_MMU_PAGES (up to 6.3)."""
-        return vm_calls.get_nr_mmu_pages(self.state)
+        return self.call("KVM_GET_NR_MMU_PAGES")
 
-    def create_guest_memfd(self, size_bytes: int, flags: int = 0, fd: int | None = None) -> Outcome:
+    def create_guest_memfd(self, size_bytes: int, flags: int = 0, fd: int | None = None) -> Answer:
         """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor (`fd`, or the next free one)."""
-        checked_uint("size_bytes", size_bytes)
-        checked_uint("flags", flags)
-        if fd is not None:
-            checked_uint("fd", fd, U32_MAX)
-        refused = vm_calls.check_guest_memfd(self.state, size_bytes, flags)
-        if refused is not None:
-            return refused
-        file = GuestMemfd(size_bytes, flags, self.state.uid)
-        if fd is None:
-            fd = max((2, *self.host.fds)) + 1
-        self.host.fds[fd] = file
-        return Answer(value=fd, data=file)
+        return self.call("KVM_CREATE_GUEST_MEMFD", {"size": size_bytes, "flags": flags}, new_fd=fd)
 
     def close_guest_memfd(self, fd: int) -> bool:
         """close() of a guest_memfd's only descriptor; False (EBADF) if it is not open."""
-        if fd not in self.host.fds:
+        if fd not in self.process.fds:
             return False
-        file = self.host.fds.pop(fd)
+        file = self.process.close(fd)
         if file is not None:
             self.state.unbind_all(file)
         return True
 
-    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Outcome:
+    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Answer:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
-        for name, value in (("gpa", gpa), ("size_bytes", size_bytes), ("attributes", attributes), ("flags", flags)):
-            checked_uint(name, value)
-        return vm_calls.set_memory_attributes(self.state, gpa, size_bytes, attributes, flags)
+        fields = {"address": gpa, "size": size_bytes, "attributes": attributes, "flags": flags}
+        return self.call("KVM_SET_MEMORY_ATTRIBUTES", fields)
 
-    def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Outcome:
+    def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Answer:
         """KVM_PRE_FAULT_MEMORY on a vCPU of the VM."""
-        for name, value in (("gpa", gpa), ("size_bytes", size_bytes), ("flags", flags)):
-            checked_uint(name, value)
-        return vm_calls.pre_fault_memory(self.state, gpa, size_bytes, flags)
+        return self.call("KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU)
 
     # -- look-ups and totals
 

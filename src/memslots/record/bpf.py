@@ -17,7 +17,7 @@ import time
 
 from ..errors import DeviceUnavailableError
 from . import bpf_script
-from .bpf_output import Call, Output, end_of
+from .bpf_output import Caught, Output, end_of
 from .file import RecordingFile
 from .processes import is_alive, threads_below
 from .recorder import PASSED_ON, Recorded, Undo
@@ -157,7 +157,7 @@ class _Session:
         self._rest = b""
         self._ended = False
         """bpftrace has closed its output."""
-        self._last: list[Call] | None = None
+        self._last: list[Caught] | None = None
         """At the end: what comes out then, which is printed by the maps' names and not by age."""
 
     def __enter__(self) -> _Session:
@@ -231,7 +231,7 @@ class _Session:
         self._ended = not data
         return bool(data)
 
-    def _take(self, call: Call) -> None:
+    def _take(self, call: Caught) -> None:
         if call.argument in self._marks and call.fd == -1 and (not self._tid_seen or call.tid == self._tid_seen):
             # of several marks the one that was seen soonest tells best
             self._offset_ns = max(self._offset_ns, self._marks[call.argument] - call.time_ns)
@@ -239,10 +239,10 @@ class _Session:
         elif call.tid != self._tid_seen:
             self._label(call)
             time_ns = call.time_ns + self._offset_ns
-            self._file.add(call.shape, call.tid, time_ns, call.result, call.fd, call.values)
+            self._file.add(call.call, call.tid, time_ns, call.result, call.fd, call.values)
 
-    def _label(self, call: Call) -> None:
-        if call.shape.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
+    def _label(self, call: Caught) -> None:
+        if call.call.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
             self._vm_makers.append(call.pid)
         # in a tree a process may use the VM that the first one made; one with a VM of its own is another program
         if self._labels.get(call.tid) != call.pid and (self._label_all or call.pid in self._vm_makers[1:]):

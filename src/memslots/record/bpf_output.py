@@ -7,11 +7,13 @@ import json
 import struct
 
 from .bpf_script import ENTRY, LAST_WHOLE, PAGE_BYTES, ROW, UNFINISHED, UNSURE, WORDS
-from .calls import Shape, shape_of
+from .calls import call_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeGuard
+
+    from ..uapi.calls import Call
 
 _MAYBE_NOT_READ = frozenset((errno.EFAULT, errno.EBADF, errno.ENOTTY, errno.EIO))
 """Of a call that fails so, the kernel may not have looked at the argument either."""
@@ -25,13 +27,13 @@ _pack_words = struct.Struct(f"={WORDS}Q").pack
 _U64 = (1 << 64) - 1
 
 
-class Call:
+class Caught:
     """One call as it came out."""
 
-    __slots__ = ("argument", "end_ns", "fd", "pid", "result", "shape", "tid", "time_ns", "values")
+    __slots__ = ("argument", "call", "end_ns", "fd", "pid", "result", "tid", "time_ns", "values")
 
-    def __init__(self, row: list[int], shape: Shape) -> None:
-        self.shape = shape
+    def __init__(self, row: list[int], call: Call) -> None:
+        self.call = call
         self.tid, self.pid = row[_TID], row[_PID]
         self.time_ns, self.end_ns = row[_TIME], row[_END]
         """Of the script's clock; no end: it is 0."""
@@ -43,19 +45,19 @@ class Call:
         """The fields; none if the argument could not be read."""
 
     def _values(self, row: list[int]) -> tuple[int, ...]:
-        if self.shape.scalar:
+        if self.call.is_number:
             return (self.argument,)
         words = [word & _U64 for word in row[_WORD0 : _WORD0 + WORDS]]
-        if not self.shape.nbytes or (row[_ENDING] and self._is_unreadable(row[_ENDING], words)):
+        if not self.call.has_structure or (row[_ENDING] and self._is_unreadable(row[_ENDING], words)):
             return ()
-        values: tuple[int, ...] = self.shape.unpack(_pack_words(*words))
+        values: tuple[int, ...] = self.call.struct.unpack_from(_pack_words(*words))
         return values
 
     def _is_unreadable(self, ending: int, words: list[int]) -> bool:
         """Whether words that are 0 may stand for words that nobody could read."""
         if ending == UNSURE:
             unseen = self.result is None or -self.result in _MAYBE_NOT_READ
-            return unseen or self.shape.name in _WRITTEN_BACK
+            return unseen or self.call.name in _WRITTEN_BACK
         return not any(words) or self.argument % PAGE_BYTES > LAST_WHOLE
 
 
@@ -79,7 +81,7 @@ class Output:
         """Calls that began and did not come out.  After the last line only."""
         return max(0, self.entered - self.came_out)
 
-    def take(self, line: bytes) -> list[Call]:
+    def take(self, line: bytes) -> list[Caught]:
         """The calls of a line, in the order in which they ended."""
         try:
             message = json.loads(line)
@@ -90,7 +92,7 @@ class Output:
             self.attached = True
         if kind != "map" or not isinstance(data, dict):
             return []
-        calls: list[Call] = []
+        calls: list[Caught] = []
         for name, content in data.items():
             if name in ("@a", "@b", "@call") and isinstance(content, dict):
                 calls += self._rows(name, list(content.values()))
@@ -101,7 +103,7 @@ class Output:
                     self.alive = self.born - self.died
         return calls
 
-    def _rows(self, name: str, rows: list[object]) -> list[Call]:
+    def _rows(self, name: str, rows: list[object]) -> list[Caught]:
         whole = [row for row in rows if _is_row(row)]
         for row in whole:
             if len(row) == len(ENTRY):  # of @call, at the end: the thread is in the call still
@@ -113,9 +115,9 @@ class Output:
             if (row[_TID], row[_TIME]) in known:  # the end came between print and clear
                 continue
             self.came_out += 1
-            shape = shape_of(row[_REQUEST])
-            if shape is not None:
-                calls.append(Call(row, shape))
+            call = call_of(row[_REQUEST])
+            if call is not None:
+                calls.append(Caught(row, call))
         return sorted(calls, key=end_of)
 
 
@@ -123,6 +125,6 @@ def _is_row(row: object) -> TypeGuard[list[int]]:
     return isinstance(row, list) and len(row) in (len(ENTRY), len(ROW)) and all(isinstance(item, int) for item in row)
 
 
-def end_of(call: Call) -> int:
+def end_of(call: Caught) -> int:
     """When a call ended, to sort by; the end of all times if it did not."""
     return call.end_ns or _U64

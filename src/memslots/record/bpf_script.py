@@ -11,14 +11,15 @@ Syntax of bpftrace 0.17, with the casts that later versions want.
 
 from __future__ import annotations
 
-from ..uapi import abi
-from .calls import ANY_SIZE, LEFT_OUT, REQUESTS, SHAPES
+from ..uapi.calls import CALLS
+from ..uapi.encoding import KVMIO
+from .calls import ANY_SIZE, LEFT_OUT, RECORDED, REQUESTS
 
-WORDS = max(-(-shape.nbytes // 8) for shape in SHAPES)
+WORDS = max(-(-call.struct.size // 8) for call in RECORDED)
 """64-bit words read of each argument: enough for the longest."""
 TICK_MS = 50
 """A call comes out after two to four of them."""
-MARK, SEED, UNSEED = (abi.ioctl_number(name) for name in ("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP"))
+MARK, SEED, UNSEED = (CALLS[name].request() for name in ("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP"))
 """Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do not."""
 MARK_BITS = 16
 """A mark's argument: the recorder's nonce, and in so many bits a number; 0: record no more.
@@ -166,8 +167,8 @@ def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
 
 def _is_memory_call() -> str:
     """A condition on the request: as in the filter of `seccomp`, most ioctls of a VMM are told apart first."""
-    left_out = [f"$request != {abi.ioctl_number(name):#x}" for name in sorted(LEFT_OUT)]
+    left_out = [f"$request != {call.request():#x}" for call in LEFT_OUT]
     exact = [f"$request == {request:#x}" for request in sorted(REQUESTS)]
     any_size = [f"($request & 0xffff) == {request:#x}" for request in sorted(ANY_SIZE)]
-    kvm = f"($request & 0xff00) == {abi.KVMIO << 8:#x}"
+    kvm = f"($request & 0xff00) == {KVMIO << 8:#x}"
     return " && ".join([kvm, *left_out, f"({' || '.join(exact + any_size)})"])

@@ -20,18 +20,21 @@ import os
 import struct
 import time
 
-from .calls import SHAPES, Shape
+from .calls import RECORDED
 from .mappings import MAPPING_CALLS, MappingCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..uapi.calls import Call
+
 MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
 KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST = 1, 2, 3, 4, 5
-_TABLE: tuple[Shape | MappingCall, ...] = (*SHAPES, *MAPPING_CALLS)
+_TABLE: tuple[Call | MappingCall, ...] = (*RECORDED, *MAPPING_CALLS)
+_IDS = {call: number for number, call in enumerate(_TABLE)}
 _pack = struct.Struct(HEADER).pack
 _HEADER_BYTES = struct.calcsize(HEADER)
 _NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
@@ -53,7 +56,7 @@ class RecordingFile:
                 "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END, "process": KIND_PROCESS,
                 "lost": KIND_LOST,
             },
-            "calls": [[call.name, list(call.fields)] for call in _TABLE],
+            "calls": [[call.name, list(call.names)] for call in _TABLE],
             "command": list(command),
             "how": how,
             "release": uname.release,
@@ -64,13 +67,13 @@ class RecordingFile:
         self._write(MAGIC + json.dumps(description).encode() + b"\n")
 
     def add(
-        self, shape: Shape | MappingCall, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]
+        self, call: Call | MappingCall, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]
     ) -> None:
         """Append one call; no result for one that never returned."""
         kind = KIND_UNFINISHED if result is None else KIND_CALL
         nbytes = _HEADER_BYTES + 8 * len(values)
         self._write(
-            _pack(nbytes, kind, shape.id, tid, time_ns, result or 0, fd) + _NUMBERS[len(values)](*values)
+            _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd) + _NUMBERS[len(values)](*values)
         )  # fmt: skip
         self.calls += 1
 

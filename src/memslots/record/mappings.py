@@ -5,21 +5,18 @@ Numbers are those of each machine's system-call table in the kernel (asm/unistd.
 
 from __future__ import annotations
 
-from .calls import SHAPES
-
 PAGE_BYTES = 4096
 """Unit of the last argument of mmap2."""
 
 
 class MappingCall:
-    """One call: its place in the recording's table and which arguments are kept."""
+    """One call, and which of its arguments are kept."""
 
-    __slots__ = ("fields", "id", "name", "positions")
+    __slots__ = ("name", "names", "positions")
 
-    def __init__(self, id: int, name: str, arguments: dict[str, int]) -> None:
-        self.id = id
+    def __init__(self, name: str, arguments: dict[str, int]) -> None:
         self.name = name
-        self.fields = tuple(arguments)
+        self.names = tuple(arguments)
         self.positions = tuple(arguments.values())
 
     def values(self, arguments: tuple[int, ...], page_bytes: int = 1) -> tuple[int, ...]:
@@ -28,13 +25,12 @@ class MappingCall:
         return values if self.name != "mmap" else (*values[:-1], values[-1] * page_bytes & (1 << 64) - 1)
 
 
-_FIRST_ID = len(SHAPES)
-MMAP = MappingCall(_FIRST_ID, "mmap", {"addr": 0, "length": 1, "prot": 2, "flags": 3, "offset": 5})
-MUNMAP = MappingCall(_FIRST_ID + 1, "munmap", {"addr": 0, "length": 1})
-MREMAP = MappingCall(_FIRST_ID + 2, "mremap", {"addr": 0, "length": 1, "new_length": 2})
-MPROTECT = MappingCall(_FIRST_ID + 3, "mprotect", {"addr": 0, "length": 1, "prot": 2})
-FORK = MappingCall(_FIRST_ID + 4, "fork", {})
-CLONE = MappingCall(_FIRST_ID + 5, "clone", {"flags": 0})
+MMAP = MappingCall("mmap", {"addr": 0, "length": 1, "prot": 2, "flags": 3, "offset": 5})
+MUNMAP = MappingCall("munmap", {"addr": 0, "length": 1})
+MREMAP = MappingCall("mremap", {"addr": 0, "length": 1, "new_length": 2})
+MPROTECT = MappingCall("mprotect", {"addr": 0, "length": 1, "prot": 2})
+FORK = MappingCall("fork", {})
+CLONE = MappingCall("clone", {"flags": 0})
 """Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a thread of one."""
 MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE)
 _GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}

@@ -13,7 +13,7 @@ import time
 
 from ..trace import decode as words
 from . import ptrace
-from .calls import Shape, shape_of
+from .calls import call_of
 from .file import RecordingFile
 from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .processes import process_of
@@ -24,7 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Pending = tuple[Shape | MappingCall, int, int, tuple[int, ...]]
+    from ..uapi.calls import Call
+
+    Pending = tuple[Call | MappingCall, int, int, tuple[int, ...]]
 
 _GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -210,25 +212,25 @@ class Tracer:
                 self._pending[tid] = (call, time.time_ns(), fd, values)
 
     def _begin(self, tid: int, fd: int, request: int, argument: int) -> None:
-        shape = shape_of(request)
-        if shape is None:
+        call = call_of(request)
+        if call is None:
             return
         values: tuple[int, ...] = ()
-        if shape.scalar:
+        if call.is_number:
             values = (argument,)
-        elif shape.nbytes:
-            data = self._memory.read(tid, argument, shape.nbytes)
+        elif call.has_structure:
+            data = self._memory.read(tid, argument, call.struct.size)
             if data is not None:
-                values = shape.unpack(data)
-        self._pending[tid] = (shape, time.time_ns(), _signed(fd), values)
+                values = call.struct.unpack_from(data)
+        self._pending[tid] = (call, time.time_ns(), _signed(fd), values)
 
     def _at_call(self, tid: int) -> None:
         """At the exit of a call; without a filter also at the entry of any."""
         pending = self._pending.pop(tid, None)
         if pending is not None:
             result = ptrace.result_at(tid)
-            shape, time_ns, fd, values = pending
-            self.file.add(shape, tid, time_ns, result, fd, values)
+            call, time_ns, fd, values = pending
+            self.file.add(call, tid, time_ns, result, fd, values)
         elif not self._filtered:
             entry = ptrace.call_at(tid)
             if entry is not None and entry[0] == ptrace.INFO_ENTRY:
@@ -292,8 +294,8 @@ class Tracer:
         """The thread is gone, or has become another program, in the middle of a call."""
         pending = self._pending.pop(tid, None)
         if pending is not None:
-            shape, time_ns, fd, values = pending
-            self.file.add(shape, tid, time_ns, None, fd, values)
+            call, time_ns, fd, values = pending
+            self.file.add(call, tid, time_ns, None, fd, values)
 
 
 def _signed(fd: int) -> int:

@@ -11,7 +11,7 @@ import os
 import struct
 
 from ..errors import DeviceUnavailableError
-from ..uapi import abi
+from ..uapi.calls import CALLS
 from .calls import ANY_SIZE, REQUESTS
 from .mappings import NUMBERS
 
@@ -67,7 +67,7 @@ def _request_code() -> list[tuple[int, int, int, int]]:
     compare = [*sorted(REQUESTS), None, *sorted(ANY_SIZE)]
     code = [(_LOAD, 0, 0, _REQUEST_AT)]
     # most ioctls of a VMM by far: do not compare them with all the others
-    code += [(_JUMP_EQUAL, 0, 1, abi.ioctl_number("KVM_RUN")), (_RETURN, 0, 0, _RET_ALLOW)]
+    code += [(_JUMP_EQUAL, 0, 1, CALLS["KVM_RUN"].request()), (_RETURN, 0, 0, _RET_ALLOW)]
     for at, value in enumerate(compare):
         to_trace = len(compare) - at
         code.append((_AND, 0, 0, 0xFFFF) if value is None else (_JUMP_EQUAL, to_trace, 0, value))

@@ -11,275 +11,269 @@ from errno import EBADF
 
 from ..errors import RefusedError
 from ..kernel.profile import Profile
+from ..model.session import Session
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from ..rules.decide import DECISIONS
+from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd
-from ..state.process import Host
+from ..state.process import Process
 from ..trace.decode import CLONE
 from ..trace.event import Event
-from ..uapi.abi import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
-from ..uapi.region import Request
-from .calls import CONFIGURING_CALLS, answer_of
+from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VALUE_CALLS, VM
+from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
 from .follow import follow_accepted
+from .region_of_event import region_of_event
+from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, UNDETERMINED, Step
+from .tracked_vm import TrackedVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
-    Outcome = Accepted | Refused | Undetermined | Unmodelled
 
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
-REGION_CALLS = ("KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2")
-
-# What a step comes to
-ACCEPTED, REFUSED, DIFFERS = "accepted", "refused", "differs"
-UNDETERMINED, INCOMPLETE, ECHO, OTHER = "undetermined", "incomplete", "echo", "other"
-VERDICTS = {
-    ACCEPTED: "observed and expected: accepted",
-    REFUSED: "observed and expected: refused",
-    DIFFERS: "the model expects another answer than the one observed",
-    UNDETERMINED: "the model cannot tell: a fact was not observed",
-    INCOMPLETE: "arguments were not recorded",
-    ECHO: "the same call again, as an error message",
-    OTHER: "not about memory slots",
-}
-
-
-class TrackedVm:
-    """One VM of a recording and what is known of its history."""
-
-    __slots__ = ("from_start", "last_step", "made_by", "name", "process", "running", "uncertain_since", "vm")
-
-    def __init__(self, name: str, vm: Vm, *, from_start: bool, process: str | None) -> None:
-        self.name = name
-        self.process = process
-        """What the recording calls its process; None if it names none."""
-        self.vm = vm
-        self.from_start = from_start
-        """Was its creation recorded?  If not, it may have slots that nobody saw."""
-        self.uncertain_since = 0
-        """Step from which its slots are no longer certain; 0 if they are."""
-        self.running = False
-        """Has it a vCPU?"""
-        self.made_by: dict[int, int] = {}
-        """Slot word: the step that made or moved it."""
-        self.last_step: Step | None = None
-
-
-class Step:
-    """One call of the recording beside the model's answer, and the totals after it."""
-
-    __slots__ = (
-        "assumed", "below_slot", "change", "event", "number", "outcome", "request", "totals", "tracked", "verdict",
-    )  # fmt: skip
-
-    def __init__(self, number: int, event: Event, tracked: TrackedVm) -> None:
-        self.number = number
-        """From 1, over all calls of the recording."""
-        self.event = event
-        self.tracked = tracked
-        self.below_slot = False
-        """Is it a mapping call on host memory of one of `tracked`'s slots?"""
-        self.request: Request | None = None
-        """The region call, if it is one and its arguments are known or could be assumed."""
-        self.assumed: tuple[str, ...] = ()
-        """Arguments that the recording does not have."""
-        self.outcome: Outcome | None = None
-        """The model's answer; None where it has none."""
-        self.change: Accepted | None = None
-        """What the call did to the slots, if it did anything."""
-        self.verdict = OTHER
-        self.totals: tuple[int, int | None, int] = (0, None, 0)
-        """(pages of all slots, MMU budget or None, slots) after the call."""
-
-    @property
-    def observed(self) -> int | None:
-        """The recorded return value or negated errno."""
-        return self.event.result
-
-    @property
-    def is_region(self) -> bool:
-        """Is it a region call?"""
-        return self.event.call in REGION_CALLS
-
-    def __repr__(self) -> str:
-        return f"<Step {self.number} {self.event.call} {self.observed} {self.verdict}>"
+_CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
+_CLONE_VM = CLONE["CLONE_VM"]
+_UNKNOWN_BYTES = (1 << 63) - 1
 
 
 class Replay:
     """Replays events on one profile; iterate over it once."""
 
-    def __init__(self, events: Iterable[Event], profile: Profile, *, irqchip: bool = False) -> None:
-        """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU."""
+    def __init__(
+        self,
+        events: Iterable[Event],
+        profile: Profile,
+        *,
+        irqchip: bool = False,
+        process: Process | None = None,
+        assume_accepted: bool = False,
+        most_kept: int | None = None,
+        kept_steps: Container[int] = (),
+    ) -> None:
+        """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
+
+        process: what is known of the process that calls (default: of each process what its calls show).
+        assume_accepted: go on as if accepted where the answer depends on what was not observed.
+        most_kept: steps that keep the VM before them, so that they can be explained (None: all that want it).
+        kept_steps: numbers of steps that keep it whatever they come to.
+        """
         self.profile = profile
-        self._irqchip = irqchip
         self.vms: list[TrackedVm] = []
         """All VMs met, in order."""
+        self.tracked: TrackedVm
+        """The VM of the step that was given out last; it goes on living."""
         self._events = events
-        self._by_fd: dict[tuple[str | None, int], TrackedVm] = {}
-        """By program and fd: numbers mean nothing in another process."""
-        self._current: TrackedVm | None = None
-        self._elsewhere: set[int] = set()
-        """Threads of processes that were forked: their memory is not that of the VM's process."""
+        self._irqchip = irqchip
+        self._process = process
+        self._processes: dict[str, Process] = {}
+        self._assume_accepted = assume_accepted
+        self._left_to_keep = most_kept
+        self._kept_steps = kept_steps
+        self._session: Session[TrackedVm] = Session()
+        self._system: TrackedVm | None = None
 
     def __iter__(self) -> Iterator[Step]:
         for number, event in enumerate(self._events, 1):
-            behind = self._behind(event) if event.call in MAPPING_CALLS else None
-            step = Step(number, event, behind or self._tracked(event))
-            step.below_slot = behind is not None
-            self._take(step)
-            vm = step.tracked.vm
-            step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
-            yield step
-            step.tracked.last_step = step
+            yield self.take(number, event)
 
-    def _tracked(self, event: Event) -> TrackedVm:
-        """The VM that the event is about; a new one for KVM_CREATE_VM or an fd never seen."""
-        if event.call in _CHILD_CALLS and event.result is not None and event.result > 0:
-            own_memory = not (event.get("flags") or 0) & _CLONE_VM
-            if own_memory or event.pid in self._elsewhere:
-                self._elsewhere.add(event.result)
-        if event.call == "KVM_CREATE_VM" and (event.result is None or event.result >= 0):
-            made = self._new_vm(f"VM {len(self.vms) + 1}", event, from_start=True)
-            if event.new_fd is not None:
-                self._by_fd[event.vm, event.new_fd] = made
-            return made
-        if event.fd is not None and event.call in VM_FD_CALLS:
-            key = (event.vm, event.fd)
-            known = self._by_fd.get(key)
-            if known is None:
-                known = self._by_fd[key] = self._adopt(event)
-            self._current = known
-            return known
-        if self._current is None:
-            # calls on /dev/kvm itself: asked of a VM that is none of the recording's
-            made = self._new_vm("/dev/kvm", event, from_start=False)
-            self.vms.pop()
-            if event.call in REGION_CALLS:
-                made.name = "VM 1"
-                self.vms.append(made)
-                return made
-            self._current = None
-            return made
-        return self._current
+    def take(self, number: int, event: Event) -> Step:
+        """The step of one event; number: from 1."""
+        process = self._session.process(event.process, event.pid)
+        tracked, on, is_sure = self._place(event, process)
+        step = Step(number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start)
+        if _is_echo(step, tracked):
+            step.verdict = ECHO
+        elif event.call in MAPPING_CALLS:
+            step.below_slot = tracked is not self._system_vm(event, process)
+        elif event.call in REGION_CALLS:
+            self._take_region(step, tracked)
+        elif event.call in DECISIONS:
+            self._take_other(step, tracked, on, is_sure=is_sure)
+        else:
+            self._keep(step, tracked)
+        self._follow_descriptors(event, process, step, tracked)
+        vm = tracked.vm
+        step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
+        step.is_running, step.uncertain_since = tracked.running, tracked.uncertain_since
+        tracked.last_step = step
+        self.tracked = tracked
+        return step
 
-    def _adopt(self, event: Event) -> TrackedVm:
-        """An fd without a recorded creation: the one VM whose creation gave no fd, or a new one."""
-        unplaced = [tracked for tracked in self.vms if tracked not in self._by_fd.values()]
-        if unplaced and event.vm is None:
-            return unplaced[-1]
-        owner = f" of {event.vm}" if event.vm else ""
-        return self._new_vm(f"VM on fd {event.fd}{owner}", event, from_start=False)
+    # -- which VM
 
-    def _behind(self, event: Event) -> TrackedVm | None:
+    def _place(self, event: Event, process: str) -> tuple[TrackedVm, str, bool]:
+        """The VM that the event is about, the kind of descriptor, and whether that was seen."""
+        name = event.call
+        if name in MAPPING_CALLS:
+            return self._behind(event, process) or self._system_vm(event, process), SYSTEM, True
+        if name not in CALLS:
+            known = None if event.fd is None or name != "close" else self._session.look_up(process, event.fd)
+            current = self._session.current(process)
+            return (known.vm if known else current or self._system_vm(event, process)), SYSTEM, True
+        if name == "KVM_CREATE_VM":
+            if event.result is not None and event.result < 0:
+                return self._session.current(process) or self._system_vm(event, process), SYSTEM, True
+            return self._new_vm(f"VM {len(self.vms) + 1}", event, process, from_start=True), SYSTEM, True
+        place = self._session.place(name, process, event.fd)
+        if place.vm is not None:
+            return place.vm, place.on, place.is_sure
+        if place.on == SYSTEM:
+            current = self._session.current(process) if not place.is_sure else None
+            return current or self._system_vm(event, process), SYSTEM, place.is_sure
+        return self._adopt(event, process), place.on, place.is_sure
+
+    def _adopt(self, event: Event, process: str) -> TrackedVm:
+        """The VM on a descriptor without a recorded creation."""
+        owner = f" of {event.process}" if event.process else ""
+        name = "VM 1" if event.fd is None else f"VM on fd {event.fd}{owner}"
+        tracked = self._new_vm(name, event, process, from_start=False)
+        self._session.opened(process, event.fd, VM, tracked)
+        return tracked
+
+    def _system_vm(self, event: Event, process: str) -> TrackedVm:
+        """A VM that is none of the recording's: calls on /dev/kvm itself are put to it."""
+        if self._system is None:
+            vm = Vm.of_unknown_type(self.profile, Process(mappings_known=False, fds_known=False))
+            self._system = TrackedVm("/dev/kvm", vm, from_start=False, process="")
+        return self._system
+
+    def _new_vm(self, name: str, event: Event, process: str, *, from_start: bool) -> TrackedVm:
+        """A VM first met in this event, which made it if `from_start`."""
+        memory = self._process
+        if memory is None:
+            memory = self._processes.setdefault(process, Process(mappings_known=False, fds_known=False))
+        if from_start:
+            try:
+                vm = Vm(self.profile, event.get("type") or 0, process=memory)
+            except RefusedError:
+                vm = Vm(self.profile, process=memory)  # the step itself says that the model would refuse the type
+        else:
+            vm = Vm.of_unknown_type(self.profile, memory)
+            if self._irqchip:
+                vm.create_irqchip()
+                vm.create_vcpu(0)
+        tracked = TrackedVm(name, vm, from_start=from_start, process=process)
+        self.vms.append(tracked)
+        return tracked
+
+    def _behind(self, event: Event, process: str) -> TrackedVm | None:
         """The VM with a slot on the host memory that a mapping call is about."""
         first, nbytes = event.result if event.call == "mmap" else event.get("addr"), event.get("length")
-        if event.pid in self._elsewhere or not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
+        if not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
             return None
         for tracked in self.vms:
             spaces = range(len(tracked.vm.state.spaces))
-            if tracked.process == event.vm and any(
+            if tracked.process == process and any(
                 tracked.vm.slots_at_hva(first, first + nbytes, as_id) for as_id in spaces
             ):
                 return tracked
         return None
 
-    def _new_vm(self, name: str, event: Event, *, from_start: bool) -> TrackedVm:
-        """A VM first met in this event, which made it if `from_start`."""
-        vm_type = (event.get("type") or 0) if from_start else 0
-        host = Host(mappings_known=False, fds_known=False)
-        try:
-            vm = Vm(self.profile, vm_type, host=host)
-        except RefusedError:
-            vm = Vm(self.profile, host=host)  # the step itself says that the model would refuse the type
-        if not from_start and self.profile.arch.name == "arm64":
-            vm.state.machine.forget_vm_type()
-        if not from_start and self._irqchip:
-            vm.create_irqchip()
-            vm.create_vcpu(0)
-        tracked = TrackedVm(name, vm, from_start=from_start, process=event.vm)
-        self.vms.append(tracked)
-        self._current = tracked
-        return tracked
+    def _follow_descriptors(self, event: Event, process: str, step: Step, tracked: TrackedVm) -> None:
+        """What a call opens and closes, and whom it makes."""
+        name, result = event.call, event.result
+        if name in _CHILD_CALLS:
+            if result is not None and result > 0:
+                self._session.forked(process, result, is_thread=bool((event.get("flags") or 0) & _CLONE_VM))
+        elif name in MAKERS:
+            # a VM whose type the model refuses is there all the same: what follows wants to be answered
+            expected = name == "KVM_CREATE_VM" or step.answer is None or bool(step.answer.accepted)
+            made = expected if result is None else result >= 0
+            if made:
+                self._session.opened(process, event.new_fd, CALLS[name].makes, tracked)
+        elif name == "close" and event.fd is not None and not (result is not None and result < 0):
+            closed = self._session.closed(process, event.fd)
+            if closed is not None and tracked.vm.close_guest_memfd(event.fd):
+                tracked.changed()
 
-    def _take(self, step: Step) -> None:
-        if _is_echo(step):
-            step.verdict = ECHO
-        elif step.is_region:
-            self._take_region(step)
-        elif step.event.call in CONFIGURING_CALLS:
-            step.outcome = answer_of(step.event, step.tracked.vm)
+    # -- what the model answers
+
+    def _take_other(self, step: Step, tracked: TrackedVm, on: str, *, is_sure: bool) -> None:
+        event = step.event
+        fields = dict(event.fields)
+        if event.call == "KVM_CREATE_VCPU" and "vcpu_id" not in fields:
+            step.assumed = ("vcpu_id",)
+            fields["vcpu_id"] = max((-1, *tracked.vm.state.config.vcpu_ids)) + 1
+        if CALLS[event.call].missing(fields):
+            step.verdict = INCOMPLETE if event.errno else OTHER
+        else:
+            try:
+                answer = tracked.vm.what_if(
+                    event.call, fields, on=on, buffer_bytes=fields.get("buffer_bytes"), new_fd=event.new_fd
+                )
+                if not is_sure and on == SYSTEM and event.result is not None and answer.result != event.result:
+                    # /dev/kvm or a VM: what it answered tells
+                    answer = tracked.vm.what_if(event.call, fields, on=VM)
+            except (ValueError, TypeError):
+                step.verdict = OTHER  # numbers that do not fit: the reader has counted them
+                return
+            step.answer = answer
             step.verdict = _compare(step)
-            if step.event.call == "KVM_CREATE_VCPU" and (step.observed or 0) >= 0:
-                step.tracked.running = True
+        self._keep(step, tracked)
+        if step.answer is not None and (step.observed is None or step.verdict in (ACCEPTED, REFUSED)):
+            tracked.carry_out(step.answer)
+        if event.call == "KVM_CREATE_VCPU" and (step.observed or 0) >= 0:
+            tracked.running = True
 
-    def _take_region(self, step: Step) -> None:
-        tracked, event = step.tracked, step.event
-        request, step.assumed = _request_of(event, tracked.vm)
-        if request is None:
+    def _take_region(self, step: Step, tracked: TrackedVm) -> None:
+        event = step.event
+        region, step.assumed = region_of_event(event, tracked.vm)
+        if region is None:
             step.verdict = INCOMPLETE
+            self._keep(step, tracked)
             if event.result == 0 and not tracked.uncertain_since:
                 tracked.uncertain_since = step.number
             return
-        step.request = request
-        _learn_guest_memfd(tracked.vm, request, event)
-        if event.result is None or event.result == 0:
-            outcome = tracked.vm.what_if(request)
-            if event.result == 0 or isinstance(outcome, Accepted):
-                step.change = follow_accepted(tracked.vm, request, outcome)
-        else:
-            # a refused change that had begun leaves traces: let the model leave them too
-            before = tracked.vm.what_if(request)
-            outcome = tracked.vm.submit(request) if isinstance(before, Refused) else before
-        step.outcome = outcome
+        step.region = region
+        if region.flags & KVM_MEM_GUEST_MEMFD:
+            _learn_guest_memfd(tracked.vm, event, region.guest_memfd)
+        answer = step.answer = tracked.vm.decide(region)
         step.verdict = _compare(step)
+        self._keep(step, tracked)
+        accepted = event.result == 0 or (
+            event.result is None and (answer.accepted or (self._assume_accepted and isinstance(answer, Undetermined)))
+        )
+        if not accepted:
+            if isinstance(answer, Refused):
+                tracked.carry_out(answer)  # a refused change that had begun leaves traces
+        elif isinstance(answer, Accepted):
+            tracked.carry_out(answer)
+            step.change = answer.change if isinstance(answer.change, SlotChange) else None
+        else:
+            tracked.changed()
+            step.change = follow_accepted(tracked.vm, region, answer)
         if step.verdict == DIFFERS and not tracked.uncertain_since:
             tracked.uncertain_since = step.number
         if step.change is not None and step.change.new is not None:
-            tracked.made_by[request.slot] = step.number
+            tracked.made_by[region.slot] = step.number
+
+    def _keep(self, step: Step, tracked: TrackedVm) -> None:
+        """Keep the VM as it is before the call, where there may be something to explain."""
+        if step.number in self._kept_steps:
+            step.before = tracked.before()
+            return
+        if step.verdict in (ACCEPTED, OTHER) and (step.observed is None or step.observed >= 0):
+            return
+        if self._left_to_keep is not None:
+            if self._left_to_keep <= 0:
+                return
+            self._left_to_keep -= 1
+        step.before = tracked.before()
 
 
-_CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
-_CLONE_VM = CLONE["CLONE_VM"]
-_UNKNOWN_BYTES = (1 << 63) - 1
-VM_FD_CALLS = frozenset(REGION_CALLS) | CONFIGURING_CALLS - {"KVM_CREATE_VM", "KVM_CHECK_EXTENSION"}
-_ASSUMED_HVA = 1 << 20
-"""Low and aligned for every page and segment size: an address that was not recorded shall refuse nothing."""
-
-
-def _request_of(event: Event, vm: Vm) -> tuple[Request | None, tuple[str, ...]]:
-    """The region call of an event, with what it lacks filled in as harmlessly as possible."""
-    fields = event.fields
-    if "slot" not in fields or "memory_size" not in fields or "guest_phys_addr" not in fields:
-        return None, ()
-    region2 = event.call.endswith("2")
-    assumed = [name for name in ("flags", "userspace_addr") if name not in fields]
-    slot = vm.slot(fields["slot"])
-    flags = fields.get("flags", slot.flags & 7 if slot is not None else 0)
-    hva = fields.get("userspace_addr")
-    if hva is None:
-        hva = slot.userspace_addr if slot is not None else _ASSUMED_HVA
-    try:
-        request = Request(
-            fields["slot"], flags, fields["guest_phys_addr"], fields["memory_size"], hva,
-            fields.get("guest_memfd", 0), fields.get("guest_memfd_offset", 0), region2,
-        )  # fmt: skip
-    except (ValueError, TypeError):
-        return None, ()
-    return request, tuple(assumed)
-
-
-def _learn_guest_memfd(vm: Vm, request: Request, event: Event) -> None:
-    """A file descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not known."""
-    if not request.flags & KVM_MEM_GUEST_MEMFD or event.result == -EBADF or request.guest_memfd in vm.host.fds:
+def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
+    """A descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not known."""
+    if event.result == -EBADF or fd in vm.process.fds or vm.process.fds_known:
         return
-    if request.guest_memfd >> 31 == 0:
-        vm.host.fds[request.guest_memfd] = GuestMemfd(_UNKNOWN_BYTES, GUEST_MEMFD_FLAG_MMAP, vm.state.uid)
+    if fd >> 31 == 0:
+        vm.process.open(fd, GuestMemfd(_UNKNOWN_BYTES, GUEST_MEMFD_FLAG_MMAP, vm.state.uid))
 
 
-def _is_echo(step: Step) -> bool:
-    """Does an error message only repeat the call before it?"""
-    event, last = step.event, step.tracked.last_step
+def _is_echo(step: Step, tracked: TrackedVm) -> bool:
+    """Whether an error message only repeats the call before it."""
+    event, last = step.event, tracked.last_step
     if event.format != "message" or last is None or not step.is_region:
         return False
     if event.result is None or last.observed != event.result or not (last.is_region or last.verdict == ECHO):
@@ -289,19 +283,19 @@ def _is_echo(step: Step) -> bool:
 
 
 def _compare(step: Step) -> str:
-    outcome, observed = step.outcome, step.observed
-    if outcome is None:
+    answer, observed = step.answer, step.observed
+    if answer is None:
         return OTHER
-    if isinstance(outcome, (Undetermined, Unmodelled)):
+    if isinstance(answer, (Undetermined, Unmodelled)):
         return UNDETERMINED if observed is None or step.is_region else OTHER
     if observed is None:
-        return ACCEPTED if outcome.accepted else REFUSED
-    expected = outcome.result
+        return ACCEPTED if answer.accepted else REFUSED
+    expected = answer.result
     if observed < 0 or expected < 0:
         same = observed == expected
     else:
         # a file descriptor is any number; a capability's value counts
-        same = step.event.call not in ("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES") or observed == expected
+        same = step.event.call not in VALUE_CALLS or observed == expected
     if same:
         return ACCEPTED if observed >= 0 else REFUSED
     return DIFFERS

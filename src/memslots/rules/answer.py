@@ -1,25 +1,23 @@
-"""The answer to a call: accepted, refused, undetermined, or not modelled.
+"""What KVM answers to a call: accepted, refused by a rule, undetermined, or not modelled.
 
-Refusals are values with an identity.  `unwrap()` turns an outcome into what a
-program on the real device would see: the return value, or an OSError.
+Answers are values with an identity.  `unwrap()` turns one into what a program
+on the real device would see: the return value, or an OSError.
 """
 
 from __future__ import annotations
 
-import os
-
 from ..errors import RefusedError, UndeterminedError, UnmodelledError, errno_name
-from ..state.change import KIND_NAMES, NOTHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import NoReturn
+    from typing import NoReturn, TypeAlias
 
+    from ..state.change import Change
     from ..state.slot import Slot
-    from .rule import Rule
 
-    Outcome = "Accepted | Refused | Undetermined | Unmodelled"
+    Answer: TypeAlias = "Accepted | Refused | Undetermined | Unmodelled"
+    NotAccepted: TypeAlias = "Refused | Undetermined | Unmodelled"
 
 ASSUMPTIONS = (
     "kernel memory allocations succeed",
@@ -28,37 +26,94 @@ ASSUMPTIONS = (
 """What every `Accepted` takes for granted."""
 
 
-class Accepted:
-    """KVM accepts the call; for a region call also the change of the slots, which nothing can refuse any more."""
+class Rule:
+    """One reason for which KVM refuses a call, with its page.
 
-    __slots__ = ("kind", "new", "old")
+    The check itself stands in a column of checks in the kernel's order, next to
+    the rules it names.
+    """
+
+    __slots__ = (
+        "any_of", "arches", "calls", "errno", "id", "needs", "page", "remedy", "source", "title", "without",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        errno: int,
+        title: str,
+        page: str,
+        remedy: str,
+        source: str,
+        *,
+        calls: str = "KVM_SET_USER_MEMORY_REGION",
+        arches: tuple[str, ...] = (),
+        needs: tuple[str, ...] = (),
+        any_of: tuple[str, ...] = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
+        self.id = id
+        """Kebab-case noun phrase for the fault; never reused."""
+        self.errno = errno
+        """Positive errno, the usual one where the kernel decides between two."""
+        self.title = title
+        """One line: refuses when."""
+        self.page = " ".join(page.split())
+        """Why KVM checks it, and what is easy to miss."""
+        self.remedy = " ".join(remedy.split())
+        """What to do."""
+        self.source = source
+        """Function in the kernel, or the specification's row."""
+        self.calls = calls
+        """The call that it belongs to."""
+        self.arches = arches
+        """Architectures that have it; empty: all."""
+        self.needs = needs
+        """Facts without which the rule does not exist."""
+        self.any_of = any_of
+        """Facts of which one must hold for it to exist; empty: none is needed."""
+        self.without = without
+        """Facts with which it does not exist."""
+
+    def refuse(self, **numbers: int | str) -> Refused:
+        """A refusal with the numbers that decided."""
+        return Refused(self, numbers)
+
+    def refuse_for(self, other: Slot, **numbers: int | str) -> Refused:
+        """A refusal because of another slot."""
+        return Refused(self, numbers, other)
+
+    def refuse_late(self, traces: Change, **numbers: int | str) -> Refused:
+        """A refusal after the kernel had begun: it leaves traces."""
+        return Refused(self, numbers, None, traces)
+
+    def ask(self, question: str, **numbers: int | str) -> Undetermined:
+        """The rule cannot be decided: say what would decide it."""
+        return Undetermined(self, question, numbers)
+
+    def __repr__(self) -> str:
+        return f"<Rule {self.id}>"
+
+
+class Accepted:
+    """KVM accepts the call."""
+
+    __slots__ = ("change", "data", "value")
     accepted = True
     errno = 0
-    value = 0
-    """What the call returns."""
-    data: object = None
-    """What the call hands out beside its value: the dirty bitmap, a guest_memfd."""
 
-    def __init__(self, kind: int = NOTHING, old: Slot | None = None, new: Slot | None = None) -> None:
-        self.kind = kind
-        """CREATE, DELETE, MOVE, FLAGS_ONLY, or NOTHING."""
-        self.old = old
-        """The slot as it was; None for CREATE."""
-        self.new = new
-        """The slot as it will be; None for DELETE."""
+    def __init__(self, change: Change | None = None, value: int = 0, data: object = None) -> None:
+        self.change = change
+        """What the call does, which nothing can refuse any more; None if it changes nothing."""
+        self.value = value
+        """What the call returns."""
+        self.data = data
+        """What the call hands out beside its value: the dirty bitmap, a guest_memfd."""
 
     @property
     def result(self) -> int:
         """The return value, as a negated errno would be for a refusal."""
         return self.value
-
-    @property
-    def slot(self) -> Slot:
-        """The slot concerned, new if there is a new one."""
-        slot = self.new or self.old
-        if slot is None:
-            raise ValueError("nothing was changed, so there is no slot")
-        return slot
 
     @property
     def reason(self) -> str:
@@ -70,30 +125,17 @@ class Accepted:
         return self.value
 
     def __repr__(self) -> str:
-        return (
-            f"<Accepted {KIND_NAMES[self.kind]}: {self.old} -> {self.new}>" if self.kind else f"<Accepted {self.value}>"
-        )
+        return f"<Accepted {self.value}>" if self.change is None else f"<Accepted {self.value}: {self.change}>"
 
 
 NO_CHANGE = Accepted()
-"""The request is what the slot already is."""
-
-
-class Answer(Accepted):
-    """An accepted call that returns or hands out something and changes no slot."""
-
-    __slots__ = ("data", "value")
-
-    def __init__(self, value: int = 0, data: object = None) -> None:
-        super().__init__()
-        self.value = value
-        self.data = data
+"""The call asks for what is already so, or has no effect on memory."""
 
 
 class Refused:
     """KVM refuses the call: by which rule, with which numbers, because of which slot."""
 
-    __slots__ = ("change", "numbers", "other", "rule")
+    __slots__ = ("numbers", "other", "rule", "traces")
     accepted = False
 
     def __init__(
@@ -101,15 +143,15 @@ class Refused:
         rule: Rule,
         numbers: Mapping[str, int | str],
         other: Slot | None = None,
-        change: Accepted | None = None,
+        traces: Change | None = None,
     ) -> None:
         self.rule = rule
         self.numbers = numbers
         """What decided, by name; addresses and sizes in bytes, gfns in host pages."""
         self.other = other
         """The slot in the way."""
-        self.change = change
-        """The change that the architecture refused after it had begun: it may leave traces."""
+        self.traces = traces
+        """What the kernel had begun when it refused, and does not take back in full."""
 
     @property
     def errno(self) -> int:
@@ -195,10 +237,3 @@ def _shown(name: str, value: int | str) -> str:
     if isinstance(value, str):
         return value
     return str(value) if name.endswith(("pages", "slots", "count", "fd", "id")) else hex(value)
-
-
-def strerror(outcome: Accepted | Refused) -> str:
-    """`0` or `-EEXIST (File exists)`."""
-    if outcome.errno:
-        return f"-{errno_name(outcome.errno)} ({os.strerror(outcome.errno)})"
-    return str(outcome.value) if isinstance(outcome, Accepted) else ""

@@ -1,4 +1,4 @@
-"""All rules in the order in which the kernel checks them, and the hooks of each architecture.
+"""All rules, in the order in which the kernel checks them.
 
 Order is meaning: the kernel reports the first check that fails.
 """
@@ -8,47 +8,34 @@ from __future__ import annotations
 from errno import ENOMEM
 
 from ..errors import UnknownKernelError
-from .region.arch import arm64, others, riscv, s390, vma, x86
-from .region.arguments import ARGUMENT_RULES
-from .region.overlap import BINDING_RULES, PLACEMENT_RULES
-from .region.same_id import IDENTITY_RULES
-from .rule import Rule
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .answer import Accepted, Refused, Undetermined
-    from .attempt import Attempt
-
-    Prepare = Callable[[Attempt, Accepted], Refused | Undetermined | None]
-
-PREPARE_HOOKS: dict[str, Prepare] = {
-    "x86_64": x86.prepare,
-    "i386": x86.prepare,
-    "arm64": arm64.prepare,
-    "riscv64": riscv.prepare,
-    "s390x": s390.prepare,
-    "loongarch64": others.prepare_loongarch,
-    "ppc64": others.prepare_powerpc,
-    "ppc32": others.prepare_powerpc,
-    "mips": others.prepare_nothing,
-}
-"""kvm_arch_prepare_memory_region() by architecture."""
+from . import (
+    create_vcpu,
+    create_vm,
+    dirty_log,
+    dirty_ring,
+    enable_cap,
+    guest_memfd,
+    ioctl,
+    irqchip,
+    memory_attributes,
+    nr_mmu_pages,
+    pre_fault,
+    tss_and_identity,
+)
+from .answer import Rule
+from .region import arguments, gmem_bind, overlap, same_id
+from .region.arch import hooks
 
 REGION_RULES = (
-    *ARGUMENT_RULES,
-    *IDENTITY_RULES,
-    *PLACEMENT_RULES,
-    *BINDING_RULES,
-    *x86.RULES,
-    *arm64.RULES,
-    *riscv.RULES,
-    *s390.RULES,
-    *others.RULES,
-    *vma.VMA_RULES,
-)
+    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES, *hooks.RULES,
+)  # fmt: skip
 """Rules of the region calls, in order."""
+OTHER_RULES = (
+    *create_vm.RULES, *enable_cap.RULES, *nr_mmu_pages.RULES, *irqchip.RULES, *create_vcpu.RULES,
+    *tss_and_identity.RULES, *guest_memfd.RULES, *memory_attributes.RULES, *pre_fault.RULES, *dirty_log.RULES,
+    *dirty_ring.RULES,
+)  # fmt: skip
+"""Rules of the other calls, call by call."""
 
 
 ALLOCATION_FAILED = Rule(
@@ -65,9 +52,7 @@ ALLOCATION_FAILED = Rule(
 
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, those of the region calls first."""
-    from .vm_calls import VM_CALL_RULES
-
-    return (*REGION_RULES, *VM_CALL_RULES)
+    return (*REGION_RULES, *OTHER_RULES)
 
 
 def find_rule(rule_id: str) -> Rule:

@@ -4,23 +4,62 @@ from __future__ import annotations
 
 from ..kernel.machine import Machine, guest_memfd_built
 from ..state.vm_state import VmState
-from ..uapi.abi import CAP_NAMES
-from .answer import Answer, Unmodelled
-from .dirty_log import manual_protect_mask, ring_capability
-from .vm_calls import guest_memfd_flags, x86_vm_types
+from ..uapi.calls import SYSTEM
+from ..uapi.capabilities import (
+    KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
+    KVM_CAP_DIRTY_LOG_RING,
+    KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+    KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
+    KVM_CAP_GUEST_MEMFD,
+    KVM_CAP_GUEST_MEMFD_FLAGS,
+    KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
+    KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+    KVM_CAP_MEMORY_ATTRIBUTES,
+    KVM_CAP_MEMORY_FAULT_INFO,
+    KVM_CAP_MMU_SHADOW_CACHE_CONTROL,
+    KVM_CAP_MULTI_ADDRESS_SPACE,
+    KVM_CAP_NR_MEMSLOTS,
+    KVM_CAP_PRE_FAULT_MEMORY,
+    KVM_CAP_READONLY_MEM,
+    KVM_CAP_SET_IDENTITY_MAP_ADDR,
+    KVM_CAP_SET_TSS_ADDR,
+    KVM_CAP_USER_MEMORY,
+    KVM_CAP_USER_MEMORY2,
+    KVM_CAP_VM_TYPES,
+)
+from ..uapi.fields import capability_text
+from ..uapi.flags import (
+    GUEST_MEMFD_FLAG_INIT_SHARED,
+    GUEST_MEMFD_FLAG_MMAP,
+    KVM_MEM_READONLY,
+    KVM_MEMORY_ATTRIBUTE_PRIVATE,
+)
+from .answer import Accepted, Unmodelled
+from .attempt import Attempt
+from .create_vm import x86_vm_types
+from .dirty_ring import ring_capability
+from .enable_cap import manual_protect_mask
+from .guest_memfd import guest_memfd_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def check_extension(state: VmState, capability: int, *, on_system: bool = False) -> Answer | Unmodelled:
+def decide(attempt: Attempt) -> Accepted | Unmodelled:
     """The answer on the VM's file descriptor, or on /dev/kvm itself."""
+    return check_extension(attempt.state, attempt.get("cap"), on_system=attempt.on == SYSTEM)
+
+
+def check_extension(state: VmState, capability: int, *, on_system: bool) -> Accepted | Unmodelled:
+    """The value of a capability, of the VM or of /dev/kvm."""
     answer = _ANSWERS.get(capability)
     if answer is None:
-        return Unmodelled(f"KVM_CHECK_EXTENSION({CAP_NAMES.get(capability, capability)})")
+        return Unmodelled(f"KVM_CHECK_EXTENSION({capability_text(capability)})")
     value = answer(state, on_system)
-    return Unmodelled(f"{CAP_NAMES[capability]}, which the build decides") if value is None else Answer(value=value)
+    if value is None:
+        return Unmodelled(f"{capability_text(capability)}, which the build decides")
+    return Accepted(value=value)
 
 
 def _one(state: VmState, on_system: bool) -> int:
@@ -46,19 +85,19 @@ def _spaces(state: VmState, on_system: bool) -> int:
 
 def _readonly(state: VmState, on_system: bool) -> int:
     machine = state.machine if not on_system else Machine(state.machine.profile)
-    return int(bool(machine.flags_plain & 2))
+    return int(bool(machine.flags_plain & KVM_MEM_READONLY))
 
 
 def _manual_protect(state: VmState, on_system: bool) -> int:
-    return manual_protect_mask(state)
+    return manual_protect_mask(state.machine.profile)
 
 
 def _ring(state: VmState, on_system: bool) -> int:
-    return ring_capability(state, acq_rel=False)
+    return ring_capability(state.machine.profile, acq_rel=False)
 
 
 def _ring_acq_rel(state: VmState, on_system: bool) -> int:
-    return ring_capability(state, acq_rel=True)
+    return ring_capability(state.machine.profile, acq_rel=True)
 
 
 def _ring_with_bitmap(state: VmState, on_system: bool) -> int:
@@ -80,8 +119,8 @@ def _attributes(state: VmState, on_system: bool) -> int | None:
         return 0
     built = machine.profile.option("attributes-built")
     if built is None and (on_system or machine.private_memory):
-        return None if on_system else 8
-    return (8 if on_system else machine.attributes_mask) if built else 0
+        return None if on_system else KVM_MEMORY_ATTRIBUTE_PRIVATE
+    return (KVM_MEMORY_ATTRIBUTE_PRIVATE if on_system else machine.attributes_mask) if built else 0
 
 
 def _guest_memfd(state: VmState, on_system: bool) -> int:
@@ -95,7 +134,9 @@ def _guest_memfd_flags(state: VmState, on_system: bool) -> int:
     machine = state.machine
     if not guest_memfd_built(machine.profile) or not machine.profile.has("guest-memfd-mmap"):
         return 0
-    return 3 if on_system else guest_memfd_flags(machine)
+    if on_system:
+        return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED
+    return guest_memfd_flags(machine)
 
 
 def _vm_types(state: VmState, on_system: bool) -> int:
@@ -109,24 +150,24 @@ def _pre_fault(state: VmState, on_system: bool) -> int:
 
 
 _ANSWERS: dict[int, Callable[[VmState, bool], int | None]] = {
-    2: _x86,
-    3: _one,
-    4: _x86,
-    10: _user_slots,
-    21: _one,
-    30: _one,
-    37: _x86,
-    81: _readonly,
-    118: _spaces,
-    168: _manual_protect,
-    192: _ring,
-    223: _ring_acq_rel,
-    225: _ring_with_bitmap,
-    231: _region2,
-    232: _fault_info,
-    233: _attributes,
-    234: _guest_memfd,
-    235: _vm_types,
-    236: _pre_fault,
-    244: _guest_memfd_flags,
+    KVM_CAP_MMU_SHADOW_CACHE_CONTROL: _x86,
+    KVM_CAP_USER_MEMORY: _one,
+    KVM_CAP_SET_TSS_ADDR: _x86,
+    KVM_CAP_NR_MEMSLOTS: _user_slots,
+    KVM_CAP_DESTROY_MEMORY_REGION_WORKS: _one,
+    KVM_CAP_JOIN_MEMORY_REGIONS_WORKS: _one,
+    KVM_CAP_SET_IDENTITY_MAP_ADDR: _x86,
+    KVM_CAP_READONLY_MEM: _readonly,
+    KVM_CAP_MULTI_ADDRESS_SPACE: _spaces,
+    KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: _manual_protect,
+    KVM_CAP_DIRTY_LOG_RING: _ring,
+    KVM_CAP_DIRTY_LOG_RING_ACQ_REL: _ring_acq_rel,
+    KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: _ring_with_bitmap,
+    KVM_CAP_USER_MEMORY2: _region2,
+    KVM_CAP_MEMORY_FAULT_INFO: _fault_info,
+    KVM_CAP_MEMORY_ATTRIBUTES: _attributes,
+    KVM_CAP_GUEST_MEMFD: _guest_memfd,
+    KVM_CAP_VM_TYPES: _vm_types,
+    KVM_CAP_PRE_FAULT_MEMORY: _pre_fault,
+    KVM_CAP_GUEST_MEMFD_FLAGS: _guest_memfd_flags,
 }

@@ -11,68 +11,32 @@ from ..kernel.arch import ARCHES
 from ..kernel.history import BRANCHES
 from ..kernel.profile import dated
 from .catalogue import all_rules
-from .region.arch import arm64, others, riscv, s390, vma, x86
+from .region.arch.vma import VMA_NOT_WRITABLE
+from .region.same_id import PAGE_TOTAL_CAP, PAGE_TOTAL_UNDERFLOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.profile import Profile
-    from .rule import Rule
-
-_X86 = frozenset({"x86_64", "i386"})
-_ARM64 = frozenset({"arm64"})
-_NARROW = frozenset(arch.name for arch in ARCHES.values() if arch.long_bits < 64)
-
-_ARCHES: dict[str, frozenset[str]] = {
-    **{rule.id: _X86 for rule in x86.RULES},
-    **{rule.id: _ARM64 for rule in arm64.RULES},
-    **{rule.id: frozenset({"riscv64"}) for rule in riscv.RULES},
-    **{rule.id: frozenset({"s390x"}) for rule in s390.RULES},
-    others.LOONGARCH_GPA_LIMIT.id: frozenset({"loongarch64"}),
-    others.POWERPC_RMAP_TOO_LARGE.id: frozenset({"ppc64"}),
-    **{rule.id: frozenset({"arm64", "riscv64"}) for rule in vma.VMA_RULES},
-    vma.VMA_MTE.id: _ARM64,
-    "size-exceeds-ulong": _NARROW,
-    "hva-tagged": _ARM64,
-    "mmu-pages-too-few": _X86,
-    "irqchip-exists": _X86,
-    "irqchip-too-late": _X86,
-    "irqchip-unsupported": _ARM64,
-    "tss-too-high": _X86,
-    "identity-map-too-late": _X86,
-}
-"""Architectures of rules that not all have."""
-
-_ANY_FACT: dict[str, tuple[str, ...]] = {
-    "vma-mte": ("arm64-mte-shared", "arm64-mte-vma"),
-    "attributes-invalid": ("memory-attributes",),
-    "pre-fault-range": ("pre-fault-memory",),
-    "pre-fault-no-slot": ("pre-fault-memory",),
-    "first-page-unaligned": ("clear-dirty-log",),
-    "clear-range": ("clear-dirty-log",),
-    "dirty-ring-too-large": ("dirty-ring", "dirty-ring-acq-rel"),
-    "dirty-ring-too-late": ("dirty-ring", "dirty-ring-acq-rel"),
-    "no-dirty-ring": ("reset-dirty-rings",),
-}
-"""Facts of which one must hold, where the rule itself does not say."""
+    from .answer import Rule
 
 
 def exists(rule: Rule, profile: Profile) -> bool:
-    """Can this rule refuse a call on this kernel?"""
-    if profile.arch.name not in _ARCHES.get(rule.id, ARCHES):
+    """Whether this rule can refuse a call on this kernel."""
+    arch = profile.arch.name
+    if rule.arches and arch not in rule.arches:
         return False
-    if rule.id == "vma-not-writable" and profile.arch.name == "arm64" and not profile.has("arm64-vma-write-check"):
+    if rule is VMA_NOT_WRITABLE and arch == "arm64" and not profile.has("arm64-vma-write-check"):
         return False
-    facts = _ANY_FACT.get(rule.id, ())
     return (
         all(profile.has(fact) for fact in rule.needs)
         and not any(profile.has(fact) for fact in rule.without)
-        and (not facts or any(profile.has(fact) for fact in facts))
+        and (not rule.any_of or any(profile.has(fact) for fact in rule.any_of))
     )
 
 
 def is_out_of_reach(rule: Rule, profile: Profile) -> bool:
-    """Does the rule exist, but on numbers that no VM of this word size reaches?"""
-    return profile.arch.long_bits >= 64 and rule.id in ("page-total-cap", "page-total-underflow")
+    """Whether the rule exists, but on numbers that no VM of this word size reaches."""
+    return profile.arch.long_bits >= 64 and rule in (PAGE_TOTAL_CAP, PAGE_TOTAL_UNDERFLOW)
 
 
 def rules_of(profile: Profile) -> list[Rule]:

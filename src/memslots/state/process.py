@@ -54,7 +54,7 @@ class Mapping:
         )
 
 
-class Host:
+class Process:
     """The calling process, as far as it is known."""
 
     __slots__ = ("fds", "fds_known", "mappings", "mappings_known", "tagged_addresses")
@@ -63,21 +63,33 @@ class Host:
         self.mappings: list[Mapping] = []
         """Known mappings, by address, never overlapping."""
         self.mappings_known = mappings_known
-        """Is everything outside `mappings` known to be unmapped?"""
+        """Whether everything outside `mappings` is known to be unmapped."""
         self.fds: dict[int, GuestMemfd | None] = {}
         """Open file descriptors: a guest_memfd, or None for any other file."""
         self.fds_known = fds_known
-        """Is every other number known to be closed?"""
+        """Whether every other number is known to be closed."""
         self.tagged_addresses = False
         """arm64: the process has the tagged-address ABI on."""
 
-    def copy(self) -> Host:
-        """An independent equal host."""
-        twin = Host(mappings_known=self.mappings_known, fds_known=self.fds_known)
+    def copy(self) -> Process:
+        """An independent equal process."""
+        twin = Process(mappings_known=self.mappings_known, fds_known=self.fds_known)
         twin.mappings = list(self.mappings)
         twin.fds = dict(self.fds)
         twin.tagged_addresses = self.tagged_addresses
         return twin
+
+    def free_fd(self) -> int:
+        """A number that no descriptor of the process has."""
+        return max((2, *self.fds)) + 1
+
+    def open(self, fd: int, file: GuestMemfd | None) -> None:
+        """A descriptor of a guest_memfd, or of any other file (None)."""
+        self.fds[fd] = file
+
+    def close(self, fd: int) -> GuestMemfd | None:
+        """Close a descriptor; the guest_memfd that it was the last one of."""
+        return self.fds.pop(fd, None)
 
     def mmap(self, mapping: Mapping) -> None:
         """Map a range, in place of whatever was there (MAP_FIXED)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..uapi.abi import KVM_MEMSLOT_INVALID, flag_text
+from ..uapi.flags import KVM_MEMSLOT_INVALID, flag_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """One VM's memory state: slots, generations, totals, bitmaps, bindings, switches.
 
-`apply()` takes a change that has been decided and cannot fail; `fail()` leaves
-the traces of a change that the architecture refused midway.  `check()` states
-every invariant.
+`apply()` makes a change that has been decided and cannot fail; `leave_traces()`
+leaves what a call that was refused midway leaves.  Both are the only writers, but
+for what a guest and a closed file do.  `check()` states every invariant.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from itertools import count
 
 from ..errors import InvariantBrokenError
 from ..kernel.machine import Machine
-from ..rules.answer import Accepted
-from ..uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
-from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
+from .apply import make
+from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS, SlotChange
 from .dirty_bitmap import DirtyBitmap
 from .guest_memfd import Binding, GuestMemfd
 from .memory_attributes import AttributeMap
@@ -21,63 +21,16 @@ from .mmu_pages import MmuBudget
 from .mmu_pages_designs import CappedTotal, Design, Walk
 from .slot import Slot, SpecialSlot
 from .slot_set import SlotSet
+from .vm_config import VmConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .change import Change
 
 _uids = count(1)
 _HIGH_BIT = 1 << 63
 _U64_MAX = (1 << 64) - 1
 _NO_CAP = 1 << 128
-
-
-class VmConfig:
-    """What this VM has switched on: the second gate after what its kernel can do."""
-
-    __slots__ = (
-        "arm64_mte",
-        "hypervisor_vm_created",
-        "identity_map_gpa",
-        "irqchip",
-        "manual_protect",
-        "max_vcpu_id",
-        "protected",
-        "ring_bytes",
-        "ring_with_bitmap",
-        "secure",
-        "split_irqchip",
-        "tss_gpa",
-        "ucontrol",
-        "vcpu_ids",
-    )
-
-    def __init__(self) -> None:
-        self.manual_protect = 0
-        """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: 0, 1, or 3 with all pages initially set."""
-        self.ring_bytes = 0
-        """Dirty ring of each vCPU; 0 is no ring."""
-        self.ring_with_bitmap = False
-        self.vcpu_ids: tuple[int, ...] = ()
-        self.max_vcpu_id: int | None = None
-        """KVM_CAP_MAX_VCPU_ID as enabled by user space."""
-        self.irqchip = False
-        """An in-kernel irqchip, whole or split."""
-        self.split_irqchip = False
-        self.tss_gpa: int | None = None
-        self.identity_map_gpa = 0
-        """0: the default, 0xfffbc000."""
-        self.arm64_mte = False
-        self.protected = False
-        """arm64: a VM of the protected kind."""
-        self.hypervisor_vm_created = False
-        self.secure = False
-        """s390: protected virtualisation is on."""
-        self.ucontrol = False
-        """s390: user-controlled VM."""
-
-    def copy(self) -> VmConfig:
-        """An independent equal configuration."""
-        twin = VmConfig()
-        for name in self.__slots__:
-            setattr(twin, name, getattr(self, name))
-        return twin
 
 
 def design_for(machine: Machine) -> Design:
@@ -135,13 +88,13 @@ class VmState:
         """KVM's own slots that may or may not exist: it was not observed what makes them."""
         self.dead = False
         self.unusual = False
-        """Is there anything about the VM that `quick` must leave to `decide`?"""
+        """Whether the VM is dead or may have slots of KVM's own: every request wants all checks."""
         self._bitmaps: dict[int, DirtyBitmap | None] = {}
         """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that logs and is not
         here has a bitmap that nothing has touched."""
         self._bitmaps_shared = False
         self.flags_matter = False
-        """Is there more to a change of flags than the flags: a bitmap that was touched, a ring?"""
+        """Whether a change of flags does more than change flags: a bitmap was touched, or a ring is on."""
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
 
     def _first_generation(self, as_id: int) -> int:
@@ -169,8 +122,15 @@ class VmState:
 
     # -- changes
 
-    def apply(self, change: Accepted) -> None:
-        """Make a decided change, in the kernel's order: slots, page total, then the budget."""
+    def apply(self, change: Change) -> None:
+        """Make a decided change."""
+        if change.__class__ is SlotChange:
+            self._commit(change)
+        else:
+            make(self, change)
+
+    def _commit(self, change: SlotChange) -> None:
+        """A change of a slot, in the kernel's order: slots, page total, then the budget."""
         kind, old, new = change.kind, change.old, change.new
         if new is None:
             if old is None:
@@ -215,7 +175,7 @@ class VmState:
         """Which of the two slot sets of an address space is the active one: 0 or 1."""
         return self.swaps[as_id] & 1
 
-    def _commit_flags(self, change: Accepted) -> None:
+    def _commit_flags(self, change: SlotChange) -> None:
         """Bitmaps and guest_memfd bindings: what else a change makes and frees."""
         old, new = change.old, change.new
         slot = change.slot
@@ -232,7 +192,7 @@ class VmState:
         if slot.binding is not None:
             self._commit_binding(change)
 
-    def _commit_binding(self, change: Accepted) -> None:
+    def _commit_binding(self, change: SlotChange) -> None:
         binding = change.slot.binding
         if binding is None:
             return
@@ -242,12 +202,16 @@ class VmState:
         elif change.kind == DELETE:
             self._bindings[binding.file] = tuple(other for other in bound if other is not binding)
 
-    def fail(self, change: Accepted) -> None:
-        """Leave the traces of a change that the prepare hook refused.
+    def leave_traces(self, change: Change) -> None:
+        """Leave what remains of a change that was refused when it had begun.
 
         A delete or move has swapped the sets once to hide the slot.  From 5.7
-        on it is put back, with a second swap; before, it stays, INVALID.
+        on it is put back, with a second swap; before, it stays, INVALID.  Other
+        changes are what the kernel had done by then.
         """
+        if change.__class__ is not SlotChange:
+            make(self, change)
+            return
         old = change.old
         if old is None or change.kind not in (DELETE, MOVE):
             return
@@ -265,6 +229,14 @@ class VmState:
             self._bitmaps = {word: bitmap and bitmap.copy() for word, bitmap in self._bitmaps.items()}
             self._bitmaps_shared = False
         return self._bitmaps
+
+    def rule_out_possible(self, as_id: int, start_gfn: int, end_gfn: int) -> None:
+        """A slot of user space lies on these frames: none of KVM's own can be there."""
+        self.possible_slots = tuple(
+            slot
+            for slot in self.possible_slots
+            if slot.as_id != as_id or slot.base_gfn >= end_gfn or start_gfn >= slot.end_gfn
+        )
 
     def kill(self) -> None:
         """The VM is marked dead, as the kernel does when it finds a bug of its own."""

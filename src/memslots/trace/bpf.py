@@ -59,7 +59,7 @@ def parse(text: str, line: int, reading: Reading) -> Event | None:
     if found.group("tid"):
         event.pid = int(found.group("tid"))
         # The command's name differs between the threads of one VMM; the process does not.
-        event.vm = f"process {found.group('pid')}"
+        event.process = f"process {found.group('pid')}"
     if found.group("time"):
         event.time_ns = int(found.group("time"))
     return event

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 
-from ..uapi import abi
+from ..uapi.calls import REGION_CALLS, REQUEST_CODES
+from ..uapi.capabilities import CAPS
+from ..uapi.flags import FLAGS_BY_NAME
 from .patterns import lazy
 
 U64_MAX = (1 << 64) - 1
@@ -63,28 +65,19 @@ CLONE = {
     "CLONE_VFORK": 0x4000, "CLONE_PARENT": 0x8000, "CLONE_THREAD": 0x10000,
 }  # fmt: skip
 
-FLAGS = {name: bit for bit, name in abi.FLAG_NAMES.items()}
-FLAGS |= {
-    "KVM_MEM_PRIVATE": abi.KVM_MEM_GUEST_MEMFD,  # the name in development trees
-    "KVM_MEMORY_ATTRIBUTE_PRIVATE": abi.KVM_MEMORY_ATTRIBUTE_PRIVATE,
-    "GUEST_MEMFD_FLAG_MMAP": abi.GUEST_MEMFD_FLAG_MMAP,
-    "GUEST_MEMFD_FLAG_INIT_SHARED": abi.GUEST_MEMFD_FLAG_INIT_SHARED,
-    "KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE": abi.KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
-    "KVM_DIRTY_LOG_INITIALLY_SET": abi.KVM_DIRTY_LOG_INITIALLY_SET,
-}
-
 LOOKALIKES = {
     0xAE79: "KVM_IOEVENTFD", 0xAE76: "KVM_IRQFD", 0xAEBB: "KVM_MEMORY_ENCRYPT_REG_REGION",
     0xAEBA: "KVM_MEMORY_ENCRYPT_OP", 0xAE67: "KVM_REGISTER_COALESCED_MMIO",
     0x3B71: "VFIO_IOMMU_MAP_DMA", 0x3B72: "VFIO_IOMMU_UNMAP_DMA", 0x3B85: "IOMMU_IOAS_MAP",
     0xAF03: "VHOST_SET_MEM_TABLE",
 }  # fmt: skip
-"""Request code (type and number): calls that are not about slots, though their failures
+"""Region code (type and number): calls that are not about slots, though their failures
 look like it.  They become events only when they fail."""
 LOOKALIKE_NAMES = frozenset(LOOKALIKES.values())
 
-_REQUESTS = {abi.KVMIO << 8 | row[0]: (name, row[2]) for name, row in abi.IOCTLS.items()}
-_ANY_SIZE = frozenset((0xAE40, 0xAE46, 0xAE49))
+_ANY_SIZE = frozenset(
+    code for code, call in REQUEST_CODES.items() if call.name in (*REGION_CALLS, "KVM_SET_MEMORY_REGION")
+)
 """Region calls keep their name with a wrong structure size: the size is then the finding."""
 
 _NUMBER = lazy(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
@@ -137,7 +130,7 @@ def bits(text: str, table: dict[str, int]) -> int | None:
 def flags(text: str) -> int | None:
     """Flags of the memory calls: `KVM_MEM_READONLY|0x8 /* KVM_MEM_??? */` is 0xa."""
     text = text.strip()
-    return integer(text) if text.isdigit() else bits(text, FLAGS)
+    return integer(text) if text.isdigit() else bits(text, FLAGS_BY_NAME)
 
 
 def capability(text: str) -> int | None:
@@ -145,20 +138,19 @@ def capability(text: str) -> int | None:
     if "/*" in text:
         text = text[: text.index("/*")]
     text = text.strip()
-    number = abi.CAPS.get(text)
+    number = CAPS.get(text)
     return number if number is not None else integer(text)
 
 
 def request_name(code: int) -> str | None:
     """The name of an ioctl request number of any architecture, if it concerns memory."""
-    known = _REQUESTS.get(code & 0xFFFF)
-    if known is None:
+    call = REQUEST_CODES.get(code & 0xFFFF)
+    if call is None:
         return LOOKALIKES.get(code & 0xFFFF) if code <= 0xFFFFFFFF else None
-    name, nbytes = known
     # The size has 14 bits; on powerpc and mips 13, with a direction bit above them.
     size = code >> 16 & 0x1FFF
-    if code <= 0xFFFFFFFF and (size == nbytes or code & 0xFFFF in _ANY_SIZE):
-        return name
+    if code <= 0xFFFFFFFF and (size == call.argument_bytes or code & 0xFFFF in _ANY_SIZE):
+        return call.name
     return None
 
 

@@ -17,8 +17,7 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "fd", "fields", "format", "line", "new_fd", "pid", "result", "source", "text", "time_ns",
-        "vm",
+        "call", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text", "time_ns",
     )  # fmt: skip
 
     def __init__(
@@ -34,7 +33,7 @@ class Event:
         line: int = 0,
         text: str = "",
         new_fd: int | None = None,
-        vm: str | None = None,
+        process: str | None = None,
         format: str = "",
     ) -> None:
         self.call = call
@@ -62,8 +61,8 @@ class Event:
         """The line or lines as recorded (at most 4096 characters)."""
         self.new_fd = new_fd
         """The file descriptor that the call returned, where it returns one."""
-        self.vm = vm
-        """Which VM, where the recording says so without fds (a process name, a QEMU log)."""
+        self.process = process
+        """The process, where the recording names it (`QEMU[1972]`): descriptors of others are not its own."""
         self.format = format
         """Which kind of recording showed it: strace, qemu-trace, perf, bpf, message, jsonl, ...
         A QEMU trace line and QEMU's error message may describe one call: the reader keeps both."""

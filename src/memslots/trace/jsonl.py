@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd")
-_TEXTS = ("source", "text", "vm", "format")
+_TEXTS = {"source": "source", "text": "text", "vm": "process", "format": "format"}
+"""Key: attribute of the event."""
 _EXACT = 1 << 53
 _NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _MESSAGE = lazy(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
@@ -40,8 +41,8 @@ def event_to_json(event: Event) -> str:
         value = getattr(event, name)
         if value is not None and not (name == "line" and value == 0):
             row[name] = _out(value)
-    for name in _TEXTS:
-        value = getattr(event, name)
+    for name, attribute in _TEXTS.items():
+        value = getattr(event, attribute)
         if value:
             row[name] = value
     return json.dumps(row, ensure_ascii=True, separators=(", ", ": "))
@@ -111,9 +112,9 @@ def _event(row: object) -> Event | None:
         number = _in(row.get(name))
         if number is not None:
             setattr(event, name, number)
-    for name in _TEXTS:
+    for name, attribute in _TEXTS.items():
         if isinstance(row.get(name), str):
-            setattr(event, name, row[name][:4096])
+            setattr(event, attribute, row[name][:4096])
     return event
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 
-from ..uapi import abi
+from ..uapi.calls import MEMORY_CALLS
 from . import decode as words
 from . import message_table as lookalike
 from .event import Event
 from .message_table import REGION
 from .patterns import lazy
-from .strace import STRUCTS, struct_fields
+from .strace import struct_fields, widths_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _FAILED_WITH = lazy(
     r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
 )
 _QUERIES = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_API_VERSION", "KVM_GET_VCPU_MMAP_SIZE"))
-_CALLS = (frozenset(abi.IOCTLS) | words.LOOKALIKE_NAMES) - _QUERIES
+_CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - _QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
 _STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
 _PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
@@ -115,7 +115,7 @@ def _finished(event: Event, text: str, line: int) -> Event:
     event.format = event.format or "message"
     process = _PROCESS.search(text[:300])
     if process:
-        event.pid, event.vm = int(process.group(2)), f"{process.group(1)}[{process.group(2)}]"
+        event.pid, event.process = int(process.group(2)), f"{process.group(1)}[{process.group(2)}]"
     return event
 
 
@@ -169,7 +169,7 @@ def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Ev
 
 
 def _pairs(call: str, text: str, reading: Reading) -> dict[str, int]:
-    known = STRUCTS.get(call)
+    known = widths_of(call)
     if known is None:
         return {}
     aliases = _LOG_ALIASES if call == "KVM_CLEAR_DIRTY_LOG" else _ALIASES

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 
+from ..uapi.calls import CALLS, MEMORY_CALLS
 from . import decode as words
 from .event import Event
 from .patterns import lazy
@@ -164,11 +165,10 @@ class Qemu:
 def _ioctl(found: re.Match[str]) -> Event | None:
     call = words.request_name(int(found.group(2), 16))
     argument = words.integer(found.group(3)) or 0
-    if call is None or call in words.LOOKALIKE_NAMES or call == "KVM_RUN":
+    if call is None or call not in MEMORY_CALLS:
         return None
-    scalar = {"KVM_CHECK_EXTENSION": "cap", "KVM_CREATE_VM": "type", "KVM_CREATE_VCPU": "vcpu_id",
-              "KVM_SET_TSS_ADDR": "addr", "KVM_SET_NR_MMU_PAGES": "nr_pages"}.get(call)  # fmt: skip
-    return Event(call, {scalar: argument} if scalar and argument >= 0 else {})
+    known = CALLS[call]
+    return Event(call, {known.names[0]: argument} if known.is_number and argument >= 0 else {})
 
 
 def _who(text: str) -> tuple[int | None, int | None]:

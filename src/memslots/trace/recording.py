@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 from ..errors import TraceError
+from ..uapi.calls import MAKERS
 from .event import Event, Reading
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MAGIC = b"memslots-recording "
 _BLOCK = 1 << 16
 _DESCRIPTION_MAX = 1 << 20
-_NEW_FD = frozenset(("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_GUEST_MEMFD"))
 _FIELDS_MAX = 64
 
 
@@ -146,9 +146,9 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     event = Event(
         call, dict(zip(names, values)), result if kind == "call" else None, pid=tid, time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
-        format="recording", vm=description.processes.get(tid),
+        format="recording", process=description.processes.get(tid),
     )  # fmt: skip
-    if event.result is not None and event.result >= 0 and call in _NEW_FD:
+    if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result
     reading.calls += 1
     reading.formats["recording"] = reading.formats.get("recording", 0) + 1

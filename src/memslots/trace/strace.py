@@ -9,8 +9,11 @@ does no harm.  A call may be given with its structure, with a bare pointer
 from __future__ import annotations
 
 import re
+from errno import EAGAIN, EINTR
 
-from ..uapi import abi
+from ..uapi.calls import CALLS, MAKERS, MEMORY_CALLS
+from ..uapi.encoding import KVMIO
+from ..uapi.flags import FLAGS_BY_NAME
 from . import decode as words
 from .event import Event
 from .patterns import lazy
@@ -60,27 +63,7 @@ _PLAIN = lazy(
 )
 """Most region calls of most recordings, exactly as strace writes them."""
 
-REGION_FIELDS = {
-    "slot": 32, "flags": 32, "guest_phys_addr": 64, "memory_size": 64, "userspace_addr": 64,
-    "guest_memfd_offset": 64, "guest_memfd": 32,
-}  # fmt: skip
-"""Field: bits."""
-STRUCTS: dict[str, dict[str, int]] = {
-    "KVM_SET_USER_MEMORY_REGION": REGION_FIELDS,
-    "KVM_SET_USER_MEMORY_REGION2": REGION_FIELDS,
-    "KVM_SET_MEMORY_REGION": REGION_FIELDS,
-    "KVM_GET_DIRTY_LOG": {"slot": 32},
-    "KVM_CLEAR_DIRTY_LOG": {"slot": 32, "num_pages": 32, "first_page": 64},
-    "KVM_SET_MEMORY_ATTRIBUTES": {"address": 64, "size": 64, "attributes": 64, "flags": 64},
-    "KVM_CREATE_GUEST_MEMFD": {"size": 64, "flags": 64},
-    "KVM_PRE_FAULT_MEMORY": {"gpa": 64, "size": 64, "flags": 64},
-    "KVM_ENABLE_CAP": {"cap": 32, "flags": 32},
-}
-_SCALARS = {"KVM_CREATE_VM": "type", "KVM_CREATE_VCPU": "vcpu_id", "KVM_SET_TSS_ADDR": "addr",
-            "KVM_SET_NR_MMU_PAGES": "nr_pages", "KVM_CHECK_EXTENSION": "cap"}  # fmt: skip
-"""Calls whose argument is the number itself."""
-_NEW_FD = frozenset(("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_GUEST_MEMFD"))
-KVM_CALLS = frozenset(abi.IOCTLS)
+_REGION2 = CALLS["KVM_SET_USER_MEMORY_REGION2"]
 
 
 def start(text: str) -> int:
@@ -89,14 +72,21 @@ def start(text: str) -> int:
     return found.start() if found else len(text)
 
 
+def widths_of(call: str) -> dict[str, int]:
+    """Field: bits, of the structure that a text about this call may show; region calls share the longer one."""
+    known = CALLS.get(call)
+    if known is None or not known.has_structure:
+        return {}
+    shown = _REGION2 if known.name.endswith(("MEMORY_REGION", "MEMORY_REGION2")) else known
+    return {field.name: field.bits for field in shown.fields}
+
+
 def struct_fields(call: str, body: str, reading: Reading) -> dict[str, int]:
     """The fields of a call's structure, from `name=value, ...` or `name: value, ...`."""
-    known = STRUCTS.get(call)
     fields: dict[str, int] = {}
-    if known is None:
-        return fields
-    for name, value in _FIELD.findall(body):
-        width = known.get(name)
+    widths = widths_of(call)
+    for name, value in _FIELD.findall(body) if widths else ():
+        width = widths.get(name)
         if width is None or name in fields:
             continue
         number = _value(name, value.strip().strip("`\"'"))
@@ -150,7 +140,7 @@ class Strace:
             return None
         fields = {
             "slot": int(slot),
-            "flags": 0 if flags == b"0" else words.FLAGS[flags.decode()],
+            "flags": 0 if flags == b"0" else FLAGS_BY_NAME[flags.decode()],
             "guest_phys_addr": int(gpa, 16),
             "memory_size": int(size),
             "userspace_addr": int(hva, 16),
@@ -271,11 +261,11 @@ class Strace:
         if request is None or call is None:
             return None
         result = words.result_in(result_text) if result_text else None
-        if call not in KVM_CALLS or call == "KVM_RUN":
-            if call == "KVM_RUN" and (result is None or result >= 0 or result in (-4, -11)):
+        if call not in MEMORY_CALLS:
+            if call == "KVM_RUN" and (result is None or result >= 0 or result in (-EINTR, -EAGAIN)):
                 self.reading.runs += 1
                 return None
-            if result is None or result >= 0:
+            if result is None or result >= 0 or (call in CALLS and call != "KVM_RUN"):
                 return None
         event = Event(call, self._arguments(call, args[request.end() :]), result, fd=fd)
         self.note_new_fd(event)
@@ -283,14 +273,15 @@ class Strace:
 
     def note_new_fd(self, event: Event) -> None:
         """Where a successful call made a file descriptor: say so, and remember that it is KVM's."""
-        if event.result is not None and event.result >= 0 and event.call in _NEW_FD:
+        if event.result is not None and event.result >= 0 and event.call in MAKERS:
             event.new_fd = event.result
             if len(self.kvm_fds) < PENDING_MAX:
                 self.kvm_fds.add(event.result)
 
     def _arguments(self, call: str, text: str) -> dict[str, int]:
         text = text.strip()
-        name = _SCALARS.get(call)
+        known = CALLS.get(call)
+        name = known.names[0] if known is not None and known.is_number else None
         if name == "cap":
             number = words.capability(text)
         elif name:
@@ -356,7 +347,7 @@ def request_of(found: re.Match[str]) -> str | None:
     packed, number, comment, name, others = found.groups()
     if packed is not None:
         parts = [part.strip() for part in packed.split(",")]
-        if len(parts) != 4 or words.integer(parts[1]) not in (abi.KVMIO, 0x3B, 0xAF):
+        if len(parts) != 4 or words.integer(parts[1]) not in (KVMIO, 0x3B, 0xAF):
             return None
         kind, nr, size = (words.integer(part) for part in parts[1:])
         if kind is None or nr is None or size is None or not (0 <= nr < 256 and 0 <= size < 1 << 13):
@@ -369,6 +360,6 @@ def request_of(found: re.Match[str]) -> str | None:
             return known
         name, others = comment, ""
     for candidate in (name + (others or "")).replace("/*", " ").replace("*/", " ").split(" or "):
-        if candidate.strip() in KVM_CALLS or candidate.strip() in words.LOOKALIKE_NAMES:
+        if candidate.strip() in CALLS or candidate.strip() in words.LOOKALIKE_NAMES:
             return candidate.strip()
     return None

@@ -1,20 +1,26 @@
 """What user space asked: the arguments of a region call, unvalidated.
 
-The kernel validates; a `Request` only refuses what no C program could pass:
+The kernel validates; a `Region` only refuses what no C program could pass:
 values that are not integers or do not fit their field.
 """
 
 from __future__ import annotations
 
-from ..kernel.machine import UNUSUAL
-from ..units import U32_MAX, U64_MAX
-from .abi import KVM_MEM_GUEST_MEMFD, flag_text
+from ..units import U64_MAX
+from .calls import CALLS, REGION_CALLS
+from .flags import KVM_MEM_GUEST_MEMFD, flag_text
 
-ALL_BYTES = 160
-"""Bytes of struct kvm_userspace_memory_region2, the longer of the two."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALL_BYTES = CALLS["KVM_SET_USER_MEMORY_REGION2"].argument_bytes
+"""Bytes of the longer of the two structures."""
+ODD_CALL = 1 << 16
+"""Bit of `Region.low_bits`, above the offsets of all page sizes: there is something to check about the call as such."""
 
 
-class Request:
+class Region:
     """One KVM_SET_USER_MEMORY_REGION or KVM_SET_USER_MEMORY_REGION2, as passed."""
 
     __slots__ = (
@@ -22,12 +28,11 @@ class Request:
         "guest_memfd",
         "guest_memfd_offset",
         "guest_phys_addr",
+        "low_bits",
         "memory_size",
-        "odd_bits",
         "readable_bytes",
         "region2",
         "slot",
-        "unusual",
         "userspace_addr",
     )
 
@@ -67,24 +72,22 @@ class Request:
         self.guest_memfd_offset = guest_memfd_offset
         """u64, bytes."""
         self.region2 = region2
-        """Is it the call of 6.8 and later?"""
+        """Whether it is the call of 6.8 and later."""
         self.readable_bytes = readable_bytes
         """Bytes of the argument that the kernel can read (EFAULT if too few)."""
-        self.unusual = region2 or readable_bytes < ALL_BYTES
-        """Is there anything to check about the call as such?"""
-        self.odd_bits = wide & 0xFFFF | UNUSUAL if self.unusual else wide & 0xFFFF
-        """Low bits that are set in any address or size, and UNUSUAL: 0 if everything is aligned and plain."""
+        self.low_bits = wide & 0xFFFF | ODD_CALL if region2 or readable_bytes < ALL_BYTES else wide & 0xFFFF
+        """Low 16 bits that are set in any address or size, and ODD_CALL."""
 
     @property
     def ioctl(self) -> str:
         """The name of the call."""
         return "KVM_SET_USER_MEMORY_REGION2" if self.region2 else "KVM_SET_USER_MEMORY_REGION"
 
-    def replace(self, **changes: int) -> Request:
+    def replace(self, **changes: int) -> Region:
         """The same request with some fields changed: a what-if."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in ("odd_bits", "unusual")}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "low_bits"}
         fields.update(changes)
-        return Request(**fields)
+        return Region(**fields)
 
     def __repr__(self) -> str:
         text = (
@@ -96,21 +99,13 @@ class Request:
         return f"{self.ioctl}({text})"
 
 
-_WIDTHS = {
-    "slot": U32_MAX,
-    "flags": U32_MAX,
-    "guest_memfd": U32_MAX,
-    "guest_phys_addr": U64_MAX,
-    "memory_size": U64_MAX,
-    "userspace_addr": U64_MAX,
-    "guest_memfd_offset": U64_MAX,
-}
+_WIDTHS = {field.name: field.bits for field in CALLS["KVM_SET_USER_MEMORY_REGION2"].fields}
 
 
 def _explain_bad_value(values: dict[str, object]) -> None:
     """Raise TypeError or ValueError that names the field and the value."""
-    for name, largest in _WIDTHS.items():
-        checked_uint(name, values[name], largest)
+    for name, bits in _WIDTHS.items():
+        checked_uint(name, values[name], (1 << bits) - 1)
 
 
 def checked_uint(name: str, value: object, largest: int = U64_MAX) -> int:
@@ -127,3 +122,13 @@ def checked_uint(name: str, value: object, largest: int = U64_MAX) -> int:
 
 def _shown(value: int) -> str:
     return hex(value) if value.bit_length() <= 256 else f"a number of {value.bit_length()} bits"
+
+
+def region_of(call: str, fields: Mapping[str, int]) -> Region:
+    """The region of a call by name.  Raises ValueError for fields that are missing, and as `Region` does."""
+    known = CALLS[call]
+    missing = known.missing(fields)
+    if missing:
+        raise ValueError(f"{call} lacks {', '.join(missing)}")
+    given = {name: fields[name] for name in known.names if name in fields}
+    return Region(**given, region2=call == REGION_CALLS[1])

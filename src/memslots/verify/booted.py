@@ -21,14 +21,15 @@ from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
 from .farm.boot import Asking
 from .farm.kernels import Kernel, find_kernel
 from .farm.script import Answers, Heard
-from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, Step
+from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, Comparison
 from .recorded.compare import observable
+from .recorded.operations import OPERATIONS, operation_of
 from .recorded.player import NotDecided, Player
 from .recorded.profiles import profile_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Fields = Mapping[str, int]
     Operation = list[object]
@@ -39,38 +40,6 @@ _SHRINK_OPERATIONS = 4_000
 _SETUP: tuple[Operation, ...] = (["create_vm", 0], ["mmap", 0, POOL_BYTES, 3])
 _LARGEST_NPAGES = 0x7FFF_FFFF
 """Pages of a slot beyond which every kernel refuses it before it allocates."""
-
-
-def _region(fields: Fields) -> Operation:
-    names = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
-    return [fields[name] for name in names]
-
-
-def _clear(fields: Fields) -> Operation:
-    place = [fields["slot"], fields["first_page"], fields["num_pages"]]
-    mask = fields.get("mask")
-    return ["clear_dirty", *place, 1] if mask is None else ["clear_mask", *place, mask]
-
-
-_OPERATIONS: dict[str, Callable[[Fields], Operation]] = {
-    "KVM_SET_USER_MEMORY_REGION": lambda fields: ["set_region", *_region(fields)],
-    "KVM_GET_DIRTY_LOG": lambda fields: ["get_dirty", fields["slot"]],
-    "KVM_CLEAR_DIRTY_LOG": _clear,
-    "KVM_SET_MSRS": lambda fields: ["kvm_write", fields["data"]],
-    "KVM_ENABLE_CAP": lambda fields: ["enable_cap", fields["cap"], fields["arg0"], 0, fields["flags"]],
-    "KVM_CHECK_EXTENSION": lambda fields: ["check_ext_vm", fields["cap"]],
-    "KVM_CREATE_GUEST_MEMFD": lambda fields: ["create_gmem", fields["size"], fields["flags"]],
-    "KVM_SET_MEMORY_ATTRIBUTES": lambda fields: [
-        "set_attr", fields["address"], fields["size"], fields["attributes"], fields["flags"],
-    ],
-    "KVM_CREATE_VCPU": lambda fields: ["vcpu", fields["vcpu_id"]],
-    "KVM_SET_TSS_ADDR": lambda fields: ["set_tss", fields["addr"]],
-    "KVM_SET_IDENTITY_MAP_ADDR": lambda fields: ["set_ident", fields["addr"]],
-    "KVM_SET_NR_MMU_PAGES": lambda fields: ["set_nr_mmu", fields["nr_pages"]],
-    "KVM_GET_NR_MMU_PAGES": lambda fields: ["get_nr_mmu"],
-    "KVM_CREATE_IRQCHIP": lambda fields: ["irqchip"],
-    "KVM_RESET_DIRTY_RINGS": lambda fields: ["reset_rings"],
-}  # fmt: skip
 
 
 class Planned:
@@ -87,7 +56,7 @@ class Planned:
         self._next_fd = FIRST_FD
         self.operations: list[Operation] = []
         self.expected: list[object] = []
-        self.plan: list[tuple[Event, int] | Step] = []
+        self.plan: list[tuple[Event, int] | Comparison] = []
         """Each call with the number of its operation, or the step of one that is not asked."""
         self.is_over = False
         """Does the model not know how it goes on?"""
@@ -108,12 +77,12 @@ class Planned:
         """The call as it will be asked, or None if it will not be; `is_over` may be set."""
         operation = self._operation(event)
         if isinstance(operation, str):
-            self.plan.append(Step(event, UNASKED, note=operation))
+            self.plan.append(Comparison(event, UNASKED, note=operation))
             return None
         try:
             answer = self._predict(operation)
         except NotDecided as undecided:
-            self.plan.append(Step(event, UNDECIDED, note=str(undecided)))
+            self.plan.append(Comparison(event, UNDECIDED, note=str(undecided)))
             self.is_over = True
             return None
         self.vm.state.check()
@@ -130,11 +99,12 @@ class Planned:
             return "a slot would cost more kernel memory than the machine has"
         if event.call == "KVM_SET_MSRS" and self._hits_the_program(event.fields["data"]):
             return "KVM could write into the asking program itself"
-        if event.call == "KVM_SET_USER_MEMORY_REGION2":
-            fd = event.fields.get("guest_memfd", 0)
-            file = f"g{self._files[fd]}" if fd in self._files else fd
-            return ["set_region2", *_region(event.fields), file, event.fields.get("guest_memfd_offset", 0)]
-        return _OPERATIONS[event.call](event.fields)
+        operation = operation_of(event.call, event.fields)
+        fd = event.fields.get("guest_memfd")
+        if fd in self._files:
+            names = OPERATIONS["set_region2"][1]
+            operation[1 + names.index("guest_memfd")] = f"g{self._files[fd]}"
+        return operation
 
     def _too_big(self, fields: Fields) -> bool:
         """The asking program would end the sequence before such a slot."""
@@ -166,25 +136,25 @@ class Planned:
         self._files[fd] = number
         return Event(event.call, event.fields, new_fd=fd)
 
-    def compared(self, heard: Heard) -> list[Step]:
+    def compared(self, heard: Heard) -> list[Comparison]:
         """The steps up to the first that differs."""
         answers = heard.in_order()
         if answers[: len(_SETUP)] != self.expected[: len(_SETUP)] and len(answers) >= len(_SETUP):
             raise DeviceUnavailableError(f"{self.vm.profile.name}: no VM or no memory: {answers[: len(_SETUP)]}")
         steps = []
         for planned in self.plan:
-            step = planned if isinstance(planned, Step) else self._step(*planned, answers, heard)
+            step = planned if isinstance(planned, Comparison) else self._step(*planned, answers, heard)
             steps.append(step)
             if step.verdict == DIFFERED:
                 break
         return steps
 
-    def _step(self, event: Event, number: int, answers: list[object], heard: Heard) -> Step:
+    def _step(self, event: Event, number: int, answers: list[object], heard: Heard) -> Comparison:
         if number >= len(answers):
-            return Step(event, UNASKED, note=heard.why_short or "not heard")
+            return Comparison(event, UNASKED, note=heard.why_short or "not heard")
         observed, expected = answers[number], self.expected[number]
         if isinstance(observed, dict) and "skip" in observed:
-            return Step(event, UNASKED, note=str(observed["skip"]))
+            return Comparison(event, UNASKED, note=str(observed["skip"]))
         result, said = _number(observed), _number(expected)
         made = event.new_fd if event.new_fd is not None and result >= 0 else None
         fd = event.fd if event.call == "close" else 3
@@ -192,8 +162,10 @@ class Planned:
             event.call, event.fields, result if made is None else made, new_fd=made, fd=fd, format="jsonl"
         )  # fmt: skip
         if observed == expected:
-            return Step(answered, AGREED, said)
-        return Step(answered, DIFFERED, said, "" if result != said else f"observed {observed}, expected {expected}")
+            return Comparison(answered, AGREED, said)
+        return Comparison(
+            answered, DIFFERED, said, "" if result != said else f"observed {observed}, expected {expected}"
+        )
 
 
 def _number(answer: object) -> int:
@@ -202,7 +174,7 @@ def _number(answer: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-class Asked:
+class Booted:
     """A kernel of the farm and its model; a context manager."""
 
     def __init__(self, asking: Asking, profile: Profile | None = None, *, probe: bool = False) -> None:
@@ -215,7 +187,7 @@ class Asked:
         self._probe = probe
         self._kept: set[str] = set()
 
-    def __enter__(self) -> Asked:
+    def __enter__(self) -> Booted:
         """Boots once, to see what is there.  Raises DeviceUnavailableError."""
         self._asking.__enter__()
         try:
@@ -246,7 +218,7 @@ class Asked:
     def _new_plan(self) -> Planned:
         return Planned(self.profile, self.kernel.limit_pages, self._kept)
 
-    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Step]]]:
+    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
         """VMs with random calls, as many as one boot asks: the seed of each and its steps."""
         wanted = BOOT_OPERATIONS if operations is None else min(operations, BOOT_OPERATIONS)
         names: list[str] = []
@@ -270,11 +242,11 @@ class Asked:
                 break
         return plan
 
-    def _asked(self, plans: list[Planned]) -> list[list[Step]]:
+    def _asked(self, plans: list[Planned]) -> list[list[Comparison]]:
         answers = self._asking.ask([plan.operations for plan in plans], probe=self._probe, checksums=True)
         return [plan.compared(answers.sequence(number)) for number, plan in enumerate(plans)]
 
-    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Step]]]:
+    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
         """The steps of each sequence on a fresh VM: many in a boot, those that differ last and the shortest first."""
         numbered = enumerate(candidates)
         while chunk := list(_some(numbered)):
@@ -313,17 +285,17 @@ def _some(candidates: Iterator[tuple[int, list[Event]]]) -> Iterator[tuple[int, 
         yield taken[0]
 
 
-def _differs(steps: list[Step]) -> bool:
+def _differs(steps: list[Comparison]) -> bool:
     return bool(steps) and steps[-1].verdict == DIFFERED
 
 
-def source(name: str, *, probe: bool = False) -> Asked:
+def source(name: str, *, probe: bool = False) -> Booted:
     """A bootable kernel by name, to be given to `verify`.  Raises UnknownKernelError.
 
     `native` is the kernel under us, asked without QEMU; its model is probed, as it is for `verify` without a source.
     """
     kernel = find_kernel(name)
     if not kernel.is_native:
-        return Asked(Asking(kernel), probe=probe)
+        return Booted(Asking(kernel), probe=probe)
     profile = probe_device()
-    return Asked(Asking(kernel), profile.edited({"compat": True}, "stated") if kernel.arch == "i386" else profile)
+    return Booted(Asking(kernel), profile.edited({"compat": True}, "stated") if kernel.arch == "i386" else profile)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from ..live.calls import WALL_CLOCK_MSR
+from ..live.live_vm import WALL_CLOCK_MSR
 from ..model.vm import Vm
 from ..trace.event import Event
 

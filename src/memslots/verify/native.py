@@ -10,7 +10,7 @@ from ..live.device import Device
 from ..live.host_memory import HostMemory
 from ..trace.event import Event
 from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
-from .pair import DIFFERED, UNASKED, UNDECIDED, Pair, Step
+from .pair import DIFFERED, UNASKED, UNDECIDED, Comparison, Pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pool() -> HostMemory:
     return HostMemory(address, POOL_BYTES, "anonymous")
 
 
-class Beside:
+class Native:
     """Plays calls on /dev/kvm and on the model; a context manager."""
 
     def __init__(self, profile: Profile, device_path: str) -> None:
@@ -35,18 +35,18 @@ class Beside:
         self._device = Device(device_path)
         self._memory = pool()
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> Native:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._memory.unmap()
         self._device.close()
 
-    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Step]]]:
+    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
         """One VM with random calls, up to the first that differs: its own seed, and the steps."""
         name = f"{seed}:{first}"
         random = Random(name)
-        steps: list[Step] = []
+        steps: list[Comparison] = []
         with Pair(self.profile, self._device) as pair:
             generator = Generator(random, pair.model, many_slots=random.random() < 0.02)
             for _ in range(random.choice(VM_CALLS)):
@@ -57,12 +57,12 @@ class Beside:
                     break  # from here on the two VMs are not the same
         yield name, steps
 
-    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Step]]]:
+    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
         """The steps of each sequence on a fresh VM, up to the first that differs; played as they are taken."""
         for number, events in enumerate(candidates):
             yield number, self._play(events)
 
-    def _play(self, events: list[Event]) -> list[Step]:
+    def _play(self, events: list[Event]) -> list[Comparison]:
         steps = []
         with Pair(self.profile, self._device) as pair:
             for event in events:
@@ -73,7 +73,7 @@ class Beside:
         return steps
 
 
-def _follow_files(generator: Generator, step: Step) -> None:
+def _follow_files(generator: Generator, step: Comparison) -> None:
     event = step.event
     if step.verdict == UNASKED:
         return

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from ..kernel.profile import Profile
-from ..live.calls import VALUE_CALLS, WALL_CLOCK_MSR, perform
+from ..live.answer import KernelMemoryError
+from ..live.bitmap import LiveBitmap
 from ..live.device import Device
-from ..live.live_vm import LiveVm
-from ..live.outcome import KernelMemoryError
+from ..live.live_vm import WALL_CLOCK_MSR, LiveVm
 from ..model.vm import Vm
-from ..rules.answer import Undetermined, Unmodelled
-from ..state.process import Host
+from ..rules.answer import Accepted, Undetermined, Unmodelled
+from ..state.dirty_bitmap import DirtyBitmap
+from ..state.process import Process
 from ..trace.event import Event
+from ..uapi.calls import CALLS, VALUE_CALLS, VCPU, VM
 from .draw import POOL_ADDRESS, POOL_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Mapping
 
 AGREED, DIFFERED, UNDECIDED, UNASKED = "agreed", "differed", "undecided", "unasked"
 PAIR_BUDGET_BYTES = 64 << 20
@@ -24,7 +26,7 @@ FIRST_FD = 100
 """Recorded numbers of guest_memfd files begin here, whatever the process gives."""
 
 
-class Step:
+class Comparison:
     """One call and both answers."""
 
     __slots__ = ("event", "expected", "note", "verdict")
@@ -39,7 +41,7 @@ class Step:
         """What differed beside the answers, or why there is none."""
 
     def __repr__(self) -> str:
-        return f"<Step {self.verdict} {self.event} expected {self.expected} {self.note}>"
+        return f"<Comparison {self.verdict} {self.event} expected {self.expected} {self.note}>"
 
 
 class Pair:
@@ -47,12 +49,12 @@ class Pair:
 
     def __init__(self, profile: Profile, device: Device) -> None:
         self.live = LiveVm(device, budget_bytes=PAIR_BUDGET_BYTES)
-        self.model = Vm(profile, host=Host())
+        self.model = Vm(profile, process=Process())
         self._live_fds: dict[int, int] = {}
         self._next_fd = FIRST_FD
         # other files that a call may name by number
         for fd in (0, 1, 2):
-            self.model.host.fds[fd] = None
+            self.model.process.fds[fd] = None
 
     def __enter__(self) -> Pair:
         return self
@@ -60,7 +62,7 @@ class Pair:
     def __exit__(self, *_: object) -> None:
         self.live.close()
 
-    def step(self, event: Event) -> Step:
+    def step(self, event: Event) -> Comparison:
         """Ask both; the model's invariants are checked after it."""
         if event.call == "KVM_SET_MSRS":
             step = self._write(event)
@@ -71,60 +73,60 @@ class Pair:
         self.model.state.check()
         return step
 
-    def _ask(self, event: Event) -> Step:
-        before = self.model.state.copy() if event.call == "KVM_ENABLE_CAP" else None
+    def _ask(self, event: Event) -> Comparison:
+        on = VCPU if CALLS[event.call].on == VCPU else VM
+        expected = self.model.what_if(event.call, event.fields, on=on, new_fd=self._next_fd)
         try:
-            seen = perform(self.live, event, self._live_fds)
+            seen = self.live.call(event.call, self._live_fields(event), on=on)
         except KernelMemoryError:
-            return Step(event, UNASKED, note=_TOO_MUCH)
-        expected = self._expect(event, seen.result)
+            return Comparison(event, UNASKED, note=_TOO_MUCH)
         if isinstance(expected, (Undetermined, Unmodelled)):
-            if before is not None:
-                self.model.state = before
-            return Step(_answered(event, seen.result), UNDECIDED, note=expected.reason)
+            return Comparison(_answered(event, seen.result), UNDECIDED, note=expected.reason)
+        self.model.carry_out(expected)
         same = seen.result == expected.result
         if not same and event.call not in VALUE_CALLS:
             same = seen.result >= 0 and expected.result >= 0
         note = ""
-        if same and event.call == "KVM_GET_DIRTY_LOG" and seen.accepted:
-            long_bits = self.model.state.machine.long_bits
-            if seen.data.to_bytes(long_bits) != expected.data.to_bytes(long_bits):
-                same, note = False, f"dirty pages {_some(seen.data)}, expected {_some(expected.data)}"
-        answered = _answered(event, seen.result, new_fd=self._made_file(event, seen))
-        return Step(answered, AGREED if same else DIFFERED, expected.result, note)
+        if same and isinstance(seen, Accepted) and isinstance(expected, Accepted):
+            live_bitmap, bitmap = seen.data, expected.data
+            if isinstance(live_bitmap, LiveBitmap) and isinstance(bitmap, DirtyBitmap):
+                long_bits = self.model.state.machine.long_bits
+                if live_bitmap.to_bytes(long_bits) != bitmap.to_bytes(long_bits):
+                    same, note = False, f"dirty pages {_some(live_bitmap)}, expected {_some(bitmap)}"
+        answered = _answered(event, seen.result, new_fd=self._made_file(event, seen.result))
+        return Comparison(answered, AGREED if same else DIFFERED, expected.result, note)
 
-    def _expect(self, event: Event, seen: int) -> Any:
-        """The model's answer; files have the recorded numbers on both sides."""
-        if event.call == "KVM_CREATE_GUEST_MEMFD":
-            return self.model.create_guest_memfd(event.fields["size"], event.fields["flags"], self._next_fd)
-        return perform(self.model, event, {})
+    def _live_fields(self, event: Event) -> Mapping[str, int]:
+        """The arguments with the number that a file has in this process, in place of the recorded one."""
+        fd = event.fields.get("guest_memfd")
+        return event.fields if fd not in self._live_fds else {**event.fields, "guest_memfd": self._live_fds[fd]}
 
-    def _made_file(self, event: Event, seen: Any) -> int | None:
-        if event.call != "KVM_CREATE_GUEST_MEMFD" or not seen.accepted:
+    def _made_file(self, event: Event, seen: int) -> int | None:
+        if event.call != "KVM_CREATE_GUEST_MEMFD" or seen < 0:
             return None
         fd, self._next_fd = self._next_fd, self._next_fd + 1
-        self._live_fds[fd] = seen.result
+        self._live_fds[fd] = seen
         return fd
 
-    def _write(self, event: Event) -> Step:
+    def _write(self, event: Event) -> Comparison:
         """KVM writes its wall clock into guest memory: it sets the bit of that page, if it can write there."""
         gpa = event.fields["data"]
         if not self.live.vcpu_fds or event.fields["index"] != WALL_CLOCK_MSR:
-            return Step(event, UNASKED, note="no vCPU that could write")
+            return Comparison(event, UNASKED, note="no vCPU that could write")
         self.live.mark_dirty(gpa)
         hva = self.model.gpa_to_hva(gpa, write=True)
         if hva is not None and POOL_ADDRESS <= hva < POOL_ADDRESS + POOL_BYTES:
             self.model.mark_dirty(gpa)
-        return Step(_answered(event, 1), AGREED, 1)
+        return Comparison(_answered(event, 1), AGREED, 1)
 
-    def _close(self, event: Event) -> Step:
+    def _close(self, event: Event) -> Comparison:
         fd = -1 if event.fd is None else event.fd
         live_fd = self._live_fds.pop(fd, None)
         if live_fd is None:
-            return Step(event, UNASKED, note="no such file")
+            return Comparison(event, UNASKED, note="no such file")
         self.live.close_guest_memfd(live_fd)
         self.model.close_guest_memfd(fd)
-        return Step(Event("close", {}, 0, fd=fd, format="jsonl"), AGREED, 0)
+        return Comparison(Event("close", {}, 0, fd=fd, format="jsonl"), AGREED, 0)
 
 
 def _answered(event: Event, result: int, new_fd: int | None = None) -> Event:
@@ -133,6 +135,6 @@ def _answered(event: Event, result: int, new_fd: int | None = None) -> Event:
     )
 
 
-def _some(bitmap: Any) -> str:
+def _some(bitmap: LiveBitmap | DirtyBitmap) -> str:
     pages = list(bitmap.pages())
     return f"{pages[:8]}{'...' if len(pages) > 8 else ''} ({len(pages)} of {bitmap.npages})"

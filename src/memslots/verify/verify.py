@@ -6,7 +6,7 @@
 
 Each VM has its own seed, made from the run's seed and its number, so any of
 them can be had again alone.  What plays the calls is a `Source`: the kernel under
-us (`beside`), or another one under QEMU (`asked`).
+us (`native`), or another one under QEMU (`booted`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..kernel.profile import Profile
 from ..live.device import DEFAULT_PATH
 from ..live.probe import probe
 from ..trace.event import Event
-from .native import Beside
-from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Step
+from .native import Native
+from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Comparison
 from .shrink import shrink
 
 TYPE_CHECKING = False
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
         def profile(self) -> Profile:
             """The model's kernel."""
 
-        def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Step]]]:
+        def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
             """Some VMs with random calls, numbered from `first`, as near to so many operations as it can.
 
             Each is a seed of its own and the steps up to the first that differs.
             """
 
-        def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Step]]]:
+        def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
             """Number and steps of each sequence, on a fresh VM, in any order."""
 
 
@@ -54,7 +54,7 @@ class Disagreement:
 
     __slots__ = ("found_after", "seed", "steps")
 
-    def __init__(self, steps: list[Step], found_after: int, seed: str) -> None:
+    def __init__(self, steps: list[Comparison], found_after: int, seed: str) -> None:
         self.steps = steps
         """The shortest sequence found; the last step differs."""
         self.found_after = found_after
@@ -101,7 +101,7 @@ class Report:
         """Calls that a kernel answered, whether the model knew better or not."""
         return self.operations + self.verdicts[UNDECIDED]
 
-    def count(self, step: Step) -> None:
+    def count(self, step: Comparison) -> None:
         """Add one step."""
         self.verdicts[step.verdict] += 1
         if step.verdict == UNDECIDED:
@@ -136,7 +136,7 @@ def verify(
     if operations is None and seconds is None:
         seconds = 10.0
     start = time.monotonic()
-    with source or Beside(probe(device_path) if profile is None else profile, device_path) as kernel:
+    with source or Native(probe(device_path) if profile is None else profile, device_path) as kernel:
         report = Report(kernel.profile, seed)
         kinds: set[object] = set()
         while len(report.disagreements) < most_disagreements and report.verdicts[DIFFERED] < _MOST_ALIKE:

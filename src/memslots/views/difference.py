@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..compare.difference import Change, Difference
     from ..kernel.history import Fact
     from ..kernel.profile import Profile
-    from ..rules.rule import Rule
+    from ..rules.answer import Rule
 
 SCHEMA = "memslots.diff/1"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import errno_name
-from ..uapi.abi import flag_text
+from ..uapi.flags import flag_text
 from ..units import format_bytes
 from .text import Paint, pages_text, wrapped
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..explain.explain import Explanation
     from ..explain.findings import Finding, FindingKind
     from ..explain.which_kernel import Evidence
-    from ..replay.replay import Step, TrackedVm
+    from ..replay.step import Step
+    from ..replay.tracked_vm import TrackedVm
 
 _MOST_VMS, _MOST_POSSIBLE = 8, 6
 SCHEMA = "memslots.explain/1"
@@ -21,7 +22,7 @@ SCHEMA = "memslots.explain/1"
 
 def call_text(step: Step) -> str:
     """The call of a step in one line, with its result."""
-    event, request = step.event, step.request
+    event, request = step.event, step.region
     if request is not None:
         space = f", address space {request.slot >> 16}" if request.slot >> 16 else ""
         flags = f", {flag_text(request.flags)}" if request.flags else ""
@@ -67,8 +68,8 @@ def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
         found.append(("rule", f"{rule.id} ({explanation.summary})"))
     else:
         found.append(("unclear" if step.observed else "surprise", explanation.summary))
-    if step.verdict == "differs" and step.outcome is not None and not explanation.possible:
-        found.append(("expected", step.outcome.reason.split(";")[0]))
+    if step.verdict == "differs" and step.answer is not None and not explanation.possible:
+        found.append(("expected", step.answer.reason.split(";")[0]))
     if explanation.other is not None:
         found.append(("other", other_text(explanation)))
     if explanation.numbers:
@@ -96,7 +97,7 @@ def other_text(explanation: Explanation) -> str:
     slot = explanation.other
     if slot is None:
         return ""
-    shift = explanation.step.tracked.vm.page_shift
+    shift = explanation.step.page_shift
     name = f"KVM's own {slot.owner}" if slot.owner else f"slot {slot.id}"
     space = f" of address space {slot.as_id}" if slot.as_id else ""
     text = f"{name}{space}, gfns [{slot.base_gfn:#x}, {slot.end_gfn:#x}), gpa {slot.base_gfn << shift:#x}, "
@@ -174,11 +175,11 @@ def explanation_json(explanation: Explanation) -> dict[str, object]:
         "step": step.number,
         "line": step.event.line,
         "source": step.event.source,
-        "vm": step.tracked.name,
+        "vm": step.vm_name,
         "call": step.event.call,
         "fields": dict(step.event.fields),
         "observed": step.observed,
-        "expected": step.outcome.result if step.outcome is not None else None,
+        "expected": step.answer.result if step.answer is not None else None,
         "verdict": step.verdict,
         "certainty": explanation.certainty,
         "rule": explanation.rule.id if explanation.rule else None,

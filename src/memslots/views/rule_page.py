@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..kernel.history import Fact
-    from ..rules.rule import Rule
+    from ..rules.answer import Rule
 
 SCHEMA = "memslots.rules/1"
 

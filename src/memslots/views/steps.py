@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ..errors import errno_name
-from ..replay.replay import DIFFERS, REFUSED, UNDETERMINED
-from ..uapi.abi import flag_text
+from ..replay.step import DIFFERS, REFUSED, UNDETERMINED
+from ..uapi.flags import flag_text
 from ..units import format_bytes
 from .explanation import result_text
 from .text import Paint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..replay.replay import Step
+    from ..replay.step import Step
 
 SCHEMA = "memslots.step/1"
 HEAD = f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} {'slots':>6}"
@@ -25,7 +25,7 @@ _SHORT = {
 def step_line(step: Step, paint: Paint) -> str:
     """One step in at most 100 columns."""
     pages, budget, slots = step.totals
-    expected = "" if step.outcome is None else _expected(step)
+    expected = "" if step.answer is None else _expected(step)
     line = (
         f"{step.number:5} {_call(step):46.46} {result_text(step.observed):>8} {expected:>8} {pages:11} "
         f"{'' if budget is None else budget:>8} {slots:6}"
@@ -35,7 +35,7 @@ def step_line(step: Step, paint: Paint) -> str:
 
 
 def _expected(step: Step) -> str:
-    outcome = step.outcome
+    outcome = step.answer
     if outcome is None or outcome.result is None:
         return "?"
     if outcome.result < 0:
@@ -45,7 +45,7 @@ def _expected(step: Step) -> str:
 
 
 def _call(step: Step) -> str:
-    request = step.request
+    request = step.region
     name = _SHORT.get(step.event.call, step.event.call.removeprefix("KVM_").lower())
     if request is None:
         fields = " ".join(f"{key}={value:#x}" for key, value in step.event.fields.items())
@@ -59,21 +59,21 @@ def _call(step: Step) -> str:
 
 def step_json(step: Step) -> dict[str, object]:
     """A step as a JSON object."""
-    outcome = step.outcome
+    outcome = step.answer
     pages, budget, slots = step.totals
     rule = getattr(outcome, "rule", None)
     return {
         "schema": SCHEMA,
         "step": step.number,
         "line": step.event.line,
-        "vm": step.tracked.name,
+        "vm": step.vm_name,
         "call": step.event.call,
         "fields": dict(step.event.fields),
         "observed": step.observed,
         "expected": None if outcome is None else outcome.result,
         "rule": rule.id if rule is not None else None,
         "verdict": step.verdict,
-        "uncertain": bool(step.tracked.uncertain_since and step.number >= step.tracked.uncertain_since),
+        "uncertain": bool(step.uncertain_since),
         "pages": pages,
         "mmu_budget": budget,
         "slots": slots,

@@ -7,7 +7,7 @@ from ..units import format_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..replay.replay import Step
+    from ..replay.step import Step
 
 _SIGNS = {CREATE: "+", DELETE: "-", MOVE: ">", FLAGS_ONLY: "~"}
 _BAR_COLUMNS = 24
@@ -19,14 +19,14 @@ def timeline_rows(steps: list[Step]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for step in steps:
         change = step.change
-        if change is None or not change.kind:
+        if change is None:
             continue
         slot = change.slot
         rows.append(
             {
                 "step": step.number,
                 "time_ns": step.event.time_ns,
-                "vm": step.tracked.name,
+                "vm": step.vm_name,
                 "change": KIND_NAMES[change.kind],
                 "slot": slot.slot_word,
                 "base_gfn": slot.base_gfn,
@@ -41,7 +41,7 @@ def timeline_rows(steps: list[Step]) -> list[dict[str, object]]:
 
 def timeline_lines(steps: list[Step]) -> list[str]:
     """One line a change in at most 100 columns; the bar is the page total."""
-    changes = [step for step in steps if step.change is not None and step.change.kind]
+    changes = [step for step in steps if step.change is not None]
     most = max((step.totals[0] for step in changes), default=0) or 1
     first = next((step.event.time_ns for step in changes if step.event.time_ns is not None), None)
     lines = [f"{'step':>5} {'time':>10}    {'slot':>6} {'gpa':>14} {'length':>10} {'slots':>5}  pages"]
@@ -49,7 +49,7 @@ def timeline_lines(steps: list[Step]) -> list[str]:
         change = step.change
         if change is None:
             continue
-        slot, shift = change.slot, step.tracked.vm.page_shift
+        slot, shift = change.slot, step.page_shift
         bar = "#" * round(step.totals[0] / most * _BAR_COLUMNS)
         time = "" if first is None or step.event.time_ns is None else f"{(step.event.time_ns - first) / 1e6:.3f}ms"
         lines.append(

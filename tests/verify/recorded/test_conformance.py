@@ -17,10 +17,10 @@ import pytest
 from memslots.errors import TraceError
 from memslots.model.vm import Vm
 from memslots.rules.answer import Accepted
-from memslots.rules.attempt import Attempt
-from memslots.rules.fast_path import accept_plain
+from memslots.rules.attempt import RegionAttempt
+from memslots.rules.fast_path import PlainLimits, accept_plain
 from memslots.rules.region.set_memory_region import decide
-from memslots.state.process import Host
+from memslots.state.process import Process
 from memslots.verify.recorded import compare
 from memslots.verify.recorded.player import NotDecided, Player
 from memslots.verify.recorded.profiles import profile_of
@@ -136,18 +136,22 @@ def test_each_kind_of_observation_is_compared(key, folder, sequences, tmp_path):
 # -- the quick path beside the decision
 
 
-def _check_both(request, state, host):
-    plain = accept_plain(request, state)
+def _check_both(region, state, process):
+    plain = accept_plain(region, state, PlainLimits(state.machine))
     if plain is None:
         return False
-    slow = decide(Attempt(request, state, host))
-    assert isinstance(slow, Accepted), (request, slow)
-    assert (plain.kind, plain.old) == (slow.kind, slow.old), request
+    slow = decide(RegionAttempt(region, state, process))
+    assert isinstance(slow, Accepted), (region, slow)
+    plain, slow = plain.change, slow.change
+    if slow is None:
+        assert plain is None, region
+        return True
+    assert (plain.kind, plain.old) == (slow.kind, slow.old), region
     if slow.new is None:
         assert plain.new is None
     else:
         for field in ("as_id", "id", "base_gfn", "npages", "userspace_addr", "flags", "binding", "owner"):
-            assert getattr(plain.new, field) == getattr(slow.new, field), (request, field)
+            assert getattr(plain.new, field) == getattr(slow.new, field), (region, field)
     return True
 
 
@@ -162,13 +166,13 @@ def _check_both(request, state, host):
 )
 def test_quick_path_says_what_the_decision_says(name, folder, sequences, monkeypatch):
     counts = {True: 0, False: 0}
-    submit = Vm.submit
+    decide_region = Vm.decide
 
-    def submit_both_ways(vm, request, **options):
-        counts[_check_both(request, vm.state, vm.host)] += 1
-        return submit(vm, request, **options)
+    def decide_both_ways(vm, region):
+        counts[_check_both(region, vm.state, vm.process)] += 1
+        return decide_region(vm, region)
 
-    monkeypatch.setattr(Vm, "submit", submit_both_ways)
+    monkeypatch.setattr(Vm, "decide", decide_both_ways)
     with open(os.path.join(folder, name), encoding="utf-8") as opened:
         header = json.loads(next(opened))
         profile = profile_of(header["meta"]["name"], header["kernel"])
@@ -190,8 +194,8 @@ def test_quick_path_says_what_the_decision_says(name, folder, sequences, monkeyp
 def test_quick_path_leaves_hooks_that_look_at_mappings_alone(name, folder):
     with open(os.path.join(folder, name), encoding="utf-8") as opened:
         header = json.loads(next(opened))
-    vm = Vm(profile_of(header["meta"]["name"], header["kernel"]), host=Host())
-    assert vm.state.machine.plain_slots == 0
+    vm = Vm(profile_of(header["meta"]["name"], header["kernel"]), process=Process())
+    assert PlainLimits(vm.state.machine).slots == 0
 
 
 # -- folders and archives

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...kernel.names import find
 from ...trace.event import Event
-from ...uapi.abi import KVM_MEM_GUEST_MEMFD
+from ...uapi.flags import KVM_MEM_GUEST_MEMFD
 from ...units import round_up
 
 TYPE_CHECKING = False

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from ...uapi.abi import KVM_MEM_READONLY
+from ...uapi.flags import KVM_MEM_READONLY
 from .model import Layout, Slot
 
 _LINE = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from .model import Layout, Slot, Then
 
 TYPE_CHECKING = False

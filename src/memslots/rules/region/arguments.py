@@ -6,38 +6,25 @@ can be seen only in the rule that memslots names.
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, EIO, ENOTTY
+from errno import EFAULT, EINVAL
 
-from ...uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_MAX_NR_PAGES, KVM_MEM_READONLY, flag_text
-from ..answer import Refused, Undetermined, Unmodelled
-from ..attempt import Attempt
-from ..rule import Rule
+from ...kernel.arch import ARM64, NARROW
+from ...uapi.calls import CALLS
+from ...uapi.flags import (
+    KVM_MEM_GUEST_MEMFD,
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_MAX_NR_PAGES,
+    KVM_MEM_READONLY,
+    flag_text,
+)
+from ..answer import Refused, Rule, Undetermined, Unmodelled
+from ..attempt import RegionAttempt
+from ..ioctl import check_caller, unknown_ioctl
 
 _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 _IOCTL = "kvm_vm_ioctl() in virt/kvm/kvm_main.c"
 
 # fmt: off
-FOREIGN_PROCESS = Rule(
-    "foreign-process", EIO, "The caller's address space is not the one that created the VM.",
-    """A VM belongs to the memory of the process that created it: host addresses mean nothing in another.
-    A forked child has a copy of that memory, not the memory itself, so it is refused too.""",
-    "Make the call in the process that opened the VM; after a fork, in the parent.",
-    _IOCTL, calls="every VM ioctl",
-)
-VM_DEAD = Rule(
-    "vm-dead", EIO, "KVM has marked the VM dead after a bug of its own.",
-    """Once KVM finds itself in a state that cannot be (KVM_BUG_ON in the kernel log) it refuses every further call
-    on the VM.  Older kernels only warn.""",
-    "Look for a warning of KVM in the kernel log just before; nothing about this call is wrong.",
-    _IOCTL, calls="every VM ioctl", needs=("bad-vm-eio",),
-)
-IOCTL_UNKNOWN = Rule(
-    "ioctl-unknown", ENOTTY, "The kernel does not have this call.",
-    """x86, powerpc and s390 answer ENOTTY, arm64 and riscv EINVAL.
-    KVM_SET_USER_MEMORY_REGION2 came with 6.8.""",
-    "Ask KVM_CHECK_EXTENSION (KVM_CAP_USER_MEMORY2) first and use the older call where it says 0.",
-    _IOCTL, calls="every VM ioctl",
-)
 ARGUMENT_UNREADABLE = Rule(
     "argument-unreadable", EFAULT, "The structure cannot be read from user memory in full.",
     """32 bytes for KVM_SET_USER_MEMORY_REGION, 160 for KVM_SET_USER_MEMORY_REGION2: a caller that passes
@@ -75,6 +62,7 @@ SIZE_EXCEEDS_ULONG = Rule(
     "size-exceeds-ulong", EINVAL, "memory_size does not fit an unsigned long of the host.",
     "On 32-bit hosts one slot has less than 4 GiB.  Older kernels cut the size to 32 bits silently.",
     "Split the range into slots below 4 GiB.", _SET, needs=("size-fits-ulong",),
+    arches=NARROW,
 )
 GPA_UNALIGNED = Rule(
     "gpa-unaligned", EINVAL, "guest_phys_addr is not a multiple of the host page size.",
@@ -89,6 +77,7 @@ HVA_TAGGED = Rule(
     "hva-tagged", EINVAL, "userspace_addr carries an address tag.",
     "arm64 may tag the top byte of pointers; KVM keeps the address and cannot keep a tag apart from it.",
     "Pass the untagged address.", _SET, needs=("hva-tag-check",),
+    arches=ARM64,
 )
 HVA_OUT_OF_RANGE = Rule(
     "hva-out-of-range", EINVAL, "The host range does not lie in user space.",
@@ -124,10 +113,7 @@ SLOT_TOO_LARGE = Rule(
 )
 # fmt: on
 
-ARGUMENT_RULES = (
-    FOREIGN_PROCESS,
-    VM_DEAD,
-    IOCTL_UNKNOWN,
+RULES = (
     ARGUMENT_UNREADABLE,
     FLAGS_OF_REGION2,
     SLOT_ID_TOO_HIGH,
@@ -149,28 +135,28 @@ _V1_FLAGS = KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY
 _2_64 = 1 << 64
 
 
-def check_call(attempt: Attempt) -> Refused | None:
-    """May this process make this call at all?"""
-    request, machine = attempt.request, attempt.machine
-    if attempt.by_other_process:
-        return FOREIGN_PROCESS.refuse()
-    if attempt.state.dead and machine.profile.has("bad-vm-eio"):
-        return VM_DEAD.refuse()
-    if request.region2 and not machine.region2:
-        return IOCTL_UNKNOWN.refuse(errno=machine.profile.arch.unknown_vm_ioctl)
-    if request.readable_bytes < (160 if request.region2 else 32):
-        return ARGUMENT_UNREADABLE.refuse(readable_bytes=request.readable_bytes)
+def check_call(attempt: RegionAttempt) -> Refused | None:
+    """The call as such, before its arguments are looked at."""
+    region, machine = attempt.region, attempt.machine
+    refused = check_caller(attempt.state, by_other_process=attempt.by_other_process)
+    if refused is not None:
+        return refused
+    if region.region2 and not machine.region2:
+        return unknown_ioctl(machine)
+    needed_bytes = CALLS[region.ioctl].argument_bytes
+    if region.readable_bytes < needed_bytes:
+        return ARGUMENT_UNREADABLE.refuse(readable_bytes=region.readable_bytes)
     return None
 
 
-def check_arguments(attempt: Attempt) -> Refused | Undetermined | Unmodelled | None:
+def check_arguments(attempt: RegionAttempt) -> Refused | Undetermined | Unmodelled | None:
     """The arguments by themselves, in the kernel's order."""
-    request, machine = attempt.request, attempt.machine
+    region, machine = attempt.region, attempt.machine
     flags, page_mask = attempt.flags, machine.page_mask
-    size_bytes, gpa = request.memory_size, request.guest_phys_addr
+    size_bytes, gpa = region.memory_size, region.guest_phys_addr
     user = not attempt.owner
     if user:
-        if flags & ~_V1_FLAGS and machine.region2 and not request.region2:
+        if flags & ~_V1_FLAGS and machine.region2 and not region.region2:
             return FLAGS_OF_REGION2.refuse(flags=flags)
         if attempt.slot_id >= machine.user_slots:
             return SLOT_ID_TOO_HIGH.refuse(slot_id=attempt.slot_id, user_slots=machine.user_slots)
@@ -184,8 +170,8 @@ def check_arguments(attempt: Attempt) -> Refused | Undetermined | Unmodelled | N
         attempt.npages &= machine.ulong_max
     if gpa & page_mask:
         return GPA_UNALIGNED.refuse(guest_phys_addr=gpa, page_bytes=page_mask + 1)
-    if request.userspace_addr & page_mask:
-        return HVA_UNALIGNED.refuse(userspace_addr=request.userspace_addr, page_bytes=page_mask + 1)
+    if region.userspace_addr & page_mask:
+        return HVA_UNALIGNED.refuse(userspace_addr=region.userspace_addr, page_bytes=page_mask + 1)
     if machine.hva_tagged_refused and attempt.hva >> 56 != (0xFF if attempt.hva >> 55 & 1 else 0):
         return HVA_TAGGED.refuse(userspace_addr=attempt.hva)
     if attempt.hva + (size_bytes & machine.ulong_max) > machine.hva_end:
@@ -193,7 +179,7 @@ def check_arguments(attempt: Attempt) -> Refused | Undetermined | Unmodelled | N
         if refused is not None:
             return refused
     if flags & KVM_MEM_GUEST_MEMFD:
-        offset = request.guest_memfd_offset
+        offset = region.guest_memfd_offset
         if offset & page_mask:
             return GMEM_OFFSET_UNALIGNED.refuse(guest_memfd_offset=offset, page_bytes=page_mask + 1)
         if offset + size_bytes >= _2_64:
@@ -207,24 +193,24 @@ def check_arguments(attempt: Attempt) -> Refused | Undetermined | Unmodelled | N
     return None
 
 
-def _refuse_flags(attempt: Attempt) -> Refused:
+def _refuse_flags(attempt: RegionAttempt) -> Refused:
     machine, flags = attempt.machine, attempt.flags
     valid = machine.flags_gmem if flags & KVM_MEM_GUEST_MEMFD else machine.flags_plain
     return FLAGS_INVALID.refuse(flags=flags, refused=flag_text(flags & ~valid), valid=flag_text(valid))
 
 
-def _check_far_hva(attempt: Attempt) -> Refused | Undetermined | None:
+def _check_far_hva(attempt: RegionAttempt) -> Refused | Undetermined | None:
     """A host range that ends beyond where every such host accepts it."""
-    machine, request = attempt.machine, attempt.request
+    machine, region = attempt.machine, attempt.region
     if attempt.owner and not machine.profile.has("failed-change-restored"):
         return None  # the test is skipped for KVM's own slots up to 5.4
     address = attempt.hva
-    if machine.arch == "arm64" and attempt.host.tagged_addresses:
+    if machine.arch == "arm64" and attempt.process.tagged_addresses:
         address &= (1 << 56) - 1
-    end = address + (request.memory_size & machine.ulong_max)
+    end = address + (region.memory_size & machine.ulong_max)
     if end <= machine.hva_end:
         return None
-    numbers = {"userspace_addr": attempt.hva, "memory_size": request.memory_size, "host_end": machine.hva_end_high}
+    numbers = {"userspace_addr": attempt.hva, "memory_size": region.memory_size, "host_end": machine.hva_end_high}
     if end > machine.hva_end_high:
         return HVA_OUT_OF_RANGE.refuse(**numbers)
     return HVA_OUT_OF_RANGE.ask(

@@ -1,4 +1,4 @@
-"""Checks against the slot of the same id, and what the request amounts to."""
+"""Checks against the slot of the same id, and what the region amounts to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from errno import EINVAL, EIO
 
 from ...state.change import CREATE, DELETE, FLAGS_ONLY, MOVE, NOTHING
 from ...state.page_total import total_would_underflow
-from ...uapi.abi import KVM_MEM_GUEST_MEMFD, KVM_MEM_READONLY
-from ..answer import Refused, Unmodelled
-from ..attempt import Attempt
-from ..rule import Rule
+from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_READONLY
+from ..answer import Refused, Rule, Unmodelled
+from ..attempt import RegionAttempt
 
 _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 
@@ -32,8 +31,8 @@ PAGE_TOTAL_CAP = Rule(
     "Delete slots first; moves and changes of flags are still allowed.", _SET, needs=("page-total-cap",),
 )
 GUEST_MEMFD_CHANGE = Rule(
-    "guest-memfd-change", EINVAL, "A request with KVM_MEM_GUEST_MEMFD names a slot that exists.",
-    "Such a request can create a slot, never change one, not even to what it already is.",
+    "guest-memfd-change", EINVAL, "A region with KVM_MEM_GUEST_MEMFD names a slot that exists.",
+    "Such a region can create a slot, never change one, not even to what it already is.",
     "Delete the slot and create it anew.", _SET, needs=("guest-memfd",),
 )
 USERSPACE_ADDR_CHANGE = Rule(
@@ -52,14 +51,14 @@ READONLY_CHANGE = Rule(
     "Delete the slot and create it anew.", _SET,
 )
 GUEST_MEMFD_TOGGLE = Rule(
-    "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the request is not.",
+    "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the region is not.",
     """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind, a
     memory-safety bug.""",
     "Delete the slot and create it anew.", _SET, needs=("guest-memfd", "guest-memfd-toggle-refused"),
 )
 # fmt: on
 
-IDENTITY_RULES = (
+RULES = (
     DELETE_MISSING,
     PAGE_TOTAL_UNDERFLOW,
     PAGE_TOTAL_CAP,
@@ -71,8 +70,8 @@ IDENTITY_RULES = (
 )
 
 
-def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
-    """Compare with the slot of the same id; classify the request as a kind of change."""
+def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
+    """Compare with the slot of the same id; classify the region as a kind of change."""
     state = attempt.state
     npages = attempt.npages
     slot_id = attempt.slot_id
@@ -87,7 +86,7 @@ def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
             )
         return None
     if not npages:
-        if attempt.request.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
+        if attempt.region.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
             return SIZE_CHANGE.refuse_for(old, npages=0, registered_npages=old.npages)
         attempt.kind = DELETE
         if state.design.caps_total and total_would_underflow(state.total_pages, old.npages):
@@ -97,7 +96,7 @@ def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
     if flags & KVM_MEM_GUEST_MEMFD:
         return GUEST_MEMFD_CHANGE.refuse_for(old)
     machine = attempt.machine
-    given = attempt.hva if machine.truncates_hva else attempt.request.userspace_addr
+    given = attempt.hva if machine.truncates_hva else attempt.region.userspace_addr
     if given != old.userspace_addr:
         return USERSPACE_ADDR_CHANGE.refuse_for(old, userspace_addr=given, registered=old.userspace_addr)
     if npages != old.npages:
@@ -117,7 +116,7 @@ def check_identity(attempt: Attempt) -> Refused | Unmodelled | None:
     return None
 
 
-def _no_pages(attempt: Attempt) -> Refused | Unmodelled:
-    if attempt.request.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
+def _no_pages(attempt: RegionAttempt) -> Refused | Unmodelled:
+    if attempt.region.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
         return Unmodelled("a size of a multiple of 2^44 on a 32-bit host from 5.7 to 5.14 makes a slot of no pages")
     return DELETE_MISSING.refuse(slot_id=attempt.slot_id, as_id=attempt.as_id)

@@ -1,32 +1,38 @@
 """The decision about a region call: the kernel's checks, in the kernel's order.
 
-Pure: nothing is changed here.  Whoever applies an `Accepted` cannot fail.
+Pure: nothing is changed here.  Nothing that is accepted can fail afterwards.
 """
 
 from __future__ import annotations
 
-from ...state.change import CREATE, DELETE, PLACING
+from ...state.change import CREATE, DELETE, PLACING, SlotChange
 from ...state.slot import SpecialSlot
-from ...uapi.abi import KVM_MEM_GUEST_MEMFD
-from ..answer import NO_CHANGE, Accepted, Refused, Undetermined, Unmodelled
-from ..attempt import Attempt
-from ..catalogue import PREPARE_HOOKS
+from ...uapi.flags import KVM_MEM_GUEST_MEMFD
+from ...uapi.region import ODD_CALL
+from ..answer import NO_CHANGE, Accepted
+from ..attempt import RegionAttempt
+from .arch.hooks import PREPARE_HOOKS
 from .arguments import check_arguments, check_call
-from .overlap import check_binding, check_placement
-from .same_id import check_identity
+from .gmem_bind import check_binding
+from .overlap import check_overlap
+from .same_id import check_same_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..answer import Answer, NotAccepted
 
 
-def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
-    """What KVM answers to this request, and what it does to the slots."""
-    refused: Refused | Undetermined | Unmodelled | None = None
-    if attempt.request.unusual or attempt.state.dead or attempt.by_other_process:
+def decide(attempt: RegionAttempt) -> Answer:
+    """The answer to a region call, and what it does to the slots."""
+    refused: NotAccepted | None = None
+    if attempt.region.low_bits & ODD_CALL or attempt.state.dead or attempt.by_other_process:
         refused = check_call(attempt)
-    refused = refused or check_arguments(attempt) or check_identity(attempt)
+    refused = refused or check_arguments(attempt) or check_same_id(attempt)
     if refused is not None:
         return refused
     kind, old, binding = attempt.kind, attempt.old, None
     if kind & PLACING:
-        refused = check_placement(attempt)
+        refused = check_overlap(attempt)
         if refused is None and kind == CREATE and attempt.flags & KVM_MEM_GUEST_MEMFD:
             refused = check_binding(attempt)
         if refused is not None:
@@ -42,5 +48,5 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         new = SpecialSlot(
             attempt.as_id, attempt.slot_id, attempt.gfn, attempt.npages, attempt.hva, flags, binding, attempt.owner
         )  # fmt: skip
-    accepted = Accepted(kind, old, new)
-    return PREPARE_HOOKS[attempt.machine.arch](attempt, accepted) or accepted
+    change = SlotChange(kind, old, new)
+    return PREPARE_HOOKS[attempt.machine.arch](attempt, change) or Accepted(change)

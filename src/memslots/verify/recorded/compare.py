@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .player import Answer
+    from .player import Seen
 
 _SEQUENCE_FILES = {"totals": "sequences-totals", "": "sequences", "probe": "sequences"}
 _ENDINGS = (".jsonl.gz", ".jsonl.xz", ".jsonl")
@@ -222,7 +222,7 @@ def _replay_sequence(
             if observed["skip"] == "memory":
                 return  # the program ended the sequence here
             continue
-        expected: Answer
+        expected: Seen
         try:
             expected = player.play(operation)
         except NotDecided as undecided:
@@ -235,7 +235,7 @@ def _replay_sequence(
             (result.excepted if found.reason else result.disagreements).append(found)
 
 
-def observable(answer: Answer, kept: set[str]) -> object:
+def observable(answer: Seen, kept: set[str]) -> object:
     """The answer without what this recording could not observe.
 
     A probe reports -1 for what it did not see, so it cannot report 2^64 - 1.

@@ -7,8 +7,16 @@ from zlib import crc32
 
 from ...model.vm import Vm
 from ...state.dirty_bitmap import DirtyBitmap, bitmap_bytes
-from ...state.process import PROT_WRITE, Host, Mapping
+from ...state.process import PROT_WRITE, Mapping, Process
 from ...units import U32_MAX, U64_MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    pass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MAP_BASE, MAP_STEP = 0x2000_0000, 0x0400_0000
 """Host windows of the program: number N begins at MAP_BASE + N * MAP_STEP."""
@@ -16,19 +24,26 @@ DIRTY_BUFFER_BYTES = 1 << 20
 _FILL_BYTE = 0xA5
 
 
-class GuestWrites:
+class ProcessMemory:
     """Host memory with the bytes that KVM has written."""
 
-    host: Host
-    page_bytes: int
-    written: set[int]
+    def __init__(self, process: Process, page_bytes: int) -> None:
+        self.process = process
+        self.page_bytes = page_bytes
+        self.written: set[int] = set()
+        """Host bytes that KVM has written."""
 
-    def _copy(self, vm: Vm, gpa: int, nbytes: int, prot: int) -> bool:
+    def call(self, name: str, operands: Sequence[int]) -> int | None:
+        """The answer of a call on host memory; None if it is none."""
+        method: Callable[..., int] | None = getattr(self, "_op_" + name, None)
+        return None if method is None else method(*operands)
+
+    def copy(self, vm: Vm, gpa: int, nbytes: int, prot: int) -> bool:
         """kvm_read_guest() or kvm_write_guest(): page by page, up to the first that fails."""
         while nbytes:
             chunk = min(nbytes, self.page_bytes - gpa % self.page_bytes)
             hva = vm.gpa_to_hva(gpa, write=prot == PROT_WRITE)
-            mapping = None if hva is None else self.host.at(hva)
+            mapping = None if hva is None else self.process.at(hva)
             if hva is None or mapping is None or not mapping.prot & prot:
                 return False
             if prot == PROT_WRITE:
@@ -44,7 +59,7 @@ class GuestWrites:
             return -EINVAL
         start = MAP_BASE + window * MAP_STEP
         end = start + self._whole_pages(size)
-        self.host.mmap(Mapping(start, end, prot, is_shared=bool(flags & 1)))
+        self.process.mmap(Mapping(start, end, prot, is_shared=bool(flags & 1)))
         self._forget(start, end)
         return 0
 
@@ -58,14 +73,14 @@ class GuestWrites:
         if start % self.page_bytes or not size:
             return -EINVAL
         end = start + self._whole_pages(size)
-        self.host.munmap(start, end)
+        self.process.munmap(start, end)
         self._forget(start, end)
         return 0
 
     def _op_mprotect(self, start: int, size: int, prot: int) -> int:
         if start % self.page_bytes:
             return -EINVAL
-        return 0 if self.host.mprotect(start, start + self._whole_pages(size), prot) else -ENOMEM
+        return 0 if self.process.mprotect(start, start + self._whole_pages(size), prot) else -ENOMEM
 
     def _op_peek(self, hva: int) -> int:
         return int(any(byte in self.written for byte in range(hva, hva + 4)))

@@ -13,7 +13,7 @@ import re
 from ...kernel.arch import Arch, find_arch
 from ...kernel.profile import Profile, dated
 from ...kernel.version import Version
-from ...state.process import PROT_EXEC, PROT_READ, Host, Mapping
+from ...state.process import PROT_EXEC, PROT_READ, Mapping, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def _arch_of(header: dict[str, object]) -> Arch:
     return find_arch(str(header["machine"]))
 
 
-def host_of(profile: Profile) -> Host:
+def process_of(profile: Profile) -> Process:
     """The test program as a host: nothing mapped where slots go, but for the program itself."""
-    host = Host(mappings_known=True)
+    host = Process(mappings_known=True)
     for fd in range(3):
         host.fds[fd] = None
     text = PROGRAM_TEXT.get(profile.arch.name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, EPERM
 
-from ....state.change import DELETE, MOVE
-from ....uapi.abi import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
-from ...answer import Accepted, Refused, Undetermined
-from ...attempt import Attempt
-from ...rule import Rule
+from ....kernel.arch import ARM64
+from ....state.change import DELETE, MOVE, SlotChange
+from ....uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ...answer import Refused, Rule, Undetermined
+from ...attempt import RegionAttempt
 from .vma import check_mappings
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/arm64/kvm/mmu.c"
@@ -18,25 +18,28 @@ PROTECTED_VM_CHANGE = Rule(
     "protected-vm-change", EPERM, "A protected VM deletes or moves a slot once it runs, or logs or write-protects one.",
     "The hypervisor owns the memory of a protected VM.", "Set up the memory before the first vCPU runs.", _PREPARE,
     needs=("arm64-protected-vm",),
+    arches=ARM64,
 )
 IPA_LIMIT = Rule(
     "ipa-limit", EFAULT, "The slot ends beyond the VM's intermediate physical address size.",
     """The size is the VM's type in bits, 40 if it is 0.  Up to 5.11 a slot that ends exactly at the limit is
     refused too.""",
     "Create the VM with more IPA bits (KVM_CAP_ARM_VM_IPA_SIZE says how many the host has).", _PREPARE,
+    arches=ARM64,
 )
 GMEM_NOT_MAPPABLE = Rule(
     "gmem-not-mappable", EINVAL, "The slot's guest_memfd was made without GUEST_MEMFD_FLAG_MMAP.",
     "arm64 takes guest_memfd only as memory that user space shares.",
     "Create the file with GUEST_MEMFD_FLAG_MMAP.", _PREPARE, needs=("arm64-gmem-needs-mmap",),
+    arches=ARM64,
 )
 # fmt: on
 
 RULES = (PROTECTED_VM_CHANGE, IPA_LIMIT, GMEM_NOT_MAPPABLE)
 
 
-def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
-    """May the change be made?"""
+def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
+    """Refuses the change, or finds nothing against it."""
     machine, config, kind = attempt.machine, attempt.state.config, attempt.kind
     if config.protected and machine.profile.has("arm64-protected-vm"):
         removes = config.hypervisor_vm_created and kind & (DELETE | MOVE)

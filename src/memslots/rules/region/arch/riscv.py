@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from errno import EFAULT
 
-from ....state.change import DELETE
-from ...answer import Accepted, Refused, Undetermined
-from ...attempt import Attempt
-from ...rule import Rule
+from ....kernel.arch import RISCV
+from ....state.change import DELETE, SlotChange
+from ...answer import Refused, Rule, Undetermined
+from ...attempt import RegionAttempt
 from .vma import check_mappings
 
 # fmt: off
@@ -17,14 +17,15 @@ GPA_LIMIT = Rule(
     the limit is refused.""",
     "Keep guest memory below 2^KVM_CAP_VM_GPA_BITS, without the last page.",
     "kvm_arch_prepare_memory_region() in arch/riscv/kvm/mmu.c",
+    arches=RISCV,
 )
 # fmt: on
 
 RULES = (GPA_LIMIT,)
 
 
-def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
-    """May the change be made?"""
+def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
+    """Refuses the change, or finds nothing against it."""
     if attempt.kind == DELETE:
         return None
     machine = attempt.machine

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from ....state.change import PLACING
-from ...answer import Accepted, Refused, Undetermined
-from ...attempt import Attempt
-from ...rule import Rule
+from ....kernel.arch import S390
+from ....state.change import PLACING, SlotChange
+from ...answer import Refused, Rule, Undetermined
+from ...attempt import RegionAttempt
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/s390/kvm/kvm-s390.c"
 _SEGMENT_BYTES = 1 << 20
@@ -17,34 +17,39 @@ UCONTROL_USER_SLOT = Rule(
     "ucontrol-user-slot", EINVAL, "A user-controlled VM gets a slot from user space.",
     "Such a VM has one flat slot of KVM's own.", "Do not register memory on a ucontrol VM.", _PREPARE,
     needs=("s390-ucontrol-no-user-slots",),
+    arches=S390,
 )
 SECURE_VM = Rule(
     "secure-vm", EINVAL, "The VM is under protected virtualisation: its slots are fixed.",
     "The ultravisor owns the memory.", "Change memory before the VM becomes secure.", _PREPARE,
     needs=("s390-secure-vm-refuses",),
+    arches=S390,
 )
 HVA_SEGMENT_UNALIGNED = Rule(
     "hva-segment-unaligned", EINVAL, "userspace_addr is not a multiple of 1 MiB.",
     "The guest's memory was mapped by segments of 1 MiB up to 7.0.  guest_phys_addr is not checked for it.",
     "Align the backing memory to 1 MiB.", _PREPARE, needs=("s390-segment-alignment",),
+    arches=S390,
 )
 SIZE_SEGMENT_UNALIGNED = Rule(
     "size-segment-unaligned", EINVAL, "memory_size is not a multiple of 1 MiB.",
     "See hva-segment-unaligned.", "Use slots of whole MiB.", _PREPARE, needs=("s390-segment-alignment",),
+    arches=S390,
 )
 MEMORY_LIMIT = Rule(
     "memory-limit", EINVAL, "The slot ends beyond the VM's memory limit.",
     "The limit is what the hardware gives, unless user space lowered it (KVM_S390_VM_MEM_LIMIT_SIZE).",
     "Raise the limit before creating vCPUs, or give the guest less memory.", _PREPARE,
+    arches=S390,
 )
 # fmt: on
 
 RULES = (UCONTROL_USER_SLOT, SECURE_VM, HVA_SEGMENT_UNALIGNED, SIZE_SEGMENT_UNALIGNED, MEMORY_LIMIT)
 
 
-def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
-    """May the change be made?"""
-    machine, config, request = attempt.machine, attempt.state.config, attempt.request
+def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
+    """Refuses the change, or finds nothing against it."""
+    machine, config, region = attempt.machine, attempt.state.config, attempt.region
     profile = machine.profile
     if config.ucontrol and profile.has("s390-ucontrol-no-user-slots") and not attempt.owner:
         return UCONTROL_USER_SLOT.refuse_late(change)
@@ -53,10 +58,10 @@ def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None
     if not attempt.kind & PLACING and not profile.has("s390-checks-every-change"):
         return None
     if profile.has("s390-segment-alignment"):
-        if request.userspace_addr % _SEGMENT_BYTES:
-            return HVA_SEGMENT_UNALIGNED.refuse_late(change, userspace_addr=request.userspace_addr)
-        if request.memory_size % _SEGMENT_BYTES:
-            return SIZE_SEGMENT_UNALIGNED.refuse_late(change, memory_size=request.memory_size)
+        if region.userspace_addr % _SEGMENT_BYTES:
+            return HVA_SEGMENT_UNALIGNED.refuse_late(change, userspace_addr=region.userspace_addr)
+        if region.memory_size % _SEGMENT_BYTES:
+            return SIZE_SEGMENT_UNALIGNED.refuse_late(change, memory_size=region.memory_size)
     end = attempt.gfn + attempt.npages
     if end > machine.gfn_end_high:
         return MEMORY_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)

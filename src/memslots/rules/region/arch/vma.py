@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from errno import EINVAL, EPERM
 
+from ....kernel.arch import ARM64, WITH_VMA_WALK
+from ....state.change import SlotChange
 from ....state.process import PROT_WRITE, Mapping
-from ....uapi.abi import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
-from ...answer import Accepted, Refused, Undetermined
-from ...attempt import Attempt
-from ...rule import Rule
+from ....uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ...answer import Refused, Rule, Undetermined
+from ...attempt import RegionAttempt
 
 _PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
 
@@ -17,31 +18,37 @@ VMA_NOT_WRITABLE = Rule(
     "vma-not-writable", EPERM, "The slot is writable and part of its host memory is mapped read-only.",
     "riscv, and arm64 up to 5.6.  Parts that are not mapped at all are fine.",
     "Map the memory PROT_WRITE, or register the slot with KVM_MEM_READONLY.", _PREPARE,
+    arches=WITH_VMA_WALK,
 )
 VMA_MTE = Rule(
     "vma-mte", EINVAL, "The VM uses memory tagging and the host mapping does not allow it.",
     "From 5.14 to 6.1 shared mappings are refused, since then those without VM_MTE_ALLOWED.",
     "Back the guest with private anonymous memory, or with a file system that allows tags.", _PREPARE,
+    arches=ARM64, any_of=("arm64-mte-shared", "arm64-mte-vma"),
 )
 VMA_PFN_LOGGING = Rule(
     "vma-pfn-logging", EINVAL, "The slot logs dirty pages and part of its host memory is a raw device mapping.",
     "Writes to device memory cannot be logged.", "Do not log dirty pages of passed-through device memory.", _PREPARE,
+    arches=WITH_VMA_WALK,
 )
 VMA_PFN_CACHEABLE = Rule(
     "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it coherent.",
     "arm64 since 6.17; whether the host can (FWB and DIC) decides.", "Map the device memory uncached.", _PREPARE,
     needs=("arm64-pfn-cacheable",),
+    arches=WITH_VMA_WALK,
 )
 # fmt: on
 
-VMA_RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
+RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
 
 
-def check_mappings(attempt: Attempt, change: Accepted, *, needs_writable: bool) -> Refused | Undetermined | None:
+def check_mappings(
+    attempt: RegionAttempt, change: SlotChange, *, needs_writable: bool
+) -> Refused | Undetermined | None:
     """Walk the known mappings of the slot in address order, each through all checks."""
     start = attempt.hva
-    end = start + attempt.request.memory_size
-    for mapping in attempt.host.walk(start, end):
+    end = start + attempt.region.memory_size
+    for mapping in attempt.process.walk(start, end):
         refused = _check_mapping(attempt, change, mapping, needs_writable=needs_writable)
         if refused is not None:
             return refused
@@ -49,7 +56,7 @@ def check_mappings(attempt: Attempt, change: Accepted, *, needs_writable: bool) 
 
 
 def _check_mapping(
-    attempt: Attempt, change: Accepted, mapping: Mapping, *, needs_writable: bool
+    attempt: RegionAttempt, change: SlotChange, mapping: Mapping, *, needs_writable: bool
 ) -> Refused | Undetermined | None:
     profile = attempt.machine.profile
     where = {"mapping_start": mapping.start, "mapping_end": mapping.end}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOMEM
 
+from ....kernel.arch import X86
 from ....kernel.machine import VM_TYPE_TDX
-from ....state.change import MOVE, PLACING
-from ...answer import Accepted, Refused, Undetermined
-from ...attempt import Attempt
-from ...rule import Rule
+from ....state.change import MOVE, PLACING, SlotChange
+from ...answer import Refused, Rule, Undetermined
+from ...attempt import RegionAttempt
 
 _PREPARE = "kvm_arch_prepare_memory_region() in arch/x86/kvm/x86.c"
 
@@ -17,6 +17,7 @@ PAGE_TRACK_MOVE = Rule(
     "page-track-move", EINVAL, "The slot moves while an external page tracker (GPU pass-through) is registered.",
     "Trackers know pages by guest frame and cannot follow a move.",
     "Delete the slot and create it at the new place.", _PREPARE, needs=("x86-page-track-move",),
+    arches=X86,
 )
 GFN_ABOVE_MAX = Rule(
     "gfn-above-max", EINVAL, "The slot ends beyond the guest-physical address bits of the host.",
@@ -25,11 +26,13 @@ GFN_ABOVE_MAX = Rule(
     """Keep guest memory below 2^MAXPHYADDR (`address sizes` in /proc/cpuinfo); lower the VMM's idea of it
     (QEMU: host-phys-bits=on).""",
     _PREPARE, needs=("x86-max-gfn",),
+    arches=X86,
 )
 ALIAS_BIT = Rule(
     "alias-bit", EINVAL, "The slot's last frame carries the bit that marks shared memory of a TDX guest.",
     "A TDX guest has each frame twice, private and, with that bit, shared; slots are registered without it.",
     "Register the memory below the shared bit (bit 47 or 51 of the address).", _PREPARE, needs=("x86-alias-bit",),
+    arches=X86,
 )
 METADATA_ALLOCATION = Rule(
     "metadata-allocation", ENOMEM, "An array of the slot's metadata would pass 2^31 - 1 bytes.",
@@ -38,6 +41,7 @@ METADATA_ALLOCATION = Rule(
     a write-track counter has 2 bytes: more than 4 TiB.""",
     "Split the slot, or use 5.18 and later.", "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c",
     needs=("x86-kvmalloc-2g",),
+    arches=X86,
 )
 # fmt: on
 
@@ -46,8 +50,8 @@ _LARGEST_ARRAY_BYTES = (1 << 31) - 1
 _TDX_LOWEST_SHARED_GFN = 1 << (47 - 12)
 
 
-def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
-    """May the change be made?"""
+def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
+    """Refuses the change, or finds nothing against it."""
     if not attempt.kind & PLACING:
         return None
     machine = attempt.machine
@@ -69,7 +73,7 @@ def prepare(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None
     return None
 
 
-def _check_arrays(attempt: Attempt, change: Accepted) -> Refused | Undetermined | None:
+def _check_arrays(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
     profile, npages = attempt.machine.profile, attempt.npages
     pointer_bytes = attempt.machine.long_bits // 8
     numbers = {"npages": npages, "largest_array_bytes": _LARGEST_ARRAY_BYTES}

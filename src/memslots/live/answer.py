@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 from ..errors import MemslotsError, errno_name
-from ..rules.answer import Answer
+from ..rules.answer import NO_CHANGE, Accepted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn, TypeAlias
 
-    Outcome: TypeAlias = "Answer | LiveRefused"
+    LiveAnswer: TypeAlias = "Accepted | LiveRefused"
 
-ACCEPTED = Answer()
+ACCEPTED = NO_CHANGE
 """A call that returned 0."""
 
 
@@ -46,11 +46,11 @@ class LiveRefused:
         return f"<LiveRefused {self.reason}>"
 
 
-def outcome_of(result: int, call: str) -> Outcome:
-    """What a call returned, 0 and up or the negated errno, as an outcome."""
+def answer_of(result: int, call: str) -> LiveAnswer:
+    """What a call returned, 0 and up or the negated errno, as an answer."""
     if result < 0:
         return LiveRefused(-result, call)
-    return Answer(value=result) if result else ACCEPTED
+    return Accepted(value=result) if result else ACCEPTED
 
 
 class KernelMemoryError(MemslotsError):

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memslots.uapi import abi
+from memslots.uapi.calls import CALLS
+from memslots.uapi.capabilities import CAP_NAMES, CAPS
+from memslots.uapi.flags import flag_text
 from memslots.units import (
     U32_MAX,
     U64_MAX,
@@ -22,48 +24,41 @@ from memslots.units import (
     wraps_ulong,
 )
 
-
-@pytest.mark.parametrize(
-    ("name", "nbytes"),
-    [
-        ("KVM_USERSPACE_MEMORY_REGION", 32),
-        ("KVM_USERSPACE_MEMORY_REGION2", 160),
-        ("KVM_DIRTY_LOG", 16),
-        ("KVM_CLEAR_DIRTY_LOG", 24),
-        ("KVM_MEMORY_ATTRIBUTES", 32),
-        ("KVM_CREATE_GUEST_MEMFD", 64),
-        ("KVM_PRE_FAULT_MEMORY", 64),
-        ("KVM_ENABLE_CAP", 104),
-        ("KVM_DIRTY_GFN", 16),
-    ],
-)
-def test_struct_sizes(name, nbytes):
-    assert struct.calcsize(getattr(abi, name)) == nbytes
+SIZES = {
+    "KVM_SET_MEMORY_REGION": 24,
+    "KVM_SET_USER_MEMORY_REGION": 32,
+    "KVM_SET_USER_MEMORY_REGION2": 160,
+    "KVM_GET_DIRTY_LOG": 16,
+    "KVM_CLEAR_DIRTY_LOG": 24,
+    "KVM_SET_IDENTITY_MAP_ADDR": 8,
+    "KVM_SET_MEMORY_ATTRIBUTES": 32,
+    "KVM_CREATE_GUEST_MEMFD": 64,
+    "KVM_PRE_FAULT_MEMORY": 64,
+    "KVM_ENABLE_CAP": 104,
+    "KVM_SET_MSRS": 8,
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "layout"),
-    [
-        ("KVM_SET_USER_MEMORY_REGION", "KVM_USERSPACE_MEMORY_REGION"),
-        ("KVM_SET_USER_MEMORY_REGION2", "KVM_USERSPACE_MEMORY_REGION2"),
-        ("KVM_GET_DIRTY_LOG", "KVM_DIRTY_LOG"),
-        ("KVM_CLEAR_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG"),
-        ("KVM_SET_MEMORY_ATTRIBUTES", "KVM_MEMORY_ATTRIBUTES"),
-        ("KVM_CREATE_GUEST_MEMFD", "KVM_CREATE_GUEST_MEMFD"),
-        ("KVM_PRE_FAULT_MEMORY", "KVM_PRE_FAULT_MEMORY"),
-        ("KVM_ENABLE_CAP", "KVM_ENABLE_CAP"),
-    ],
-)
-def test_ioctls_carry_the_size_of_their_structure(name, layout):
-    assert abi.IOCTLS[name][2] == struct.calcsize(getattr(abi, layout))
-    assert abi.ioctl_number(name) >> 16 & 0x3FFF == struct.calcsize(getattr(abi, layout))
+def test_sizes_of_structures():
+    assert {name: call.argument_bytes for name, call in CALLS.items() if call.has_structure} == SIZES
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_requests_carry_the_size_of_the_structure(name):
+    assert CALLS[name].request(powerpc_or_mips=False) >> 16 & 0x3FFF == SIZES[name]
 
 
 def test_offsets_of_the_region():
-    words = struct.unpack("<8I", struct.pack("<IIQQQ", 1, 2, 3 << 32, 4 << 32, 5 << 32))
-    assert words == (1, 2, 0, 3, 0, 4, 0, 5)
-    region2 = struct.pack("<" + abi.KVM_USERSPACE_MEMORY_REGION2[1:], 1, 2, 3, 4, 5, 6, 7, 8)
-    assert struct.unpack_from("<QII", region2, 32) == (6, 7, 8)
+    names = CALLS["KVM_SET_USER_MEMORY_REGION2"].names
+    packed = CALLS["KVM_SET_USER_MEMORY_REGION2"].pack({name: at + 1 for at, name in enumerate(names)})
+    assert struct.unpack_from("=IIQQQQI", packed) == (1, 2, 3, 4, 5, 6, 7)
+    assert CALLS["KVM_SET_USER_MEMORY_REGION2"].unpack(bytes(packed)) == {name: at + 1 for at, name in enumerate(names)}
+
+
+def test_a_pointer_to_a_buffer_lies_behind_the_fields():
+    assert struct.unpack("=IIQ", CALLS["KVM_GET_DIRTY_LOG"].pack({"slot": 5}, 7)) == (5, 0, 7)
+    fields = {"slot": 1, "num_pages": 2, "first_page": 3}
+    assert struct.unpack("=IIQQ", CALLS["KVM_CLEAR_DIRTY_LOG"].pack(fields, 4)) == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +83,7 @@ def test_offsets_of_the_region():
     ],
 )
 def test_ioctl_numbers(name, number):
-    assert abi.ioctl_number(name) == number
+    assert CALLS[name].request(powerpc_or_mips=False) == number
 
 
 @pytest.mark.parametrize(
@@ -101,19 +96,19 @@ def test_ioctl_numbers(name, number):
     ],
 )
 def test_ioctl_numbers_of_powerpc_and_mips(name, number):
-    assert abi.ioctl_number(name, powerpc_or_mips=True) == number
+    assert CALLS[name].request(powerpc_or_mips=True) == number
 
 
 def test_names_and_numbers_of_capabilities():
-    assert abi.CAP_NAMES[118] == "KVM_CAP_MULTI_ADDRESS_SPACE"
-    assert len(abi.CAP_NAMES) == len(abi.CAPS)
+    assert CAP_NAMES[118] == "KVM_CAP_MULTI_ADDRESS_SPACE"
+    assert len(CAP_NAMES) == len(CAPS)
 
 
 def test_flags_as_strace_writes_them():
-    assert abi.flag_text(0) == "0"
-    assert abi.flag_text(3) == "KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY"
-    assert abi.flag_text(0x14) == "KVM_MEM_GUEST_MEMFD|0x10"
-    assert abi.flag_text(0x10000) == "0x10000"
+    assert flag_text(0) == "0"
+    assert flag_text(3) == "KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY"
+    assert flag_text(0x14) == "KVM_MEM_GUEST_MEMFD|0x10"
+    assert flag_text(0x10000) == "0x10000"
 
 
 # -- arithmetic

@@ -1,0 +1,59 @@
+"""KVM_CREATE_VM: which types of VM a host offers."""
+
+from __future__ import annotations
+
+from errno import EINVAL
+
+from ..kernel.profile import Profile
+from .answer import NO_CHANGE, Accepted, Refused, Rule
+from .attempt import Attempt
+
+_MAIN = "virt/kvm/kvm_main.c"
+
+# fmt: off
+VM_TYPE_UNSUPPORTED = Rule(
+    "vm-type-unsupported", EINVAL, "KVM_CREATE_VM was given a type that this host does not offer.",
+    """x86 takes 0 up to 6.7, and since 6.8 the types that KVM_CAP_VM_TYPES lists.  On arm64 the type is the number
+    of IPA bits.""",
+    "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()", calls="KVM_CREATE_VM",
+)
+# fmt: on
+
+RULES = (VM_TYPE_UNSUPPORTED,)
+
+
+VM_TYPE_FACTS = {"vm-type-sev": 0b1100, "vm-type-snp": 1 << 4, "vm-type-tdx": 1 << 5}
+"""Fact: mask of the VM types that it brings on x86."""
+
+
+def decide(attempt: Attempt) -> Accepted | Refused:
+    """The answer to KVM_CREATE_VM."""
+    return check_vm_type(attempt.machine.profile, attempt.get("type")) or NO_CHANGE
+
+
+def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
+    """Refuses a type that the host does not offer."""
+    arch = profile.arch.name
+    fine = vm_type == 0
+    if profile.arch.is_x86 and profile.has("vm-type-argument"):
+        fine = vm_type < 32 and bool(x86_vm_types(profile) >> vm_type & 1)
+    elif arch == "arm64" and profile.has("arm64-vm-type-is-ipa-bits"):
+        most = profile.number("gpa-bits")
+        fine = vm_type == 0 or (32 <= vm_type <= (52 if most is None else most))
+    elif arch in ("riscv64", "mips"):
+        fine = True  # the type is not looked at
+    elif arch == "ppc64":
+        fine = vm_type in (0, 1)
+    elif arch == "ppc32":
+        fine = vm_type in (0, 2)
+    elif arch == "s390x":
+        fine = vm_type in (0, 1)
+    return None if fine else VM_TYPE_UNSUPPORTED.refuse(vm_type=vm_type)
+
+
+def x86_vm_types(profile: Profile) -> int:
+    """Mask of the types that the host offers and the release knows: 0 ordinary, 1 software-protected, and so on."""
+    known = 0b11
+    for fact, types in VM_TYPE_FACTS.items():
+        known |= types if profile.has(fact) else 0
+    return (profile.number("vm-types") or 1) & known

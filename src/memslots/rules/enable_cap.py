@@ -1,0 +1,93 @@
+"""KVM_ENABLE_CAP on a VM: switches that change what later calls are answered."""
+
+from __future__ import annotations
+
+from errno import EINVAL
+
+from ..kernel.vm_capabilities import enable_with_zero, is_known
+from ..state.change import ManualProtectSet, VcpuIdsLimited
+from ..uapi.calls import VM
+from ..uapi.capabilities import (
+    KVM_CAP_DIRTY_LOG_RING,
+    KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+    KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
+    KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+    KVM_CAP_MAX_VCPU_ID,
+    KVM_CAP_SPLIT_IRQCHIP,
+)
+from ..uapi.fields import capability_text
+from ..uapi.flags import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE
+from . import dirty_ring, irqchip
+from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined, Unmodelled
+from .attempt import Attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.profile import Profile
+
+_X86 = "arch/x86/kvm/x86.c"
+
+# fmt: off
+CAPABILITY_UNKNOWN = Rule(
+    "capability-not-enabled", EINVAL, "The VM has no such capability to enable, or not with these arguments.",
+    "", "Ask KVM_CHECK_EXTENSION first.", f"kvm_vm_ioctl_enable_cap() in {_X86}", calls="KVM_ENABLE_CAP",
+)
+MANUAL_PROTECT_ARGUMENT = Rule(
+    "manual-protect-argument", EINVAL, "The argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is not 0, 1 or 3.",
+    "3 (all pages dirty at first) since 5.7, on riscv much later; 2 alone never.", "Use 1.",
+    "kvm_vm_ioctl_enable_cap_generic() in virt/kvm/kvm_main.c", calls="KVM_ENABLE_CAP",
+)
+# fmt: on
+
+RULES = (CAPABILITY_UNKNOWN, MANUAL_PROTECT_ARGUMENT)
+
+
+def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
+    """The answer to KVM_ENABLE_CAP."""
+    profile, capability = attempt.machine.profile, attempt.get("cap")
+    if attempt.on != VM:
+        return Unmodelled(f"KVM_ENABLE_CAP({capability_text(capability)}) on a vCPU")
+    if capability == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+        return _manual_protect(attempt)
+    if capability in (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL):
+        return dirty_ring.decide_enable(attempt, acq_rel=capability == KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
+    if capability == KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
+        return dirty_ring.decide_with_bitmap(attempt)
+    refused = CAPABILITY_UNKNOWN.refuse(capability=capability, argument=attempt.get("arg0"))
+    if attempt.get("flags"):
+        return refused
+    if capability == KVM_CAP_MAX_VCPU_ID and profile.has("cap-x86-max-vcpu-id"):
+        return _max_vcpu_id(attempt) or refused
+    if capability == KVM_CAP_SPLIT_IRQCHIP and profile.arch.is_x86:
+        return irqchip.decide_split(attempt) or refused
+    errno = enable_with_zero(profile, capability)
+    if errno is None:
+        return refused
+    if any(attempt.get(f"arg{number}") for number in range(4)):
+        if is_known(capability):
+            return Unmodelled(f"KVM_ENABLE_CAP({capability_text(capability)}) with arguments")
+        return refused
+    return CAPABILITY_UNKNOWN.refuse(errno=errno, capability=capability) if errno else NO_CHANGE
+
+
+def _max_vcpu_id(attempt: Attempt) -> Accepted | None:
+    config, limit = attempt.state.config, attempt.get("arg0")
+    if limit > attempt.machine.profile.limit("max-vcpu-id") or (config.max_vcpu_id or 0) not in (0, limit):
+        return None
+    return Accepted(VcpuIdsLimited(limit or None))
+
+
+def manual_protect_mask(profile: Profile) -> int:
+    """What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 says: 0, 1 or 3."""
+    if not profile.has("clear-dirty-log"):
+        return 0
+    return 3 if profile.has("dirty-log-initially-set") else 1
+
+
+def _manual_protect(attempt: Attempt) -> Accepted | Refused:
+    mode, flags = attempt.get("arg0"), attempt.get("flags")
+    mask = manual_protect_mask(attempt.machine.profile)
+    allowed = mask if mode & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE else 0
+    if not mask or flags or mode & ~allowed:
+        return MANUAL_PROTECT_ARGUMENT.refuse(argument=mode, flags=flags, allowed=mask)
+    return Accepted(ManualProtectSet(mode))

@@ -1,0 +1,60 @@
+"""KVM_CREATE_IRQCHIP, and KVM_CAP_SPLIT_IRQCHIP beside it."""
+
+from __future__ import annotations
+
+from errno import EEXIST, EINVAL, ENODEV
+
+from ..kernel.arch import ARM64, X86
+from ..state.change import IrqchipMade
+from .answer import Accepted, Refused, Rule
+from .attempt import Attempt
+from .ioctl import unknown_ioctl
+
+_X86 = "arch/x86/kvm/x86.c"
+_MOST_IRQ_ROUTES = 4096
+"""KVM_MAX_IRQ_ROUTES, since 4.17.  What KVM_CAP_SPLIT_IRQCHIP reserves is bound by it, not by the pins of an IOAPIC."""
+
+# fmt: off
+IRQCHIP_EXISTS = Rule(
+    "irqchip-exists", EEXIST, "The VM has an in-kernel irqchip already.", "", "Create it once.",
+    f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
+    arches=X86,
+)
+IRQCHIP_TOO_LATE = Rule(
+    "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first vCPU.",
+    f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
+    arches=X86,
+)
+IRQCHIP_UNSUPPORTED = Rule(
+    "irqchip-unsupported", ENODEV, "The host's interrupt controller has no such emulation.",
+    "arm64 hosts with GICv3 only.", "Create the GIC with KVM_CREATE_DEVICE.", "kvm_vgic_create()",
+    calls="KVM_CREATE_IRQCHIP",
+    arches=ARM64,
+)
+# fmt: on
+
+RULES = (IRQCHIP_EXISTS, IRQCHIP_TOO_LATE, IRQCHIP_UNSUPPORTED)
+
+
+def decide(attempt: Attempt) -> Accepted | Refused:
+    """The answer to KVM_CREATE_IRQCHIP."""
+    profile, config = attempt.machine.profile, attempt.state.config
+    if profile.arch.name == "arm64":
+        return IRQCHIP_UNSUPPORTED.refuse()
+    if not profile.arch.is_x86:
+        return unknown_ioctl(attempt.machine)
+    if config.irqchip:
+        return IRQCHIP_EXISTS.refuse()
+    if config.vcpu_ids:
+        return IRQCHIP_TOO_LATE.refuse(vcpus_count=len(config.vcpu_ids))
+    return Accepted(IrqchipMade(split=False))
+
+
+def decide_split(attempt: Attempt) -> Accepted | Refused | None:
+    """The answer to KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP); None where its argument is out of range."""
+    config = attempt.state.config
+    if attempt.get("arg0") > _MOST_IRQ_ROUTES:
+        return None
+    if config.irqchip or config.vcpu_ids:
+        return IRQCHIP_EXISTS.refuse()
+    return Accepted(IrqchipMade(split=True))
