@@ -27,13 +27,13 @@ from __future__ import annotations
 import os
 import re
 
-from memslots.errors import RefusedError, UnknownKernelError, errno_name
+from memslots.errors import UnknownKernelError, errno_name
 from memslots.kernel.arch import ARCHES
 from memslots.kernel.history import BRANCHES
 from memslots.kernel.names import find
 from memslots.kernel.version import Version
 from memslots.model.vm import Vm
-from memslots.rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from memslots.rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
 from memslots.state.dirty_bitmap import DirtyBitmap
 from memslots.state.process import PROT_READ, PROT_WRITE, Mapping, Process
 from memslots.uapi.calls import CALLS

@@ -8,23 +8,57 @@ Start here:
     Process, Mapping    what is known of the calling process (state/process.py)
     RefusedError    what `answer.unwrap()` raises: an OSError with the true errno
 
-Map of the package, each importing only what stands in its line or above:
-    units errors     numbers and their kinds, exceptions
-    uapi/            what user space and KVM say to each other
-    kernel/          facts by release, profiles, machines
-    state/           one VM and one process, as KVM keeps them
-    rules/           every check of every call, in the kernel's order
-    model/           `Vm`: decide, apply
-    trace/           recordings in, as neutral events
-    replay/          events through the model, step by step
-    explain/         why a call was refused, what would pass, what a recording tells
-    check/           layouts on kernels before it happens, and what they cost
-    compare/         what differs between two kernels, and between accounting designs
-    live/ record/    real devices, recorders
-    verify/          the model beside kernels: recorded answers, live, booted under QEMU
-    export/          calls as programs, for people and for other programs
-    arrays/          numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
-    views/ docs cli/ __main__     text out
+Map of the package.  A wing imports only what stands above it, a file only what stands before it
+in its wing:
+    units errors      kinds of number and their arithmetic; what is raised
+    uapi/             what user space and KVM say to each other; knows no release
+        capabilities encoding flags fields calls region
+    kernel/           what is known about kernels; the only wing that knows releases
+        arch version history profile distributions footprint user_range vm_capabilities machine
+        names
+    state/            one VM and one process as KVM keeps them; changes, and who makes them
+        dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
+        change hva_index apply mmu_pages_designs slot_set vm_state
+    rules/            every check of every call, in the kernel's order; changes nothing
+        answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
+        region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
+        region.overlap region.same_id dirty_log dirty_ring guest_memfd irqchip memory_attributes
+        nr_mmu_pages region.arch.arm64 region.arch.riscv region.arguments enable_cap
+        region.arch.hooks check_extension region.set_memory_region own_slots create_vcpu
+        tss_and_identity catalogue decide presence
+    model/            descriptors, and `Vm`: decide, carry out
+        kvm session vm
+    trace/            recordings in, as neutral events
+        event patterns decode lines mend message_table recording bpf jsonl line_numbers qemu strace
+        messages perf dispatch reader
+    replay/           events through the model, step by step
+        follow region_of_event step tracked_vm replay
+    explain/          why a call was refused, what would pass, what a recording tells
+        findings other_causes other_kernels remedies which_kernel hypotheses explain analysis
+    check/            layouts on kernels before it happens, and what they cost
+        layout.model metadata layout.mtree layout.parse plan cost survey
+    compare/          what differs between two kernels, and between accounting designs
+        designs questions difference
+    live/             the real /dev/kvm
+        answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
+        guest_demo
+    record/           recorders
+        calls mappings processes ptrace bpf_script file seccomp bpf_output start recorder bpf
+    verify/           the model beside kernels: recorded answers, live, booted under QEMU
+        draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
+        recorded.profiles farm.packages pair recorded.player farm.initramfs native recorded.compare
+        shrink farm.boot verify booted farm.rerun farm.__main__
+    export/           calls as programs, for people and for other programs
+        c_prelude oracle perfetto sequence strace c python vectors
+    arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
+        extra integers table bitmaps guest_memory lookup translator
+    views/            text out
+        accounting accounting_plot conformance cost difference live matrix rule_page text timeline
+        verify explanation guest_map kernel_page steps
+    cli/              one command a file
+        check progress record run accounting ask conformance cost diff explain export kernel
+        kernels live main map replay rule rules timeline vectors verify
+    docs __main__     generated pages; `python -m memslots`
 """
 
 from __future__ import annotations
@@ -33,11 +67,11 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .errors import MemslotsError, RefusedError, UnknownKernelError
+    from .errors import MemslotsError, UnknownKernelError
     from .kernel.names import find
     from .kernel.profile import Profile
     from .model.vm import Vm
-    from .rules.answer import Accepted, Refused, Undetermined, Unmodelled
+    from .rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
     from .state.process import Mapping, Process
     from .state.process import Process as Host
     from .state.slot import Slot
@@ -72,7 +106,7 @@ _HOMES = {
     "Process": "state.process",
     "Profile": "kernel.profile",
     "Refused": "rules.answer",
-    "RefusedError": "errors",
+    "RefusedError": "rules.answer",
     "Region": "uapi.region",
     "Slot": "state.slot",
     "Undetermined": "rules.answer",

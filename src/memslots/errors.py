@@ -10,43 +10,19 @@
     +-- ExtraMissingError (also an ImportError)   a package of an extra is not installed
     +-- InvariantBrokenError             a bug in memslots; please report
 
-A refusal is a value (`memslots.rules.answer.Refused`), not an exception: it is raised
-only by `Outcome.unwrap()`, for callers written for the real device.  Arguments
+A refusal is a value (`memslots.rules.answer.Refused`), not an exception: the first three
+stand beside the answers that raise them, and only their `unwrap()` does, for callers
+written for the real device.  Arguments
 that no C program could pass raise ValueError or TypeError with the value.
 """
 
 from __future__ import annotations
 
 import errno as _errno
-import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .rules.answer import Refused, Undetermined
 
 
 class MemslotsError(Exception):
     """Everything memslots raises on purpose, but for wrong arguments."""
-
-
-class RefusedError(MemslotsError, OSError):
-    """KVM would refuse the call; `errno` is the real one, `refused` the reason."""
-
-    def __init__(self, refused: Refused) -> None:
-        OSError.__init__(self, refused.errno, f"{os.strerror(refused.errno)}: {refused.reason}")
-        self.refused = refused
-
-
-class UndeterminedError(MemslotsError):
-    """The answer depends on something that was not observed."""
-
-    def __init__(self, undetermined: Undetermined) -> None:
-        super().__init__(undetermined.question)
-        self.undetermined = undetermined
-
-
-class UnmodelledError(MemslotsError):
-    """memslots has no model of this; it does not guess."""
 
 
 class UnknownKernelError(MemslotsError, ValueError):

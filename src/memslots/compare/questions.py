@@ -10,9 +10,9 @@ that a program can notice shows in one of them.
 
 from __future__ import annotations
 
-from ..errors import RefusedError, errno_name
+from ..errors import errno_name
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ..uapi.region import Region
 

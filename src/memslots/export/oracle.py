@@ -17,10 +17,10 @@ import json
 import os
 from errno import EBADF
 
-from ..errors import RefusedError, errno_name
+from ..errors import errno_name
 from ..kernel.names import find
 from ..model.vm import Vm
-from ..rules.answer import NO_CHANGE, Refused, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Refused, RefusedError, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
 from ..rules.region.gmem_bind import GMEM_FD_CLOSED
 from ..uapi.calls import CALLS, REGION_CALLS, VCPU, VM

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from errno import EBADF
 
-from ..errors import RefusedError
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
 from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd

@@ -6,7 +6,9 @@ on the real device would see: the return value, or an OSError.
 
 from __future__ import annotations
 
-from ..errors import RefusedError, UndeterminedError, UnmodelledError, errno_name
+import os
+
+from ..errors import MemslotsError, errno_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -237,3 +239,23 @@ def _shown(name: str, value: int | str) -> str:
     if isinstance(value, str):
         return value
     return str(value) if name.endswith(("pages", "slots", "count", "fd", "id")) else hex(value)
+
+
+class RefusedError(MemslotsError, OSError):
+    """KVM would refuse the call; `errno` is the real one, `refused` the reason."""
+
+    def __init__(self, refused: Refused) -> None:
+        OSError.__init__(self, refused.errno, f"{os.strerror(refused.errno)}: {refused.reason}")
+        self.refused = refused
+
+
+class UndeterminedError(MemslotsError):
+    """The answer depends on something that was not observed."""
+
+    def __init__(self, undetermined: Undetermined) -> None:
+        super().__init__(undetermined.question)
+        self.undetermined = undetermined
+
+
+class UnmodelledError(MemslotsError):
+    """memslots has no model of this; it does not guess."""
