@@ -77,7 +77,7 @@ def prompt(case: Case, chance: random.Random) -> str:
 
 
 _HVA = re.compile(r"\b0x(7[0-9a-f]{11})\b")
-_PID = re.compile(r"(\[pid +|\bpid[= ]|(?<=[A-Za-z])\[)(\d{3,7})(?=[\] ])")
+_PID = re.compile(r"(\[pid +|\b[pt]id[= ]|(?<=[A-Za-z])\[)([1-9]\d{2,6})(?=[\] ]|$)", re.MULTILINE)
 _SLOT = re.compile(r"\b([Ss]lot(?: ?[#=:] ?| ))(\d{1,3})(?![\dx])")
 _CLOCK = re.compile(r"\b([01]\d|2[0-3]):([0-5]\d):([0-5]\d)\b")
 
@@ -92,10 +92,11 @@ def numbers(case: Case, chance: random.Random) -> str | None:
     moved = chance.randrange(1, 24) << 30
     plus_pid, plus_slot, plus_hour = chance.randrange(11, 900), chance.randrange(1, 20), chance.randrange(1, 9)
 
+    if any(int(digits, 16) + moved >= 1 << 47 for digits in _HVA.findall(case.paste)):
+        moved = -moved
+
     def hva(found: re.Match[str]) -> str:
-        value = int(found.group(1), 16)
-        shifted = value + moved if value + moved < 0x7FFF_0000_0000 else value - moved
-        return f"{shifted:#x}"
+        return f"{int(found.group(1), 16) + moved:#x}"
 
     def slot(found: re.Match[str]) -> str:
         number = int(found.group(2))
