@@ -9,14 +9,15 @@ from __future__ import annotations
 import random
 import re
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wordings import reworded
+from diagnosis.wordings import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from corpus import Case
+    from diagnosis.corpus import Case
 
 SEED = 20261125
 LAYOUT = frozenset(("layout",))
@@ -111,20 +112,13 @@ def numbers(case: Case, chance: random.Random) -> str | None:
     return text if text != case.paste else None
 
 
-_PROSE = (
-    ("大家好，我在自己的机器上遇到下面这个问题，查了很久没有头绪，请高手看看：\n\n", "\n\n先谢谢了！重启宿主机之后情况一样。\n"),
-    ("Guten Tag, seit gestern habe ich folgendes Problem und komme nicht weiter:\n\n",
-     "\n\nHat jemand eine Idee? Die Konfiguration hat sich nicht geändert.\n"),
-    ("お世話になっております。次のようになります。\n\n", "\n\n再起動しても同じです。よろしくお願いいたします。\n"),
-    ("Bonjour, voici ce que j'obtiens depuis ce matin :\n\n", "\n\nMerci d'avance pour votre aide.\n"),
-    ("Доброго дня, помогите разобраться, вот что я вижу:\n\n", "\n\nПосле перезагрузки то же самое.\n"),
-)  # fmt: skip
+_PROSE = (Path(__file__).parent / "prose.txt").read_text(encoding="utf-8").split("====\n")
+"""Greetings and closing sentences in other languages, `{}` for what stands between."""
 
 
 def prose(case: Case, chance: random.Random) -> str:
     """A greeting and a closing sentence in another language around it."""
-    before, after = chance.choice(_PROSE)
-    return before + case.paste.rstrip("\n") + after
+    return chance.choice(_PROSE).replace("{}", case.paste.rstrip("\n"))
 
 
 def crlf(case: Case, chance: random.Random) -> str:

@@ -18,14 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")]
 
-from corpus import HEALTHY, NOTHING, UNDECIDABLE, cases  # noqa: E402
-from mutations import MUTATIONS, mutants  # noqa: E402
-from verdict import Verdict, run  # noqa: E402
+from diagnosis.corpus import HEALTHY, NOTHING, UNDECIDABLE, cases  # noqa: E402
+from diagnosis.mutations import MUTATIONS, mutants  # noqa: E402
+from diagnosis.verdict import Verdict, run  # noqa: E402
 
 if TYPE_CHECKING:
-    from corpus import Case
+    from diagnosis.corpus import Case
 
 MARKS = ("right", "near", "wrong", "bare", "silent", "crash")
 _FIRST = 3
@@ -44,6 +44,8 @@ def mark(case: Case, verdict: Verdict) -> str:
         return "right" if quiet and verdict.exit in case.exits else _by_answers(case, verdict)
     if not verdict.ranked and case.accept & {HEALTHY, NOTHING} and verdict.exit in case.exits:
         return _without_answers(case, verdict)
+    if not verdict.ranked and case.verdict == UNDECIDABLE and verdict.exit == 1 and verdict.advice:
+        return "right" if not case.ask or re.search(case.ask, verdict.text, re.IGNORECASE) else "bare"
     if not verdict.ranked:
         return "silent" if verdict.exit == 0 else "bare"
     return _by_answers(case, verdict)
@@ -97,7 +99,9 @@ class Table:
         for row, counts in [*sorted(self.rows.items()), ("**all**", total)]:
             n = sum(counts[name] for name in MARKS)
             cells = " | ".join(str(counts[name]) for name in MARKS)
-            found.append(f"| {row} | {n} | {cells} | {_percent(counts['right'], n)} | {_percent(counts['advice'], n)} |")
+            found.append(
+                f"| {row} | {n} | {cells} | {_percent(counts['right'], n)} | {_percent(counts['advice'], n)} |"
+            )
         return found
 
 
@@ -139,7 +143,10 @@ def score(chosen: list[Case], mutated: bool, only: str, show: bool) -> dict[str,
     lines = [*kinds.lines("kind"), "", *parts.lines("part")]
     if mutated:
         lines += ["", *changed.lines("mutation")]
-        lines += ["", f"verdict kept by {kept} of {kept_of} mutations of cases that are right ({_percent(kept, kept_of)} %)"]
+        lines += [
+            "",
+            f"verdict kept by {kept} of {kept_of} mutations of cases that are right ({_percent(kept, kept_of)} %)",
+        ]
     print("\n".join(lines))
     if show:
         print("\n" + "\n".join(bad))

@@ -56,7 +56,8 @@ _SAID = ("summary", "when", "text", "title", "remedy", "numbers", "other", "pass
          "questions", "advice", "do", "send", "next", "ask", "facts", "because", "also", "page")  # fmt: skip
 _ADVICE = ("passes", "questions", "advice", "do", "send", "next", "ask", "remedy")
 _COMMAND = re.compile(
-    r"memslots (?:record|check|explain|rule|causes|ask|cost)\b|\bstrace -|-trace kvm_|\bdmesg\b|\bjournalctl\b|\bulimit\b"
+    r"memslots (?:record|check|explain|rule|causes|ask|cost|map|timeline|live)\b|\bstrace -|-trace kvm_"
+    r"|\bdmesg\b|\bjournalctl\b|\bulimit\b|\buname -"
 )
 
 
@@ -73,7 +74,9 @@ def verdict_of(document: dict[str, object], exit_code: int) -> Verdict:
             later += answers[1:]
             if explanation.get("certainty") in ("certain", "not a memslot problem"):
                 verdict.certain.add(answers[0])
-        verdict.text += json.dumps({name: explanation[name] for name in _SAID if name in explanation}, ensure_ascii=False)
+        verdict.text += json.dumps(
+            {name: explanation[name] for name in _SAID if name in explanation}, ensure_ascii=False
+        )
         rule_advises = explanation.get("rule") is not None and explanation.get("certainty") == "certain"
         verdict.advice |= rule_advises or any(explanation.get(name) for name in _ADVICE)
     for finding in _list(document.get("findings")):

@@ -68,7 +68,7 @@ def _run(found: re.Match[str], chance: random.Random) -> str:
             f"KVM_RUN returned -{name}",
             f"[vmm] ERROR vcpu 0: KVM_RUN ioctl failed: {found['why']} (os error {number})",
             f"panic: KVM_RUN: {found['why'].lower()}",
-            f"Error running vcpu 0: Os {{ code: {number}, message: \"{found['why']}\" }}",
+            f'Error running vcpu 0: Os {{ code: {number}, message: "{found["why"]}" }}',
             f"vcpu_run: errno {number} ({name})",
         )
     )
