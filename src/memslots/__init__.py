@@ -47,7 +47,7 @@ in its wing:
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages pair recorded.player farm.initramfs native recorded.compare
-        shrink farm.boot verify booted farm.rerun farm.__main__
+        shrink farm.boot verify booted_vm booted farm.rerun farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)

@@ -23,6 +23,8 @@ KEYS_OF_A_FILE = {"check.layout.model"}
 NEWER_STDLIB = {"tomllib"}
 """Modules of the standard library that the oldest Python served does not have."""
 SLOW = {"dataclasses", "typing", "pathlib"}
+LOADED_FOR_TYPES_ONLY = {"model.kvm"}
+"""Modules that no command loads: a protocol has to exist for tests and type checkers."""
 EXTRAS = {"numpy", "rich", "polars", "duckdb", "pyarrow", "jinja2", "textual"}
 MACHINES = ("/wo" + "rk/", "/ro" + "ot/", ".libr" + "ary")
 PATHS = re.compile("|".join([*map(re.escape, MACHINES), "(?<!verify)/fa" + "rm/"]))

@@ -10,10 +10,9 @@ from ..errors import (
     DeviceUnavailableError,
     MemslotsError,
     TraceError,
-    UndeterminedError,
     UnknownKernelError,
-    UnmodelledError,
 )
+from ..rules.answer import UndeterminedError, UnmodelledError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

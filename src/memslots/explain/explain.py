@@ -13,6 +13,7 @@ from ..errors import errno_name
 from ..replay.step import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
 from ..state.slot import Slot
+from ..uapi.calls import QUERIES
 from ..units import format_bytes
 from .hypotheses import possibilities
 from .other_causes import names_a_region, other_problem
@@ -74,7 +75,7 @@ def needs_explanation(step: Step) -> bool:
     return other_problem(step.event) is not None or names_a_region(step.event)
 
 
-_PROBING = frozenset({"KVM_CHECK_EXTENSION", "KVM_ENABLE_CAP", "KVM_GET_NR_MMU_PAGES"})
+_PROBING = QUERIES | {"KVM_ENABLE_CAP", "KVM_GET_NR_MMU_PAGES"}
 
 
 def _matters(step: Step) -> bool:

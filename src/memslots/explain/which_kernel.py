@@ -19,6 +19,7 @@ from ..kernel.version import Version
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
 from ..trace.event import Event
+from ..uapi.calls import X86_CALLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _PROGRAM_ARCH = (
     (re.compile(r"qemu-system-loongarch64|loongarch"), "loongarch64"),
     (re.compile(r"qemu-system-i386\b|i[3-6]86"), "i386"),
 )
-_X86_CALLS = frozenset({"KVM_SET_TSS_ADDR", "KVM_SET_IDENTITY_MAP_ADDR", "KVM_SET_NR_MMU_PAGES"})
 
 
 class Evidence:
@@ -166,7 +166,7 @@ def _about_something_else(step: Step) -> bool:
 
 def _guess_arch(events: Sequence[Event]) -> tuple[str, str]:
     for event in events[:MOST_EVENTS]:
-        if event.call in _X86_CALLS and (event.result or 0) >= 0:
+        if event.call in X86_CALLS and (event.result or 0) >= 0:
             return "x86_64", f"{event.call} is a call of x86"
         for pattern, arch in _PROGRAM_ARCH:
             match = pattern.search(event.text)

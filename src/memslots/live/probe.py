@@ -14,6 +14,22 @@ from ..kernel.arch import find_arch
 from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
 from ..rules.create_vm import VM_TYPE_FACTS
+from ..uapi.capabilities import (
+    CAP_NAMES,
+    KVM_CAP_ARM_VM_IPA_SIZE,
+    KVM_CAP_DIRTY_LOG_RING,
+    KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+    KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+    KVM_CAP_MAX_VCPU_ID,
+    KVM_CAP_MAX_VCPUS,
+    KVM_CAP_MEMORY_ATTRIBUTES,
+    KVM_CAP_NR_MEMSLOTS,
+    KVM_CAP_PRE_FAULT_MEMORY,
+    KVM_CAP_USER_MEMORY2,
+    KVM_CAP_VM_GPA_BITS,
+    KVM_CAP_VM_TYPES,
+    KVM_CAP_X86_SMM,
+)
 from .device import DEFAULT_PATH, Device
 from .host_memory import PAGE_BYTES
 from .live_vm import LiveVm
@@ -106,21 +122,25 @@ class _Asker:
         def errno_of(question: Callable[[LiveVm], int]) -> int:
             return -min(self._trial(question), 0)
 
-        self._fact("region2", device.check_extension(231) > 0, "KVM_CAP_USER_MEMORY2")
+        self._fact("region2", device.check_extension(KVM_CAP_USER_MEMORY2) > 0, "KVM_CAP_USER_MEMORY2")
         unknown = (errno.ENOTTY, self.base.arch.unknown_vm_ioctl)
         if self.base.arch.is_x86:
             answer = errno_of(lambda vm: vm.get_nr_mmu_pages().result)
             self._fact("get-nr-mmu-pages", answer not in unknown, "KVM_GET_NR_MMU_PAGES")
-            types = device.check_extension(235)
+            types = device.check_extension(KVM_CAP_VM_TYPES)
             self._fact("vm-type-argument", types > 0, "KVM_CAP_VM_TYPES")
             for fact, mask in VM_TYPE_FACTS.items():
                 if types & mask:
                     self._fact(fact, True, "KVM_CAP_VM_TYPES")
-        manual = device.check_extension(168)
+        manual = device.check_extension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
         self._fact("clear-dirty-log", manual > 0, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")
         self._fact("dirty-log-initially-set", manual == 3, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")
-        self._fact("dirty-ring", device.check_extension(192) > 0, "KVM_CAP_DIRTY_LOG_RING")
-        self._fact("dirty-ring-acq-rel", device.check_extension(223) > 0, "KVM_CAP_DIRTY_LOG_RING_ACQ_REL")
+        self._fact("dirty-ring", device.check_extension(KVM_CAP_DIRTY_LOG_RING) > 0, "KVM_CAP_DIRTY_LOG_RING")
+        self._fact(
+            "dirty-ring-acq-rel",
+            device.check_extension(KVM_CAP_DIRTY_LOG_RING_ACQ_REL) > 0,
+            "KVM_CAP_DIRTY_LOG_RING_ACQ_REL",
+        )
         self._ask_guest_memfd()
 
     def _ask_guest_memfd(self) -> None:
@@ -143,34 +163,40 @@ class _Asker:
         """What no release says: how the kernel was built and what the host is."""
         device, arch = self.device, self.base.arch
         self._option("page-shift", _SHIFT, "the page size")
-        for capability, option in ((66, "max-vcpus"), (128, "max-vcpu-id")):
-            self._option(option, device.check_extension(capability) or None, f"capability {capability}")
+        for capability, option in ((KVM_CAP_MAX_VCPUS, "max-vcpus"), (KVM_CAP_MAX_VCPU_ID, "max-vcpu-id")):
+            self._option(option, device.check_extension(capability) or None, CAP_NAMES[capability])
         self._option("task-size", self._host_end(), "one page at host addresses")
         if arch.is_x86:
             self._ask_x86()
         if arch.name == "x86_64":
-            self._option("attributes-built", device.check_extension(233) > 0, "KVM_CAP_MEMORY_ATTRIBUTES")
+            self._option(
+                "attributes-built", device.check_extension(KVM_CAP_MEMORY_ATTRIBUTES) > 0, "KVM_CAP_MEMORY_ATTRIBUTES"
+            )
         if arch.name == "arm64":
-            self._option("gpa-bits", device.check_extension(165) or None, "KVM_CAP_ARM_VM_IPA_SIZE")
+            self._option("gpa-bits", device.check_extension(KVM_CAP_ARM_VM_IPA_SIZE) or None, "KVM_CAP_ARM_VM_IPA_SIZE")
         if arch.name == "riscv64":
-            self._option("gpa-bits", device.check_extension(207) or None, "KVM_CAP_VM_GPA_BITS")
+            self._option("gpa-bits", device.check_extension(KVM_CAP_VM_GPA_BITS) or None, "KVM_CAP_VM_GPA_BITS")
 
     def _ask_x86(self) -> None:
         device = self.device
         vendor = _vendor()
         self._option("vendor", vendor, "/sys/module")
-        self._option("smm", device.check_extension(117) > 0, "KVM_CAP_X86_SMM")
-        types = device.check_extension(235)
+        self._option("smm", device.check_extension(KVM_CAP_X86_SMM) > 0, "KVM_CAP_X86_SMM")
+        types = device.check_extension(KVM_CAP_VM_TYPES)
         self._option("vm-types", types or None, "KVM_CAP_VM_TYPES")
         # 4096 bytes are less than what page-modification logging reserves
-        if device.check_extension(192) > 0:
-            self._option("pml", self._trial(lambda vm: vm.enable_cap(192, 4096).result) != 0, "a ring of one page")
+        if device.check_extension(KVM_CAP_DIRTY_LOG_RING) > 0:
+            self._option(
+                "pml",
+                self._trial(lambda vm: vm.enable_cap(KVM_CAP_DIRTY_LOG_RING, 4096).result) != 0,
+                "a ring of one page",
+            )
         self._option("unrestricted-guest", self._trial(_tss_slot) != -errno.EEXIST, "a slot over the TSS")
         self._option("apicv", self._trial(_apic_slot) == -errno.EEXIST, "a slot over the APIC page")
         end = self._guest_end()
         tdp = _module_switch()
         if tdp is None:
-            tdp = device.check_extension(236) > 0 or (vendor != "pvm" and end != 52)
+            tdp = device.check_extension(KVM_CAP_PRE_FAULT_MEMORY) > 0 or (vendor != "pvm" and end != 52)
         self._option("tdp", tdp, "module parameter, KVM_CAP_PRE_FAULT_MEMORY, address bits")
         if end < 63:
             self._option("gpa-bits", end, "one page at guest addresses")
@@ -210,7 +236,7 @@ class _Asker:
     def notes(self, profile: Profile) -> list[str]:
         """What does not fit the profile: things that no option can say."""
         found = []
-        slots = self.device.check_extension(10)
+        slots = self.device.check_extension(KVM_CAP_NR_MEMSLOTS)
         if slots != profile.limit("user-slots"):
             found.append(f"KVM_CAP_NR_MEMSLOTS is {slots}, the release has {profile.limit('user-slots')}")
         return found

@@ -19,7 +19,8 @@ WORDS = max(-(-call.struct.size // 8) for call in RECORDED)
 """64-bit words read of each argument: enough for the longest."""
 TICK_MS = 50
 """A call comes out after two to four of them."""
-MARK, SEED, UNSEED = (CALLS[name].request() for name in ("KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP"))
+MARK = CALLS["KVM_CREATE_VM"].request()
+SEED, UNSEED = CALLS["KVM_CREATE_VCPU"].request(), CALLS["KVM_CREATE_IRQCHIP"].request()
 """Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do not."""
 MARK_BITS = 16
 """A mark's argument: the recorder's nonce, and in so many bits a number; 0: record no more.

@@ -171,3 +171,5 @@ _ANSWERS: dict[int, Callable[[VmState, bool], int | None]] = {
     KVM_CAP_PRE_FAULT_MEMORY: _pre_fault,
     KVM_CAP_GUEST_MEMFD_FLAGS: _guest_memfd_flags,
 }
+ANSWERED = tuple(_ANSWERS)
+"""Capabilities whose value the model knows."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from ..uapi.calls import MEMORY_CALLS
+from ..uapi.calls import MEMORY_CALLS, QUERIES
 from . import decode as words
 from . import message_table as lookalike
 from .event import Event
@@ -33,8 +33,7 @@ _NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
 _FAILED_WITH = lazy(
     r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
 )
-_QUERIES = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_API_VERSION", "KVM_GET_VCPU_MMAP_SIZE"))
-_CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - _QUERIES
+_CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
 _STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
 _PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)

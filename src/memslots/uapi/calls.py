@@ -59,7 +59,8 @@ class Call:
 
     __slots__ = (
         "argument_bytes", "direction", "fields", "is_frequent", "is_number", "makes", "method", "name", "names",
-        "needs", "nr", "on", "pointer_at", "returns_value", "struct",
+        "needs", "nr", "on",
+        "on_x86_only", "pointer_at", "returns_value", "struct",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,7 @@ class Call:
         makes: str = "",
         returns_value: bool = False,
         is_frequent: bool = False,
+        on_x86_only: bool = False,
     ) -> None:
         self.name = name
         self.nr = nr
@@ -99,6 +101,8 @@ class Call:
         """Whether its positive results say something, not only that it worked."""
         self.is_frequent = is_frequent
         """Whether running vCPUs make it so often that recorders leave it out."""
+        self.on_x86_only = on_x86_only
+        """Whether no other architecture has it."""
 
     @property
     def has_structure(self) -> bool:
@@ -152,11 +156,11 @@ CALLS = _table(
     Call("KVM_SET_MEMORY_REGION", 0x40, VM, reads(*_REGION[:4])),
     Call("KVM_CREATE_VCPU", 0x41, VM, number(u64("vcpu_id")), makes=VCPU),
     Call("KVM_GET_DIRTY_LOG", 0x42, VM, reads(u32("slot", DECIMAL), pad_bytes=12, pointer_at=8)),
-    Call("KVM_SET_NR_MMU_PAGES", 0x44, VM, number(u64("nr_pages"))),
+    Call("KVM_SET_NR_MMU_PAGES", 0x44, VM, number(u64("nr_pages")), on_x86_only=True),
     Call("KVM_GET_NR_MMU_PAGES", 0x45, VM, returns_value=True),
     Call("KVM_SET_USER_MEMORY_REGION", 0x46, VM, reads(*_REGION)),
-    Call("KVM_SET_TSS_ADDR", 0x47, VM, number(u64("addr"))),
-    Call("KVM_SET_IDENTITY_MAP_ADDR", 0x48, VM, reads(u64("addr"))),
+    Call("KVM_SET_TSS_ADDR", 0x47, VM, number(u64("addr")), on_x86_only=True),
+    Call("KVM_SET_IDENTITY_MAP_ADDR", 0x48, VM, reads(u64("addr")), on_x86_only=True),
     Call(
         "KVM_SET_USER_MEMORY_REGION2", 0x49, VM,
         reads(*_REGION, u64("guest_memfd_offset", is_optional=True), u32("guest_memfd", DECIMAL, is_optional=True),
@@ -186,6 +190,9 @@ MEMORY_CALLS = frozenset(name for name, call in CALLS.items() if not call.is_fre
 REGION_CALLS = ("KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2")
 MAKERS = frozenset(name for name, call in CALLS.items() if call.makes)
 """Calls whose positive result is a new descriptor."""
+QUERIES = frozenset(name for name, call in CALLS.items() if call.returns_value and call.on in (SYSTEM, ANY))
+"""Calls with which a program asks what there is."""
+X86_CALLS = frozenset(name for name, call in CALLS.items() if call.on_x86_only)
 VALUE_CALLS = frozenset(name for name, call in CALLS.items() if call.returns_value)
 """Calls whose positive result is compared as a number."""
 VM_CALLS = frozenset(name for name, call in CALLS.items() if call.on in (VM, ANY))

@@ -17,6 +17,7 @@ from ..kernel.profile import Profile
 from ..live.probe import probe as probe_device
 from ..trace.event import Event
 from ..units import U32_MAX
+from .booted_vm import SETUP, number_of
 from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
 from .farm.boot import Asking
 from .farm.kernels import Kernel, find_kernel
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 BOOT_OPERATIONS = 10_000
 """Operations that are asked in one boot: most of the time then goes into them."""
 _SHRINK_OPERATIONS = 4_000
-_SETUP: tuple[Operation, ...] = (["create_vm", 0], ["mmap", 0, POOL_BYTES, 3])
 _LARGEST_NPAGES = 0x7FFF_FFFF
 """Pages of a slot beyond which every kernel refuses it before it allocates."""
 
@@ -60,7 +60,7 @@ class Planned:
         """Each call with the number of its operation, or the step of one that is not asked."""
         self.is_over = False
         """Does the model not know how it goes on?"""
-        for operation in _SETUP:
+        for operation in SETUP:
             self._predict(operation)
         vm = self._player.vm
         if vm is None:
@@ -139,8 +139,8 @@ class Planned:
     def compared(self, heard: Heard) -> list[Comparison]:
         """The steps up to the first that differs."""
         answers = heard.in_order()
-        if answers[: len(_SETUP)] != self.expected[: len(_SETUP)] and len(answers) >= len(_SETUP):
-            raise DeviceUnavailableError(f"{self.vm.profile.name}: no VM or no memory: {answers[: len(_SETUP)]}")
+        if answers[: len(SETUP)] != self.expected[: len(SETUP)] and len(answers) >= len(SETUP):
+            raise DeviceUnavailableError(f"{self.vm.profile.name}: no VM or no memory: {answers[: len(SETUP)]}")
         steps = []
         for planned in self.plan:
             step = planned if isinstance(planned, Comparison) else self._step(*planned, answers, heard)
@@ -155,7 +155,7 @@ class Planned:
         observed, expected = answers[number], self.expected[number]
         if isinstance(observed, dict) and "skip" in observed:
             return Comparison(event, UNASKED, note=str(observed["skip"]))
-        result, said = _number(observed), _number(expected)
+        result, said = number_of(observed), number_of(expected)
         made = event.new_fd if event.new_fd is not None and result >= 0 else None
         fd = event.fd if event.call == "close" else 3
         answered = Event(
@@ -166,12 +166,6 @@ class Planned:
         return Comparison(
             answered, DIFFERED, said, "" if result != said else f"observed {observed}, expected {expected}"
         )
-
-
-def _number(answer: object) -> int:
-    """The return value or negated errno."""
-    value = answer.get("r") if isinstance(answer, dict) else answer
-    return value if isinstance(value, int) else 0
 
 
 class Booted:
@@ -281,7 +275,7 @@ def _some(candidates: Iterator[tuple[int, list[Event]]]) -> Iterator[tuple[int, 
         taken = list(islice(candidates, 1))
         if not taken:
             return
-        operations += len(taken[0][1]) + len(_SETUP)
+        operations += len(taken[0][1]) + len(SETUP)
         yield taken[0]
 
 

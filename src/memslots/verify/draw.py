@@ -10,7 +10,15 @@ from random import Random
 
 from ..live.live_vm import WALL_CLOCK_MSR
 from ..model.vm import Vm
+from ..rules.check_extension import ANSWERED
 from ..trace.event import Event
+from ..uapi.capabilities import (
+    KVM_CAP_DIRTY_LOG_RING,
+    KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+    KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
+    KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+)
+from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_USER_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +29,10 @@ POOL_ADDRESS, POOL_BYTES = 0x2000_0000, 64 << 20
 VM_CALLS = (40, 120, 400)
 """How many calls a VM takes: one of these."""
 _U64 = 1 << 64
-_CAPS = (2, 3, 4, 10, 21, 30, 37, 81, 118, 168, 192, 223, 225, 231, 232, 233, 234, 235, 236, 244)
+_SWITCHES = (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,) * 4 + (
+    KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 9999,
+)  # fmt: skip
+"""Capabilities that are enabled, as often as they stand here; no kernel knows the last one."""
 _NO_FD = 0x3FFF_FFFF
 
 
@@ -151,9 +162,9 @@ class Generator:
         """A call about a slot that is there: most often it differs from it in one thing."""
         random = self.random
         kind = random.random()
-        flags &= 7
+        flags &= KVM_MEM_USER_FLAGS
         if kind < 0.25:
-            flags ^= 1
+            flags ^= KVM_MEM_LOG_DIRTY_PAGES
         elif kind < 0.60:
             gpa = self._gpa(nbytes)
             flags ^= random.choice((0, 0, 0, 1))
@@ -185,7 +196,7 @@ class Generator:
         return Event("KVM_GET_DIRTY_LOG", {"slot": self._logging_slot()})
 
     def _logging_slot(self) -> int:
-        logging = [slot.slot_word for slot in self.vm.slots(0) if slot.flags & 1]
+        logging = [slot.slot_word for slot in self.vm.slots(0) if slot.flags & KVM_MEM_LOG_DIRTY_PAGES]
         return self.random.choice(logging) if logging and self.random.random() < 0.8 else self._slot()
 
     def _clear_dirty(self) -> Event:
@@ -214,8 +225,8 @@ class Generator:
 
     def _enable(self) -> Event:
         random = self.random
-        cap = random.choice((168, 168, 168, 168, 192, 223, 225, 9999))
-        if cap == 168:
+        cap = random.choice(_SWITCHES)
+        if cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
             argument = random.choice((0, 1, 3, 0, 1, 3, 2, 4, 1 << 32))
         elif random.random() < 0.9:  # refused, so that most VMs keep their bitmaps
             argument = random.choice((0, 1024, 2048, 4097, 12288, 1 << 21, 1 << 31, 1 << 32))
@@ -267,7 +278,7 @@ class Generator:
         return Event("KVM_RESET_DIRTY_RINGS")
 
     def _extension(self) -> Event:
-        return Event("KVM_CHECK_EXTENSION", {"cap": self.random.choice(_CAPS)})
+        return Event("KVM_CHECK_EXTENSION", {"cap": self.random.choice(ANSWERED)})
 
 
 _WEIGHTS: tuple[tuple[float, Callable[[Generator], Event]], ...] = (

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAP_BASE, MAP_STEP = 0x2000_0000, 0x0400_0000
 """Host windows of the program: number N begins at MAP_BASE + N * MAP_STEP."""
+MAP_SHARED = 1
 DIRTY_BUFFER_BYTES = 1 << 20
 _FILL_BYTE = 0xA5
 
@@ -59,7 +60,7 @@ class ProcessMemory:
             return -EINVAL
         start = MAP_BASE + window * MAP_STEP
         end = start + self._whole_pages(size)
-        self.process.mmap(Mapping(start, end, prot, is_shared=bool(flags & 1)))
+        self.process.mmap(Mapping(start, end, prot, is_shared=bool(flags & MAP_SHARED)))
         self._forget(start, end)
         return 0
 
