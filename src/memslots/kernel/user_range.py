@@ -1,4 +1,4 @@
-"""How far host addresses reach: the user-range test of a region call.
+"""How far host addresses reach (TASK_SIZE): the user-range test of a region call.
 
 A range passes if userspace_addr + memory_size, not wrapped, is at most the end
 given here.  Where the end depends on something not stated (five-level paging,

@@ -13,7 +13,7 @@ KVM_API_VERSION = 12
 DEFAULT_PATH = "/dev/kvm"
 
 NUMBERS = {name: call.request() for name, call in CALLS.items()}
-"""Region numbers as this host's architecture encodes them."""
+"""Request numbers as this host's architecture encodes them."""
 
 
 class Device:

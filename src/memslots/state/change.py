@@ -2,7 +2,7 @@
 
 A change is decided by `rules` and made by `VmState.apply`; it holds everything
 that is needed for it, so that making it cannot fail.  The kinds of slot change
-are the kernel's KVM_MR_* words.
+are the kernel's own: KVM_MR_CREATE, KVM_MR_DELETE, KVM_MR_MOVE, KVM_MR_FLAGS_ONLY.
 """
 
 from __future__ import annotations

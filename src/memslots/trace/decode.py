@@ -71,7 +71,7 @@ LOOKALIKES = {
     0x3B71: "VFIO_IOMMU_MAP_DMA", 0x3B72: "VFIO_IOMMU_UNMAP_DMA", 0x3B85: "IOMMU_IOAS_MAP",
     0xAF03: "VHOST_SET_MEM_TABLE",
 }  # fmt: skip
-"""Region code (type and number): calls that are not about slots, though their failures
+"""Request code (type and number): calls that are not about slots, though their failures
 look like it.  They become events only when they fail."""
 LOOKALIKE_NAMES = frozenset(LOOKALIKES.values())
 

@@ -1,6 +1,6 @@
-"""Region numbers of ioctls: how a call's number, direction and argument size are packed.
+"""Request numbers of ioctls: how a call's number, direction and argument size are packed.
 
-Facts of include/uapi/asm-generic/ioctl.h and of the powerpc and mips headers.
+What `_IOC` and `_IOW` do: facts of include/uapi/asm-generic/ioctl.h and of the powerpc and mips headers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The decision about a region call: the kernel's checks, in the kernel's order.
+"""__kvm_set_memory_region(): the decision about a region call, in the kernel's order.
 
 Pure: nothing is changed here.  Nothing that is accepted can fail afterwards.
 """
