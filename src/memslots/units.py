@@ -1,8 +1,9 @@
-"""Kinds of number, and the arithmetic that the kernel does with them.
+"""The arithmetic that the kernel does with its numbers.
 
-Guest frame numbers, guest-physical and host-virtual addresses are different
-things, and none of them is a byte count.  Conversions take the page shift,
-because an arm64 host may have three of them: there is no page size here.
+Guest frame numbers (gfn, npages), guest-physical and host-virtual addresses
+(gpa, hva) are different things, and none of them is a byte count: names say
+which is meant.  Conversions take the page shift, because an arm64 host may have
+three of them: there is no page size here.
 
 `unsigned long` has 32 or 64 bits; arithmetic that wraps takes the width and
 says so in its name.  Small widths (4 to 6 bits) are allowed everywhere, so that
@@ -11,16 +12,6 @@ tests can enumerate a whole machine.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import NewType
-
-    Gfn = NewType("Gfn", int)
-    Gpa = NewType("Gpa", int)
-    Hva = NewType("Hva", int)
-    Pages = NewType("Pages", int)
-    Bytes = NewType("Bytes", int)
-
 U32_MAX = 0xFFFF_FFFF
 U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -28,11 +19,6 @@ U64_MAX = 0xFFFF_FFFF_FFFF_FFFF
 def truncate(value: int, bits: int) -> int:
     """Keep the low `bits` bits, as a C conversion to an unsigned type does."""
     return value & ((1 << bits) - 1)
-
-
-def add_ulong(a: int, b: int, bits: int) -> int:
-    """Sum of two unsigned longs of `bits` bits, wrapped."""
-    return (a + b) & ((1 << bits) - 1)
 
 
 def mul_ulong(a: int, b: int, bits: int) -> int:
@@ -67,8 +53,3 @@ def format_bytes(nbytes: int) -> str:
             break
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{text} {unit}"
-
-
-def format_range(start: int, end: int) -> str:
-    """A half-open range in hexadecimal: `[0xfee00, 0xfee01)`."""
-    return f"[{start:#x}, {end:#x})"

@@ -14,9 +14,7 @@ from memslots.uapi.flags import flag_text
 from memslots.units import (
     U32_MAX,
     U64_MAX,
-    add_ulong,
     format_bytes,
-    format_range,
     mul_ulong,
     round_up,
     to_int32,
@@ -118,9 +116,8 @@ def test_flags_as_strace_writes_them():
 def test_wrapping_arithmetic(a, b, bits):
     a, b = truncate(a, bits), truncate(b, bits)
     assert a == a % (1 << bits)
-    assert add_ulong(a, b, bits) == (a + b) % (1 << bits)
     assert mul_ulong(a, b, bits) == (a * b) % (1 << bits)
-    assert wraps_ulong(a, b, bits) == (add_ulong(a, b, bits) < a)
+    assert wraps_ulong(a, b, bits) == ((a + b) % (1 << bits) < a)
 
 
 @given(st.integers(0, U64_MAX))
@@ -139,4 +136,3 @@ def test_numbers_for_people():
     assert [format_bytes(n) for n in (0, 1023, 1024, 4096, 1 << 30, 1148846080, 1 << 62)] == [
         "0 B", "1023 B", "1 KiB", "4 KiB", "1 GiB", "1.07 GiB", "4096 PiB",
     ]  # fmt: skip
-    assert format_range(0xFEE00, 0xFEE01) == "[0xfee00, 0xfee01)"

@@ -197,7 +197,5 @@ VALUE_CALLS = frozenset(name for name, call in CALLS.items() if call.returns_val
 """Calls whose positive result is compared as a number."""
 VM_CALLS = frozenset(name for name, call in CALLS.items() if call.on in (VM, ANY))
 """Calls that a VM's descriptor takes."""
-VCPU_CALLS = frozenset(name for name, call in CALLS.items() if call.on in (VCPU, ANY))
-"""Calls that a vCPU's descriptor takes."""
 REQUEST_CODES = {KVMIO << 8 | call.nr: call for call in CALLS.values()}
 """The low half of a request number, the same on every architecture: the call."""
