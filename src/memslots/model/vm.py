@@ -22,6 +22,7 @@ from ..rules.decide import DECISIONS, decide
 from ..rules.fast_path import PlainLimits, accept_plain
 from ..rules.region.set_memory_region import decide as decide_region
 from ..state.change import FileMade
+from ..state.index_costs import IndexCosts
 from ..state.mmu_pages_designs import Design
 from ..state.process import Process
 from ..state.slot import Slot
@@ -331,6 +332,25 @@ class Vm:
     def mmu_budget(self) -> int | None:
         """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other architectures."""
         return self.state.n_max_mmu_pages if self.profile.arch.is_x86 else None
+
+    @property
+    def generations(self) -> list[int]:
+        """The generation number (u64) of each address space's slots."""
+        return self.state.generations
+
+    @property
+    def swaps(self) -> tuple[int, ...]:
+        """How often the two slot sets of each address space have changed places."""
+        return tuple(self.state.swaps)
+
+    def active_set(self, as_id: int = 0) -> int:
+        """Which of the two slot sets of an address space guests see: 0 or 1."""
+        self._space(as_id)
+        return self.state.active_set(as_id)
+
+    def index_costs(self, as_id: int = 0) -> IndexCosts:
+        """What this kernel's look-ups and changes cost with the slots that there are now, in slots visited."""
+        return IndexCosts(self.profile, self._space(as_id).count, self.state.nr_slots)
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""

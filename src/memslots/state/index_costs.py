@@ -1,0 +1,69 @@
+"""What KVM's look-ups and changes cost, counted in slots that they visit, in the worst case.
+
+Up to 5.16 the slots of an address space are one array in gfn order, copied for every change.
+Since 5.17 each slot is a descriptor of its own in two sets of indexes: a hash of 128 buckets by
+id, a red-black tree by gfn, an interval tree by host address; a change touches both sets.
+"""
+
+from __future__ import annotations
+
+from ..kernel import footprint
+from .change import SWAPS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.profile import Profile
+
+ID_BUCKETS = 128
+"""Buckets of the hash by id (7 bits)."""
+
+
+class IndexCosts:
+    """Visits of slots on a kernel, for an address space of `nslots` slots and a VM of `all_slots`."""
+
+    __slots__ = ("all_slots", "has_budget", "has_trees", "nslots")
+
+    def __init__(self, profile: Profile, nslots: int, all_slots: int) -> None:
+        self.has_trees = footprint.has(profile, "descriptor-alone")
+        self.has_budget = profile.arch.is_x86
+        self.nslots = nslots
+        self.all_slots = all_slots
+
+    @property
+    def _depth(self) -> int:
+        """The deepest that a binary search or a red-black tree of this many slots goes."""
+        levels = self.nslots.bit_length()
+        return 2 * levels if self.has_trees else levels
+
+    @property
+    def by_id(self) -> int:
+        """Finding a slot by id: a table up to 5.16; since, a bucket with its even share of the slots."""
+        return -(-self.nslots // ID_BUCKETS) if self.has_trees else min(self.nslots, 1)
+
+    @property
+    def by_gfn(self) -> int:
+        """Finding the slot that holds a guest frame, when it is not the last one found."""
+        return self._depth
+
+    @property
+    def by_hva(self) -> int:
+        """Finding the slots behind a host address; each slot found is one visit more."""
+        return self._depth if self.has_trees else self.nslots
+
+    @property
+    def overlap(self) -> int:
+        """Checking that a new or moved slot meets no other."""
+        return self._depth if self.has_trees else self.nslots
+
+    @property
+    def budget(self) -> int:
+        """Working out the x86 MMU budget: up to 5.16 from all slots of all address spaces."""
+        return self.all_slots if self.has_budget and not self.has_trees else 0
+
+    def change(self, kind: int) -> int:
+        """Making a change of this kind: each swap of the sets copies all slots, or goes down two trees of each set."""
+        return SWAPS[kind] * (4 * self._depth if self.has_trees else self.nslots)
+
+    def as_dict(self) -> dict[str, int]:
+        """The look-ups by name."""
+        return {name: getattr(self, name) for name in ("by_id", "by_gfn", "by_hva", "overlap", "budget")}
