@@ -157,7 +157,7 @@ The product of (a) wraps at 819.2 GiB already, with 274.""",
     ),
     Sentence(
         "Where MAXPHYADDR is less than 43, the guest could not even reach those aliases.",
-        "True: 2^43 bytes in each of two address spaces are 2^32 pages, one more than the cap; 42 bits hold half of it.",
+        "True: 2^43 bytes in each of two address spaces are 2^32 pages, one more than the cap; 42 bits hold half.",
         (_ARGUMENT, ("bits  one space", "    42 ", "    43 ")),
     ),
     Sentence(
