@@ -1,4 +1,4 @@
-"""docs/page-total.md is what `memslots accounting --thread` prints, and the recordings that it cites say what it says."""
+"""docs/page-total.md is what `memslots accounting --thread` prints; the recordings that it cites say so."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One question to the accounting designs: on these slots, on hosts of these widths, with or without one's own.
 
 from memslots.compare.accounting import Comparison
-made = Comparison("guest.toml", (32, 64), design="my_design.py")
+made = Comparison("guest.toml", (32, 64), kernel="host", design="my_design.py")
 made.rows, made.wrong_totals, made.faults
 """
 
@@ -29,7 +29,7 @@ class Comparison:
         source: str | None = None,
         host_bits: tuple[int, ...] = (32, 64),
         *,
-        kernel: str = "6.1/x86_64",
+        kernel: str = "",
         slots: int | None = None,
         slot_pages: int | None = None,
         pages: str | None = None,
@@ -37,6 +37,7 @@ class Comparison:
     ) -> None:
         """Of a layout or recording, of `slots` slots of `slot_pages` pages, of totals `pages`, or of known totals.
 
+        kernel: whose answers decide which slots a layout or recording makes; wanted with `source`.
         design: the file of a design of one's own, or the name of a built-in one.  Raises ValueError for
         what makes no sense, and what reading the file raises.
         """
