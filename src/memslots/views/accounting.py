@@ -179,7 +179,9 @@ def argument_lines() -> list[str]:
 
 
 def _since(fact: str) -> str:
-    return next(str(dated.since) for dated in FACTS if dated.name == fact)
+    dated = next(dated for dated in FACTS if dated.name == fact)
+    earlier = ", ".join(str(release) for release in dated.backports)
+    return f"{dated.since} ({earlier} in older branches)" if earlier else str(dated.since)
 
 
 def _reach_line(bits: int) -> str:
