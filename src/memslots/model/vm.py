@@ -22,9 +22,9 @@ from ..rules.decide import DECISIONS, decide
 from ..rules.fast_path import PlainLimits, accept_plain
 from ..rules.region.set_memory_region import decide as decide_region
 from ..state.change import FileMade
-from ..state.index_costs import IndexCosts
 from ..state.mmu_pages_designs import Design
 from ..state.process import Process
+from ..state.set_pairs import IndexCosts
 from ..state.slot import Slot
 from ..state.vm_state import VmState
 from ..uapi.calls import CALLS, REGION_CALLS, SYSTEM, VCPU, VM
@@ -350,7 +350,8 @@ class Vm:
 
     def index_costs(self, as_id: int = 0) -> IndexCosts:
         """What this kernel's look-ups and changes cost with the slots that there are now, in slots visited."""
-        return IndexCosts(self.profile, self._space(as_id).count, self.state.nr_slots)
+        self._space(as_id)
+        return self.state.sets.costs(as_id)
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""

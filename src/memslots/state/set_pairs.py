@@ -8,10 +8,12 @@ id, a red-black tree by gfn, an interval tree by host address; a change touches 
 from __future__ import annotations
 
 from ..kernel import footprint
+from ..units import U64_MAX
 from .change import SWAPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..kernel.machine import Machine
     from ..kernel.profile import Profile
 
 ID_BUCKETS = 128
@@ -67,3 +69,32 @@ class IndexCosts:
     def as_dict(self) -> dict[str, int]:
         """The look-ups by name."""
         return {name: getattr(self, name) for name in ("by_id", "by_gfn", "by_hva", "overlap", "budget")}
+
+
+class SetPairs:
+    """The two slot sets of each address space at one moment: a value, which later changes leave alone."""
+
+    __slots__ = ("counts", "machine", "swaps")
+
+    def __init__(self, machine: Machine, swaps: tuple[int, ...], counts: tuple[int, ...]) -> None:
+        self.machine = machine
+        self.swaps = swaps
+        """How often the sets of each address space have changed places."""
+        self.counts = counts
+        """Slots of each address space."""
+
+    @property
+    def generations(self) -> list[int]:
+        """The generation number (u64) of each address space: every swap of its sets steps it."""
+        machine = self.machine
+        new = machine.profile.has("generation-high-bit")
+        firsts = (as_id if new else 2 * as_id - 150 for as_id in range(len(self.swaps)))
+        return [(first + machine.generation_step * swaps) & U64_MAX for first, swaps in zip(firsts, self.swaps)]
+
+    def active_set(self, as_id: int) -> int:
+        """Which of the two sets of an address space guests see: 0 or 1."""
+        return self.swaps[as_id] & 1
+
+    def costs(self, as_id: int) -> IndexCosts:
+        """What look-ups and changes in an address space cost."""
+        return IndexCosts(self.machine.profile, self.counts[as_id], sum(self.counts))
