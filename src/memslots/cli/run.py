@@ -55,13 +55,12 @@ def output_of(line: str) -> str:
     import io
     import shlex
     from contextlib import redirect_stdout
-
-    from .main import main
+    from importlib import import_module
 
     words = shlex.split(line)
     out = io.StringIO()
     with redirect_stdout(out):
-        code = main(words[1:])
+        code = run_command(words[1], import_module(f"memslots.cli.{words[1]}"), words[2:])
     if code not in (FINE, FINDINGS):
         raise ValueError(f"`{line}` ended with exit code {code}")
     return out.getvalue()
