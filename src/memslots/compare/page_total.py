@@ -9,14 +9,13 @@ from __future__ import annotations
 from ..kernel.names import find
 from ..model.vm import Vm
 from ..rules.answer import Refused
+from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from ..units import U64_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.profile import Profile
-    from ..rules.answer import Accepted, Undetermined, Unmodelled
-
-    Outcome = Accepted | Refused | Undetermined | Unmodelled
+    from ..rules.answer import Answer
 
 GIB_PAGES = 1 << 18
 """Pages of 4 KiB in 1 GiB."""
@@ -33,7 +32,7 @@ class Act:
 
     __slots__ = ("budget", "count", "errno", "kind", "npages", "rule_id", "slots_read", "swaps", "total", "undecided")
 
-    def __init__(self, kind: str, npages: int, vm: Vm, outcome: Outcome | None = None, count: int = 1) -> None:
+    def __init__(self, kind: str, npages: int, vm: Vm, outcome: Answer | None = None, count: int = 1) -> None:
         self.kind = kind
         self.npages = npages
         """Pages of the slot; for LOSE those lost, for REQUEST the shadow pages asked for."""
@@ -53,6 +52,12 @@ class Act:
         """Slots that the commit read to work out the budget; of FILL the last one."""
 
 
+def set_region(vm: Vm, slot: int, gpa: int, nbytes: int, flags: int = 0) -> Answer:
+    """KVM_SET_USER_MEMORY_REGION on the one piece of host memory that all slots share."""
+    fields = {"slot": slot, "flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": _HVA}
+    return vm.call("KVM_SET_USER_MEMORY_REGION", fields)
+
+
 class Play:
     """One VM that acts are recorded of."""
 
@@ -67,11 +72,11 @@ class Play:
         """One region call, recorded."""
         shift = self.page_shift
         pages = 0 if kind == DELETE else npages
-        outcome = self.vm.set_user_memory_region(slot, flags, gfn << shift, pages << shift, _HVA)
+        outcome = set_region(self.vm, slot, gfn << shift, pages << shift, flags)
         self.acts.append(Act(kind, npages, self.vm, outcome))
         return self.acts[-1]
 
-    def other(self, kind: str, number: int, outcome: Outcome | None = None) -> None:
+    def other(self, kind: str, number: int, outcome: Answer | None = None) -> None:
         """Something that is no region call, recorded."""
         self.acts.append(Act(kind, number, self.vm, outcome))
 
@@ -84,8 +89,8 @@ def kinds_of_change(kernel: Profile | str, npages: int = GIB_PAGES) -> list[Act]
     play = Play(kernel)
     play.region(CREATE, 0, npages)
     play.region(CREATE, 1, npages, gfn=npages)
-    play.region(FLAGS, 1, npages, gfn=npages, flags=1)
-    play.region(MOVE, 1, npages, gfn=2 * npages, flags=1)
+    play.region(FLAGS, 1, npages, gfn=npages, flags=KVM_MEM_LOG_DIRTY_PAGES)
+    play.region(MOVE, 1, npages, gfn=2 * npages, flags=KVM_MEM_LOG_DIRTY_PAGES)
     play.region(DELETE, 1, npages)
     play.region(DELETE, 0, npages)
     return play.acts
@@ -102,7 +107,7 @@ def lost_count(kernel: Profile | str, lost: int, npages: int = GIB_PAGES) -> lis
     if not play.vm.state.design.caps_total:
         raise ValueError(f"{play.vm.profile.name} keeps no total that could be lost: it adds up its slots anew")
     play.region(CREATE, 0, npages)
-    play.vm.state.total_pages -= lost
+    play.vm.state.lose_count(lost)
     play.other(LOSE, lost)
     play.region(CREATE, 1, lost, gfn=npages)
     play.region(DELETE, 0, npages)
@@ -121,7 +126,7 @@ def requested(kernel: Profile | str, goal: int, npages: int = GIB_PAGES) -> list
     if not 0 <= goal <= U64_MAX:
         raise ValueError(f"--requested takes a number of shadow pages, not {goal}")
     play.region(CREATE, 0, npages)
-    play.other(REQUEST, goal, play.vm.set_nr_mmu_pages(goal))
+    play.other(REQUEST, goal, play.vm.call("KVM_SET_NR_MMU_PAGES", {"nr_pages": goal}))
     play.region(CREATE, 1, npages, gfn=npages)
     play.region(DELETE, 0, npages)
     play.region(DELETE, 1, npages)
@@ -139,10 +144,10 @@ def filled(kernel: Profile | str, slot_bytes: int = WHOLE_PROCESS) -> list[Act]:
     if vm.profile.arch.long_bits > 32:
         raise ValueError(f"{vm.profile.name} has 64-bit hosts: no VM fills their total")
     npages = slot_bytes >> shift
-    last: Outcome | None = None
+    last: Answer | None = None
     count = 0
     while count < vm.state.machine.user_slots and vm.total_pages <= 1 << 32:
-        last = vm.set_user_memory_region(count, 0, count * npages << shift, npages << shift, _HVA)
+        last = set_region(vm, count, count * npages << shift, npages << shift)
         if not last.accepted:
             break
         count += 1

@@ -160,6 +160,10 @@ class VmState:
         # worked out when asked for: it follows from the total at the last create or delete
         return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
 
+    def lose_count(self, npages: int) -> None:
+        """Make the total wrong by so many pages, as a bug of the kernel would: what the EIO of a deletion guards."""
+        self.total_pages -= npages
+
     @property
     def sets(self) -> SetPairs:
         """The slot sets as they are now: generations, swaps, what look-ups cost."""
