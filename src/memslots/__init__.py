@@ -18,7 +18,7 @@ in its wing:
         names
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
-        change hva_index apply mmu_pages_designs slot_set vm_state
+        change hva_index apply mmu_pages_designs set_pairs slot_set vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
         answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
         region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
@@ -38,7 +38,7 @@ in its wing:
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.parse plan cost survey
     compare/          what differs between two kernels, and between accounting designs
-        designs questions difference
+        words own_design design_faults designs accounting page_total questions difference
     live/             the real /dev/kvm
         answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
         guest_demo
@@ -53,8 +53,8 @@ in its wing:
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
-        accounting accounting_plot conformance cost difference live matrix rule_page text timeline
-        verify explanation guest_map kernel_page steps
+        page_total accounting accounting_plot page_total_review conformance cost difference live
+        matrix rule_page text timeline verify explanation guest_map kernel_page steps
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel
         kernels live main map replay rule rules timeline vectors verify

@@ -26,7 +26,8 @@ from memslots.state.mmu_pages_designs import DESIGNS
 def test_examples_of_the_help(line: str) -> None:
     code, out, err = call(line)
     assert (code, err) == (0, "")
-    assert "(d) capped unsigned long total / 50" in out
+    one_vm = "slots read" in out
+    assert one_vm or "(d) capped unsigned long total / 50" in out
 
 
 # Specification 4.1: pages, budget where nothing wraps, budget on a 32-bit host up to 5.16.
@@ -138,6 +139,12 @@ def test_json_has_every_row() -> None:
         ("--slot-pages 1 --pages 3", "give one of"),
         ("--pages 3,x", "not 'x'"),
         ("no-such-file", "no-such-file"),
+        ("--design no-such.py", "no-such.py"),
+        ("--lost 0", "from 1 to those of the slot"),
+        ("--lost 1 --kernel 5.10", "keeps no total"),
+        ("--requested 1 --kernel 6.1/arm64", "call of x86"),
+        ("--fill", "no VM fills"),
+        ("--fill --acts", "not allowed with"),
         ("examples/recordings/qemu72-q35-lifecycle.strace --kernel 1.0", "begin with"),
     ],
 )
@@ -145,6 +152,66 @@ def test_errors_name_the_mistake(words: str, message: str) -> None:
     code, out, err = call(f"memslots accounting {words}")
     assert (code, out) == (2, "")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("--acts", "move 262144 pages"),
+        ("--lost 1", "EIO"),
+        ("--requested 100", "KVM_SET_NR_MMU_PAGES 100"),
+        ("--fill --kernel 7.2/ppc32", "6553 slots of 655344 pages (16 TiB)"),
+    ],
+)
+def test_one_vm_call_by_call(words: str, shown: str) -> None:
+    code, out, err = call(f"memslots accounting {words}")
+    assert (code, err) == (0, "")
+    assert shown in out
+    code, out, _ = call(f"memslots accounting {words} --json")
+    found = json.loads(out)
+    assert (code, found["schema"]) == (0, "memslots.page-total/1")
+    assert {"kind", "count", "npages", "errno", "rule", "total", "budget", "slots_read", "swaps"} <= set(
+        found["acts"][0]
+    )
+
+
+def test_a_design_of_ones_own_as_text_and_json() -> None:
+    line = "memslots accounting --design examples/accounting/late_budget.py --slot-pages 262144 --slots 3"
+    code, out, err = call(line)
+    assert (code, err) == (1, "")
+    assert "(own) LateBudget: total / 50, worked out before the total is updated" in out
+    assert "is wrong first at a total of 3250 pages: its budget is 64, as merged it is 65" in out
+    code, out, _ = call(f"{line} --json")
+    found = json.loads(out)
+    assert code == 1
+    assert found["schema"] == "memslots.accounting/1"
+    assert found["own"]["words"][0]["first_wrong_total"]["pages"] == 3250
+    assert found["own"]["words"][0]["fault"]["changes"] == [{"kind": "create", "slot": 0, "npages": 3250}]
+    own = [figure for figure in found["rows"][1]["figures"] if figure["design"] == "own"]
+    assert [figure["budget"] for figure in own] == [5242, 5242]
+
+
+def test_a_right_design_ends_with_0() -> None:
+    code, out, _ = call("memslots accounting --design examples/accounting/cached_total.py --pages 3250 --host-bits 32")
+    assert code == 0
+    assert "  32-bit host         nothing wrong was found\n" in out
+
+
+def test_a_broken_design_is_no_traceback(tmp_path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("class Mine:\n    def commit(self, kind, npages, slots):\n        pass\n")
+    code, out, err = call(f"memslots accounting --design {path}")
+    assert (code, out) == (2, "")
+    assert f"memslots accounting: {path}: __init__() raised TypeError" in err
+    assert "Traceback" not in err
+
+
+def test_a_picture_has_a_line_for_ones_own(tmp_path) -> None:
+    path = tmp_path / "designs.svg"
+    call(f"memslots accounting --slot-pages 524272 --slots 5 --design merged --svg {path}")
+    text = path.read_text()
+    assert text.count("<polyline") == 10
+    assert "(own) Merged" in text
 
 
 def test_picture(tmp_path):

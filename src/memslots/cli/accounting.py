@@ -1,19 +1,15 @@
-"""`memslots accounting`: the page total and MMU budget under four accounting designs."""
+"""`memslots accounting`: the page total and MMU budget under four accounting designs, and one of your own."""
 
 from __future__ import annotations
 
-from ..compare.designs import compare, compare_totals, equal_slots, interesting
 from ..views import accounting as view
-from .run import FINE
+from .run import FINDINGS, FINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
 
-    from ..compare.designs import Row
-
-HELP = "Compare four ways to keep a VM's page total and to derive the shadow-MMU budget from it."
+HELP = "Compare four ways to keep a VM's page total and to derive the shadow-MMU budget from it, and one of your own."
 EPILOG = """\
 examples:
   memslots accounting
@@ -21,15 +17,14 @@ examples:
   memslots accounting --host-bits 32 --slot-pages 786416 --slots 5463
   memslots accounting --pages 3249,3250,262144,1073741824
   memslots accounting examples/recordings/qemu72-q35-lifecycle.strace
+  memslots accounting --design examples/accounting/cached_total.py
+  memslots accounting --acts --kernel 5.16/x86_64
+  memslots accounting --thread
 
 Without a layout, recording, slots or pages: the totals worth knowing, and why a cap is right.
-Rows where nothing changes are left out; --json has them all.
+Rows where nothing changes are left out; --json has them all.  A design of your own is a class of a
+few lines: docs/accounting.md; the exit code is 1 if it is found to be wrong.
 In Python: memslots.compare.designs.compare(equal_slots(411, 524272), (32, 64))."""
-_WRAP = -(-(1 << 32) // 20)
-KNOWN_TOTALS = (
-    *(3199, 3200, 3249, 3250, 1 << 18, 3 << 18, _WRAP - 1, _WRAP),
-    *(1 << 28, 1 << 29, 1 << 30, (1 << 32) - 1, 1 << 32),
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,63 +34,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", type=int, metavar="N", help="number of equal slots (default 1)")
     parser.add_argument("--slot-pages", type=int, metavar="N", help="host pages of each")
     parser.add_argument("--pages", metavar="N,N", help="totals in host pages, each in a VM of its own")
-    parser.add_argument("--kernel", default="6.1/x86_64", metavar="K", help="kernel whose slots a FILE makes")
+    parser.add_argument("--kernel", default="6.1/x86_64", metavar="K", help="the kernel (default 6.1/x86_64)")
+    parser.add_argument("--design", metavar="FILE.py", help="a design of your own, or `merged`, `budget-first`")
+    one = parser.add_argument_group("one VM of --kernel, call by call").add_mutually_exclusive_group()
+    one.add_argument("--acts", action="store_true", help="each kind of change: which touch total and budget")
+    one.add_argument("--lost", type=int, metavar="N", help="the kernel's total is N pages too small")
+    one.add_argument("--requested", type=int, metavar="N", help="user space sets a budget of N")
+    one.add_argument("--fill", action="store_true", help="a 32-bit host, filled with aliases of the same memory")
+    one.add_argument("--thread", action="store_true", help="the review of the page total, sentence by sentence")
     parser.add_argument("--svg", metavar="FILE", help="also write a picture: budget against pages, each design a line")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; the exit code."""
+    if options.thread:
+        from ..views.page_total_review import page
+        from .run import output_of
+
+        print(page(output_of))
+        return FINE
+    if options.acts or options.fill or options.lost is not None or options.requested is not None:
+        return _one_vm(options)
+    from ..compare.accounting import Comparison
+
     host_bits = (32, 64) if options.host_bits == "both" else (int(options.host_bits),)
-    column, found = _rows(options, host_bits)
-    rows = list(found)
+    made = Comparison(
+        options.source, host_bits, kernel=options.kernel, slots=options.slots, slot_pages=options.slot_pages,
+        pages=options.pages, design=options.design,
+    )  # fmt: skip
     if options.svg is not None:
         from ..views.accounting_plot import plot_svg
 
         with open(options.svg, "w", encoding="utf-8") as picture:
-            picture.write(plot_svg(rows, host_bits))
+            picture.write(plot_svg(made.rows, host_bits, own_title=made.own.title if made.own else ""))
+    print(view.comparison_json(made) if options.json else "\n".join(view.comparison_lines(made)))
+    return FINDINGS if made.is_own_wrong else FINE
+
+
+def _one_vm(options: argparse.Namespace) -> int:
+    from ..compare import page_total
+    from ..kernel.names import find
+    from ..views.page_total import act_lines, acts_json
+
+    profile = find(options.kernel)
+    if options.acts:
+        acts = page_total.kinds_of_change(profile)
+    elif options.fill:
+        acts = page_total.filled(profile)
+    elif options.lost is not None:
+        acts = page_total.lost_count(profile, options.lost)
+    else:
+        acts = page_total.requested(profile, options.requested)
     if options.json:
-        print(view.as_json(rows, host_bits))
-        return FINE
-    by_change = options.pages is None and column
-    shown: Sequence[Row | None] = interesting(rows) if by_change else rows
-    lines = [
-        *view.legend_lines(),
-        "",
-        *view.table_lines(shown, host_bits, column),
-        *view.meaning_lines(shown, host_bits),
-    ]
-    if not by_change and options.pages is None:
-        lines += ["", *view.argument_lines()]
-    print("\n".join(lines))
+        print(acts_json(profile.name, acts))
+    else:
+        print("\n".join([f"On {profile.name}", *act_lines(acts, 1 << profile.page_shift)]))
     return FINE
-
-
-def _rows(options: argparse.Namespace, host_bits: tuple[int, ...]) -> tuple[str, Iterable[Row]]:
-    given = [name for name in ("source", "slot_pages", "pages") if getattr(options, name) is not None]
-    if len(given) > 1:
-        raise ValueError("give one of FILE, --slot-pages and --pages")
-    if options.source is not None:
-        from ..check.plan import steps_of
-        from ..compare.designs import changes_of
-
-        return "step", compare(changes_of(steps_of(options.source, options.kernel)), host_bits)
-    if options.slot_pages is not None:
-        count = 1 if options.slots is None else options.slots
-        if count < 1 or options.slot_pages < 1:
-            raise ValueError("--slots and --slot-pages take numbers from 1")
-        return "slots", compare(equal_slots(count, options.slot_pages), host_bits)
-    if options.slots is not None:
-        raise ValueError("--slots needs --slot-pages")
-    totals = KNOWN_TOTALS if options.pages is None else [_pages(text) for text in options.pages.split(",")]
-    return "", compare_totals(totals, host_bits)
-
-
-def _pages(text: str) -> int:
-    try:
-        pages = int(text, 0)
-    except ValueError:
-        pages = 0
-    if pages < 1:
-        raise ValueError(f"--pages takes numbers of host pages from 1, separated by commas, not {text!r}")
-    return pages

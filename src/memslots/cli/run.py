@@ -50,6 +50,22 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     return code
 
 
+def output_of(line: str) -> str:
+    """What a command line of memslots prints; it must not fail to run."""
+    import io
+    import shlex
+    from contextlib import redirect_stdout
+    from importlib import import_module
+
+    words = shlex.split(line)
+    out = io.StringIO()
+    with redirect_stdout(out):
+        code = run_command(words[1], import_module(f"memslots.cli.{words[1]}"), words[2:])
+    if code not in (FINE, FINDINGS):
+        raise ValueError(f"`{line}` ended with exit code {code}")
+    return out.getvalue()
+
+
 def _exit_code(error: Exception) -> int:
     if isinstance(error, DeviceUnavailableError):
         return NO_DEVICE

@@ -10,8 +10,10 @@ without it, and the deletion of that slot finds nothing.
 
 from __future__ import annotations
 
+from ..state.change import CREATE, DELETE, NOTHING
 from ..state.mmu_pages import KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, KVM_MIN_ALLOC_MMU_PAGES, ratio_budget
 from ..state.mmu_pages_designs import DESIGNS, Design
+from .own_design import KINDS, OwnBooks, OwnDesign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,20 +23,34 @@ if TYPE_CHECKING:
 
 EXACT, WRONG, REFUSED = "exact", "wrong", "refused"
 """What a figure is: a fiftieth of the pages (at least 64), anything else, or the slot was not made."""
+OWN = "own"
+"""Stands for a letter where a design of one's own is compared."""
+_WRAP = -(-(1 << 32) // 20)
+KNOWN_TOTALS = (
+    *(3199, 3200, 3249, 3250, 1 << 18, 3 << 18, _WRAP - 1, _WRAP),
+    *(1 << 28, 1 << 29, 1 << 30, (1 << 32) - 1, 1 << 32),
+)
+"""Totals, in host pages, that are worth knowing: where budgets begin to rise, and where things wrap."""
 
 
 class Change:
     """Pages that come or go: one slot created or deleted."""
 
-    __slots__ = ("key", "label", "pages")
+    __slots__ = ("key", "kind", "label", "pages", "vm")
 
-    def __init__(self, label: str, pages: int, key: Hashable) -> None:
+    def __init__(
+        self, label: str, pages: int, key: Hashable, kind: int | None = None, vm: Hashable = None
+    ) -> None:  # fmt: skip
         self.label = label
         """For the table: a number, a step, a name."""
         self.pages = pages
         """Host pages added; negative: taken away; 0: something else was committed."""
         self.key = key
         """Which slot, so that its deletion is told from others."""
+        self.kind = (CREATE if pages > 0 else DELETE if pages < 0 else NOTHING) if kind is None else kind
+        """CREATE, DELETE, MOVE, FLAGS_ONLY or NOTHING."""
+        self.vm = vm
+        """Which VM, where there are several: each has a total of its own."""
 
 
 class Figure:
@@ -59,7 +75,7 @@ class Row:
     def __init__(self, label: str, pages: int, figures: dict[tuple[int, str], Figure]) -> None:
         self.label = label
         self.pages = pages
-        """Host pages of all slots asked for, exact."""
+        """Host pages of all slots of the VM that were asked for, exact."""
         self.figures = figures
         """(host bits, letter of the design): figure."""
 
@@ -97,13 +113,57 @@ class _Books:
         return Figure(self.design.total(self.total), budget, REFUSED if refused else verdict)
 
 
-def compare(changes: Iterable[Change], host_bits: tuple[int, ...] = (32, 64)) -> Iterator[Row]:
-    """The designs after each change, on hosts whose unsigned long has these widths."""
-    books = {(bits, design.letter): _Books(design(bits)) for bits in host_bits for design in DESIGNS}
-    pages = 0
+class _OwnBooks:
+    """The account that a design of one's own keeps of the same changes."""
+
+    __slots__ = ("books",)
+
+    def __init__(self, books: OwnBooks) -> None:
+        self.books = books
+
+    def enter(self, change: Change) -> Figure:
+        kind, books = KINDS.get(change.kind), self.books
+        known = books.slots.get(change.key, 0)
+        npages = change.pages if kind == "create" else known
+        if kind is None or not npages:
+            return self._figure("")
+        # what no unsigned long holds is as many slots as it takes
+        largest = (1 << books.host_bits) - 1
+        for number in range(-(-npages // largest)):
+            part = min(npages - number * largest, largest)
+            if kind in ("create", "delete") and books.refuses(kind, part):
+                return self._figure(REFUSED)
+            books.commit(kind, (change.key, number) if number else change.key, part)
+        return self._figure("")
+
+    def _figure(self, verdict: str) -> Figure:
+        books = self.books
+        right = books.is_right or (not books.exact and not books.budget)  # before the first slot there is none
+        total = books.exact if books.total is None else books.total
+        return Figure(total, books.budget or 0, verdict or (EXACT if right else WRONG))
+
+
+def compare(
+    changes: Iterable[Change], host_bits: tuple[int, ...] = (32, 64), own: OwnDesign | None = None
+) -> Iterator[Row]:
+    """The designs, and one's own beside them, after each change on hosts whose unsigned long has these widths."""
+    all_books: dict[Hashable, dict[tuple[int, str], _Books | _OwnBooks]] = {}
+    pages: dict[Hashable, int] = {}
     for change in changes:
-        pages += change.pages
-        yield Row(change.label, pages, {key: book.enter(change) for key, book in books.items()})
+        vm = change.vm
+        if vm not in all_books:
+            all_books[vm] = _books_of_a_vm(host_bits, own)
+        pages[vm] = pages.get(vm, 0) + change.pages
+        yield Row(change.label, pages[vm], {key: book.enter(change) for key, book in all_books[vm].items()})
+
+
+def _books_of_a_vm(host_bits: tuple[int, ...], own: OwnDesign | None) -> dict[tuple[int, str], _Books | _OwnBooks]:
+    books: dict[tuple[int, str], _Books | _OwnBooks] = {}
+    for bits in host_bits:
+        books.update({(bits, design.letter): _Books(design(bits)) for design in DESIGNS})
+        if own is not None:
+            books[bits, OWN] = _OwnBooks(own.books(bits))
+    return books
 
 
 def equal_slots(count: int, pages: int) -> Iterator[Change]:
@@ -112,10 +172,25 @@ def equal_slots(count: int, pages: int) -> Iterator[Change]:
         yield Change(str(number), pages, number)
 
 
-def compare_totals(totals: Iterable[int], host_bits: tuple[int, ...] = (32, 64)) -> Iterator[Row]:
+def compare_totals(
+    totals: Iterable[int], host_bits: tuple[int, ...] = (32, 64), own: OwnDesign | None = None
+) -> Iterator[Row]:
     """One VM for each total: what the designs make of it."""
     for pages in totals:
-        yield from compare([Change("", pages, 0)], host_bits)
+        yield from compare([Change("", pages, 0)], host_bits, own)
+
+
+def totals_of(text: str) -> list[int]:
+    """Totals in host pages, separated by commas.  Raises ValueError for anything else."""
+    totals = []
+    for word in text.split(","):
+        try:
+            totals.append(int(word, 0))
+        except ValueError:
+            totals.append(0)
+        if totals[-1] < 1:
+            raise ValueError(f"--pages takes numbers of host pages from 1, separated by commas, not {word!r}")
+    return totals
 
 
 def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
@@ -127,7 +202,8 @@ def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
         before[vm] = step.totals[0]
         if step.is_region or pages:
             word = step.event.get("slot") if step.is_region else -step.number
-            yield Change(str(step.number), pages, (vm, word))
+            kind = step.change.kind if step.is_region and step.change is not None and not pages else None
+            yield Change(str(step.number), pages, word, kind, vm)
 
 
 def interesting(rows: Iterable[Row], around: int = 1) -> list[Row | None]:

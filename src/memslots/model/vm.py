@@ -24,6 +24,7 @@ from ..rules.region.set_memory_region import decide as decide_region
 from ..state.change import FileMade
 from ..state.mmu_pages_designs import Design
 from ..state.process import Process
+from ..state.set_pairs import IndexCosts
 from ..state.slot import Slot
 from ..state.vm_state import VmState
 from ..uapi.calls import CALLS, REGION_CALLS, SYSTEM, VCPU, VM
@@ -331,6 +332,26 @@ class Vm:
     def mmu_budget(self) -> int | None:
         """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other architectures."""
         return self.state.n_max_mmu_pages if self.profile.arch.is_x86 else None
+
+    @property
+    def generations(self) -> list[int]:
+        """The generation number (u64) of each address space's slots."""
+        return self.state.generations
+
+    @property
+    def swaps(self) -> tuple[int, ...]:
+        """How often the two slot sets of each address space have changed places."""
+        return tuple(self.state.swaps)
+
+    def active_set(self, as_id: int = 0) -> int:
+        """Which of the two slot sets of an address space guests see: 0 or 1."""
+        self._space(as_id)
+        return self.state.active_set(as_id)
+
+    def index_costs(self, as_id: int = 0) -> IndexCosts:
+        """What this kernel's look-ups and changes cost with the slots that there are now, in slots visited."""
+        self._space(as_id)
+        return self.state.sets.costs(as_id)
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space in gfn order."""

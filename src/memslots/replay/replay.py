@@ -95,6 +95,7 @@ class Replay:
         self._follow_descriptors(event, process, step, tracked)
         vm = tracked.vm
         step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
+        step.sets = vm.state.sets
         step.is_running, step.uncertain_since = tracked.running, tracked.uncertain_since
         tracked.last_step = step
         self.tracked = tracked

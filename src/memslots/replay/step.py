@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ..model.vm import Vm
     from ..rules.answer import Answer
     from ..state.change import SlotChange
+    from ..state.set_pairs import SetPairs
     from ..uapi.region import Region
 
 # What a step comes to
@@ -41,8 +42,8 @@ class Step:
     """One call of the recording beside the model's answer, and the totals after it."""
 
     __slots__ = (
-        "answer", "assumed", "before", "below_slot", "change", "event", "from_start", "is_running", "number", "page_shift",
-        "region", "totals", "uncertain_since", "verdict", "vm_name",
+        "answer", "assumed", "before", "below_slot", "change", "event", "from_start", "is_running", "number",
+        "page_shift", "region", "sets", "totals", "uncertain_since", "verdict", "vm_name",
     )  # fmt: skip
 
     def __init__(self, number: int, event: Event, vm_name: str, page_shift: int, *, from_start: bool) -> None:
@@ -72,6 +73,8 @@ class Step:
         """Whether the VM has a vCPU."""
         self.totals: tuple[int, int | None, int] = (0, None, 0)
         """(pages of all slots, MMU budget or None, slots) after the call."""
+        self.sets: SetPairs | None = None
+        """The VM's slot sets after the call: generations, swaps, what look-ups cost."""
         self.uncertain_since = 0
         """The step from which the VM's slots are no longer certain; 0 if they are, after this call."""
 

@@ -19,6 +19,7 @@ from .guest_memfd import Binding, GuestMemfd
 from .memory_attributes import AttributeMap
 from .mmu_pages import MmuBudget
 from .mmu_pages_designs import CappedTotal, Design, Walk
+from .set_pairs import SetPairs
 from .slot import Slot, SpecialSlot
 from .slot_set import SlotSet
 from .vm_config import VmConfig
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _uids = count(1)
 _HIGH_BIT = 1 << 63
-_U64_MAX = (1 << 64) - 1
 _NO_CAP = 1 << 128
 
 
@@ -97,11 +97,6 @@ class VmState:
         """Whether a change of flags does more than change flags: a bitmap was touched, or a ring is on."""
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
 
-    def _first_generation(self, as_id: int) -> int:
-        if self.machine.profile.has("generation-high-bit"):
-            return as_id
-        return (2 * as_id - 150) % (1 << 64)
-
     def copy(self) -> VmState:
         """An equal state that shares what neither side has changed yet."""
         twin = VmState.__new__(VmState)
@@ -165,11 +160,19 @@ class VmState:
         # worked out when asked for: it follows from the total at the last create or delete
         return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
 
+    def lose_count(self, npages: int) -> None:
+        """Make the total wrong by so many pages, as a bug of the kernel would: what the EIO of a deletion guards."""
+        self.total_pages -= npages
+
+    @property
+    def sets(self) -> SetPairs:
+        """The slot sets as they are now: generations, swaps, what look-ups cost."""
+        return SetPairs(self.machine, tuple(self.swaps), tuple([slots.count for slots in self.spaces]))
+
     @property
     def generations(self) -> list[int]:
-        """The generation number (u64) of each address space: every swap of its slot sets steps it."""
-        step = self.machine.generation_step
-        return [(self._first_generation(as_id) + step * swaps) & _U64_MAX for as_id, swaps in enumerate(self.swaps)]
+        """The generation number (u64) of each address space."""
+        return self.sets.generations
 
     def active_set(self, as_id: int) -> int:
         """Which of the two slot sets of an address space is the active one: 0 or 1."""

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from ..compare.designs import REFUSED, WRONG, aliases_needed, first_refused_total, first_wrong_total, reachable_pages
+from ..compare.accounting import KNOWN, SLOTS, STEP
+from ..compare.designs import (
+    OWN,
+    REFUSED,
+    WRONG,
+    aliases_needed,
+    first_refused_total,
+    first_wrong_total,
+    interesting,
+    reachable_pages,
+)
 from ..kernel.history import FACTS
 from ..state.mmu_pages import KVM_PERMILLE_MMU_PAGES, ratio_budget
 from ..state.mmu_pages_designs import DESIGNS, Walk
 from ..units import format_bytes
+from .page_total import own_design_json, own_design_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..compare.accounting import Comparison
     from ..compare.designs import Row
+    from ..compare.own_design import OwnDesign
 
 SCHEMA = "memslots.accounting/1"
 PAGE_BYTES = 4096
@@ -23,16 +36,48 @@ _LARGE_GUEST_PAGES = 1 << 30
 """4 TiB: the product is exactly 5 * 2^32."""
 
 
-def legend_lines() -> list[str]:
+def comparison_lines(made: Comparison) -> list[str]:
+    """The whole answer: designs, table, what it means, and what was found of a design of one's own."""
+    by_change = made.what in (STEP, SLOTS)
+    shown: Sequence[Row | None] = interesting(made.rows) if by_change else made.rows
+    lines = [
+        *legend_lines(made.own),
+        "",
+        *table_lines(shown, made.host_bits, made.what if by_change else ""),
+        *meaning_lines(shown, made.host_bits),
+    ]
+    if made.own is not None:
+        lines += ["", *own_design_lines(made.own, made.wrong_totals, made.faults)]
+    elif made.what == KNOWN:
+        lines += ["", *argument_lines()]
+    return lines
+
+
+def comparison_json(made: Comparison) -> str:
+    """The whole answer as one JSON object."""
+    own = None if made.own is None else own_design_json(made.own, made.wrong_totals, made.faults)
+    return as_json(made.rows, made.host_bits, own)
+
+
+def legend_lines(own: OwnDesign | None = None) -> list[str]:
     """The designs by letter."""
-    return ["Shadow-page budget (n_max_mmu_pages) by accounting design:"] + [
+    lines = ["Shadow-page budget (n_max_mmu_pages) by accounting design:"] + [
         f"  ({design.letter}) {design.title}" for design in DESIGNS
     ]
+    return lines if own is None else [*lines, f"  ({OWN}) {own.title}"]
+
+
+def _columns(rows: Iterable[Row | None]) -> list[str]:
+    """The letters of the designs that the rows hold."""
+    first = next((row for row in rows if row is not None), None)
+    letters = [design.letter for design in DESIGNS]
+    return [*letters, OWN] if first is not None and any(letter == OWN for _, letter in first.figures) else letters
 
 
 def table_lines(rows: Sequence[Row | None], host_bits: Sequence[int], first_column: str) -> list[str]:
     """Header and rows; None is a gap."""
-    keys = [(bits, design.letter) for bits in host_bits for design in DESIGNS]
+    letters = _columns(rows)
+    keys = [(bits, letter) for bits in host_bits for letter in letters]
     cells = [
         ["...", "..."] if row is None
         else [row.label, str(row.pages), *(_cell(row, key) for key in keys)]
@@ -40,10 +85,10 @@ def table_lines(rows: Sequence[Row | None], host_bits: Sequence[int], first_colu
     ]  # fmt: skip
     heads = [first_column, "pages", *(f"({letter})" for _, letter in keys)]
     widths = [max(len(head), *(len(line[i]) for line in cells if i < len(line))) for i, head in enumerate(heads)]
-    starts = [2 + i * len(DESIGNS) for i in range(len(host_bits))]
+    starts = [2 + i * len(letters) for i in range(len(host_bits))]
     top = " " * (sum(widths[:2]) + 2)
     for bits, start in zip(host_bits, starts):
-        width = sum(widths[start : start + len(DESIGNS)]) + 2 * len(DESIGNS)
+        width = sum(widths[start : start + len(letters)]) + 2 * len(letters)
         top += f"  {f'{bits}-bit host':-^{width - 2}}"
     lines = [top.rstrip()]
     pairs = (zip(line, widths) for line in (heads, *cells))
@@ -122,6 +167,7 @@ def argument_lines() -> list[str]:
     lines += [
         f"  Above 4 TiB of guest memory ({1 << 30} pages) every page is aliased at least "
         f"{aliases_needed(1 << 30, PROCESS_BYTES)} times.",
+        f"  That is less than it takes: the total wraps at {_size(cap)}, the product of (a) at {_size(wrong)}.",
         "",
         "What MAXPHYADDR reaches (pages below it in both address spaces)",
         f"  {'bits':>4} {'one space':>10} {'pages in two':>16} {'(a) on 32 bits':>16} {'(d) on 32 bits':>16}",
@@ -133,7 +179,9 @@ def argument_lines() -> list[str]:
 
 
 def _since(fact: str) -> str:
-    return next(str(dated.since) for dated in FACTS if dated.name == fact)
+    dated = next(dated for dated in FACTS if dated.name == fact)
+    earlier = ", ".join(str(release) for release in dated.backports)
+    return f"{dated.since} ({earlier} in older branches)" if earlier else str(dated.since)
 
 
 def _reach_line(bits: int) -> str:
@@ -144,12 +192,13 @@ def _reach_line(bits: int) -> str:
     return f"  {bits:4} {format_bytes(1 << bits):>10} {pages:16} {first:>16} {last:>16}"
 
 
-def as_json(rows: Sequence[Row], host_bits: Sequence[int]) -> str:
-    """One JSON object: every row, not only the interesting ones."""
+def as_json(rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object] | None = None) -> str:
+    """One JSON object: every row, not only the interesting ones; `own`: what was found of a design of one's own."""
     import json
 
     return json.dumps(
-        {
+        ({} if own is None else {"own": own})
+        | {
             "schema": SCHEMA,
             "designs": {design.letter: design.title for design in DESIGNS},
             "hosts": [

@@ -5,6 +5,9 @@ Plain text without any library: it opens in a browser and can be pasted into a p
 
 from __future__ import annotations
 
+from html import escape
+
+from ..compare.designs import OWN
 from ..state.mmu_pages_designs import DESIGNS
 from ..units import format_bytes
 
@@ -15,14 +18,22 @@ if TYPE_CHECKING:
     from ..compare.designs import Row
 
 # a colour-blind safe set; (d) is drawn last and thin, so that what coincides with it shows beneath
-_COLOURS = {"a": "#d55e00", "b": "#999999", "c": "#0072b2", "d": "#000000"}
-_WIDTHS = {"a": 4, "b": 3, "c": 4, "d": 1.5}
-_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _LEGEND_HEIGHT = 560, 320, 80, 110
+_COLOURS = {"a": "#d55e00", "b": "#999999", "c": "#0072b2", "d": "#000000", OWN: "#009e73"}
+_WIDTHS = {"a": 4, "b": 3, "c": 4, "d": 1.5, OWN: 2.5}
+_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _LEGEND_HEIGHT = 560, 320, 80, 126
 _TICKS = 4
 
 
-def plot_svg(rows: Sequence[Row], host_bits: Sequence[int], page_bytes: int = 4096) -> str:
-    """An SVG document of the rows.  Raises ValueError without rows."""
+def _titles(rows: Sequence[Row], own_title: str = "") -> list[tuple[str, str]]:
+    """(letter, title) of every design that the rows hold."""
+    titles = [(design.letter, design.title) for design in DESIGNS]
+    return [*titles, (OWN, own_title)] if any(letter == OWN for _, letter in rows[0].figures) else titles
+
+
+def plot_svg(
+    rows: Sequence[Row], host_bits: Sequence[int], page_bytes: int = 4096, own_title: str = ""
+) -> str:  # fmt: skip
+    """An SVG document of the rows; `own_title` names a design of one's own.  Raises ValueError without rows."""
     if not rows:
         raise ValueError("nothing to plot: no slots and no totals")
     width = _MARGIN + len(host_bits) * (_PANEL_WIDTH + _MARGIN)
@@ -34,11 +45,11 @@ def plot_svg(rows: Sequence[Row], host_bits: Sequence[int], page_bytes: int = 40
     ]
     for number, bits in enumerate(host_bits):
         parts += _panel(rows, bits, _MARGIN + number * (_PANEL_WIDTH + _MARGIN), page_bytes)
-    for line, design in enumerate(DESIGNS):
+    for line, (letter, title) in enumerate(_titles(rows, own_title)):
         y = _MARGIN // 2 + _PANEL_HEIGHT + 52 + 16 * line
-        colour = _COLOURS[design.letter]
+        colour = _COLOURS[letter]
         parts.append(f'<line x1="{_MARGIN}" y1="{y}" x2="{_MARGIN + 30}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
-        parts.append(f'<text x="{_MARGIN + 38}" y="{y + 4}">({design.letter}) {design.title}</text>')
+        parts.append(f'<text x="{_MARGIN + 38}" y="{y + 4}">({letter}) {escape(title)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -56,12 +67,12 @@ def _panel(rows: Sequence[Row], bits: int, left: int, page_bytes: int) -> list[s
         memory = format_bytes(most_pages * tick // _TICKS * page_bytes)
         parts.append(f'<text x="{x:.0f}" y="{bottom + 18}" text-anchor="middle">{memory}</text>')
         parts.append(f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{most_budget * tick // _TICKS}</text>')
-    for design in DESIGNS:
+    for letter, _ in _titles(rows):
         points = " ".join(
             f"{left + _PANEL_WIDTH * row.pages / most_pages:.1f},"
-            f"{bottom - _PANEL_HEIGHT * row.figure(bits, design.letter).budget / most_budget:.1f}"
+            f"{bottom - _PANEL_HEIGHT * row.figure(bits, letter).budget / most_budget:.1f}"
             for row in rows
         )
-        colour, stroke = _COLOURS[design.letter], _WIDTHS[design.letter]
+        colour, stroke = _COLOURS[letter], _WIDTHS[letter]
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{stroke}"/>')
     return parts

@@ -77,4 +77,19 @@ def step_json(step: Step) -> dict[str, object]:
         "pages": pages,
         "mmu_budget": budget,
         "slots": slots,
+        **_sets(step),
+    }
+
+
+def _sets(step: Step) -> dict[str, object]:
+    """The slot sets after the step, by address space, and what a look-up in the step's own space now costs."""
+    sets = step.sets
+    if sets is None:
+        return {}
+    as_id = step.region.slot >> 16 if step.region is not None else 0
+    return {
+        "generations": sets.generations,
+        "swaps": list(sets.swaps),
+        "active_sets": [sets.active_set(one) for one in range(len(sets.swaps))],
+        "visits": sets.costs(as_id if as_id < len(sets.swaps) else 0).as_dict(),
     }
