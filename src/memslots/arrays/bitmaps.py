@@ -54,26 +54,36 @@ def dirty_pages(
         dirty_words = np.flatnonzero(words)
         return _placed(_of_parts(words[dirty_words].view(np.uint8), dirty_words, 6), out)
     ndirty, npages = _popcount(octets), octets.size * 8
-    # what each way costs, in pages unpacked: ten for a page that is found in a part and has to be put in its place
+    # what each way costs, in pages unpacked: ten for a page that is found in a part and has to be
+    # put in its place
     if ndirty * 10 < npages and ndirty * 10 + np.count_nonzero(octets) * 8 < npages:
         dirty_octets = np.flatnonzero(octets != 0)
         return _placed(_of_parts(octets[dirty_octets], dirty_octets, 3), out)
     return _unpacked(octets, ndirty) if out is None else _unpacked_into(octets, ndirty, out)
 
 
-def dirty_gfns(slot: Slot, bitmap: Bitmap, *, byteorder: str | None = None, long_bits: int = 64) -> npt.NDArray[Any]:
+def dirty_gfns(
+    slot: Slot, bitmap: Bitmap, *, byteorder: str | None = None, long_bits: int = 64
+) -> npt.NDArray[Any]:
     """The dirty guest frames of a slot (uint64), rising; otherwise as `dirty_pages`."""
-    gfns = dirty_pages(bitmap, slot.npages, byteorder=byteorder, long_bits=long_bits).view(np.uint64)
+    gfns = dirty_pages(bitmap, slot.npages, byteorder=byteorder, long_bits=long_bits).view(
+        np.uint64
+    )
     return np.add(gfns, np.uint64(slot.base_gfn), out=gfns)
 
 
-def count(bitmap: Bitmap, npages: int | None = None, *, byteorder: str | None = None, long_bits: int = 64) -> int:
+def count(
+    bitmap: Bitmap, npages: int | None = None, *, byteorder: str | None = None, long_bits: int = 64
+) -> int:
     """The number of dirty pages; parameters as in `dirty_pages`."""
     return _popcount(_octets(bitmap, npages, byteorder, long_bits))
 
 
-def union(first: Bitmap, *others: Bitmap, npages: int | None = None, out: Bytes | None = None) -> Bytes:
-    """The pages that are dirty in any of the bitmaps: bytes (uint8), whole 64-bit words of this host.
+def union(
+    first: Bitmap, *others: Bitmap, npages: int | None = None, out: Bytes | None = None
+) -> Bytes:
+    """The pages that are dirty in any of the bitmaps: bytes (uint8), whole 64-bit words of this
+    host.
 
     out: a contiguous uint8 array of that length; it may be one of the bitmaps.
     Raises ValueError for bitmaps of different lengths.
@@ -92,7 +102,8 @@ def union(first: Bitmap, *others: Bitmap, npages: int | None = None, out: Bytes 
 
 
 def bitmap_of(pages: Integers, npages: int) -> Bytes:
-    """The bitmap of a slot of npages in which these pages are dirty: bytes (uint8), whole 64-bit words of this host.
+    """The bitmap of a slot of npages in which these pages are dirty: bytes (uint8), whole 64-bit
+    words of this host.
 
     pages: integers from 0 to npages - 1, in any order, repeated or not.  Raises
     ValueError for a page that the slot does not have, TypeError for what is no integer.
@@ -117,13 +128,17 @@ def bitmap_of(pages: Integers, npages: int) -> Bytes:
 
 
 def _octets(bitmap: Bitmap, npages: int | None, byteorder: str | None, long_bits: int) -> Bytes:
-    """Byte n holds pages 8 * n and on, the lowest bit first; whole 64-bit words, nothing set beyond npages."""
+    """Byte n holds pages 8 * n and on, the lowest bit first; whole 64-bit words, nothing set
+    beyond npages.
+    """
     raw, npages, byteorder, long_bits = _raw(bitmap, npages, byteorder, long_bits)
     nbytes = -(-npages // 8)
     if byteorder == "big":
         whole = raw[: -(-nbytes * 8 // long_bits) * (long_bits // 8)]
         if whole.size % (long_bits // 8):
-            raise ValueError(f"a bitmap of {raw.size} bytes is no whole number of longs of {long_bits} bits")
+            raise ValueError(
+                f"a bitmap of {raw.size} bytes is no whole number of longs of {long_bits} bits"
+            )
         raw = whole.reshape(-1, long_bits // 8)[:, ::-1].reshape(-1)
     if raw.size < nbytes:
         raise ValueError(f"a bitmap of {npages} pages has {nbytes} bytes, not {raw.size}")
@@ -138,10 +153,14 @@ def _octets(bitmap: Bitmap, npages: int | None, byteorder: str | None, long_bits
     return octets
 
 
-def _raw(bitmap: Bitmap, npages: int | None, byteorder: str | None, long_bits: int) -> tuple[Bytes, int, str, int]:
+def _raw(
+    bitmap: Bitmap, npages: int | None, byteorder: str | None, long_bits: int
+) -> tuple[Bytes, int, str, int]:
     """Bytes as they were written, and what they need to be read."""
     if long_bits not in (32, 64) or byteorder not in (None, "little", "big"):
-        raise ValueError(f"long_bits is 32 or 64, byteorder little or big, not {long_bits!r} and {byteorder!r}")
+        raise ValueError(
+            f"long_bits is 32 or 64, byteorder little or big, not {long_bits!r} and {byteorder!r}"
+        )
     pages = getattr(bitmap, "npages", None)
     if pages is not None and hasattr(bitmap, "to_bytes"):
         if isinstance(bitmap, DirtyBitmap):
@@ -149,7 +168,9 @@ def _raw(bitmap: Bitmap, npages: int | None, byteorder: str | None, long_bits: i
         bitmap, long_bits = bitmap.to_bytes(64), 64
     elif isinstance(bitmap, np.ndarray) and bitmap.dtype.kind not in "ui":
         raise TypeError(f"a bitmap is an array of integers, not of {bitmap.dtype}")
-    raw = np.frombuffer(bitmap, np.uint8) if len(bitmap) else np.empty(0, np.uint8)  # type: ignore[arg-type]
+    raw = np.empty(0, np.uint8)
+    if len(bitmap):
+        raw = np.frombuffer(bitmap, np.uint8)  # type: ignore[arg-type]
     if npages is None:
         npages = raw.size * 8 if pages is None else pages
     return raw, checked_uint("npages", npages), byteorder or sys.byteorder, long_bits
@@ -180,7 +201,9 @@ def _unpacked(octets: Bytes, ndirty: int) -> npt.NDArray[np.int64]:
     if ndirty * 10 <= nbits:
         extra = ((nbits - 10 * ndirty) // 9 + 15) // 8
         octets = np.concatenate((octets, np.full(extra, 0xFF, np.uint8)))
-    found: npt.NDArray[np.int64] = np.flatnonzero(np.unpackbits(octets, bitorder="little").view(bool))
+    found: npt.NDArray[np.int64] = np.flatnonzero(
+        np.unpackbits(octets, bitorder="little").view(bool)
+    )
     return found[:ndirty]
 
 
@@ -207,7 +230,9 @@ def _unpacked_into(octets: Bytes, ndirty: int, out: npt.NDArray[np.int64]) -> np
     return result
 
 
-def _placed(pages: npt.NDArray[np.int64], out: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+def _placed(
+    pages: npt.NDArray[np.int64], out: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
     if out is None:
         return pages
     result = _room(out, pages.size)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 def host_memory(memory: HostMemory) -> Octets:
-    """All bytes of host memory (uint8, writable), not copied.  Raises ValueError if it is unmapped."""
+    """All bytes of host memory (uint8, writable), not copied.
+
+    Raises ValueError if it is unmapped.
+    """
     return np.frombuffer(memory.view(), np.uint8)
 
 
@@ -45,12 +48,15 @@ def guest_memory(vm: LiveVm, gpa: int, nbytes: int, as_id: int = 0) -> Octets:
         memory, offset, length = spans[0]
         raise ValueError(
             f"gpas {gpa:#x} to {gpa + nbytes:#x} do not follow each other in the host:"
-            f" after {length:#x} bytes at {memory.address + offset:#x} comes {spans[1][0].address + spans[1][1]:#x}"
+            f" after {length:#x} bytes at {memory.address + offset:#x} comes "
+            f"{spans[1][0].address + spans[1][1]:#x}"
         )
     return _window(spans[0])
 
 
-def read_guest(vm: LiveVm, gpa: int, nbytes: int, as_id: int = 0, *, out: Octets | None = None) -> Octets:
+def read_guest(
+    vm: LiveVm, gpa: int, nbytes: int, as_id: int = 0, *, out: Octets | None = None
+) -> Octets:
     """A copy of the guest's bytes [gpa, gpa + nbytes) (uint8), over any number of slots.
 
     out: a contiguous uint8 array of nbytes for it.  Raises ValueError for a hole, and
@@ -65,7 +71,9 @@ def read_guest(vm: LiveVm, gpa: int, nbytes: int, as_id: int = 0, *, out: Octets
     return result
 
 
-def write_guest(vm: LiveVm, gpa: int, data: bytes | bytearray | memoryview | npt.NDArray[Any], as_id: int = 0) -> None:
+def write_guest(
+    vm: LiveVm, gpa: int, data: bytes | bytearray | memoryview | npt.NDArray[Any], as_id: int = 0
+) -> None:
     """Write bytes to the guest's memory from gpa on, over any number of slots.
 
     data: anything with a contiguous buffer; an array is written as it lies in
@@ -107,4 +115,7 @@ def _owner(vm: LiveVm, hva: int, nbytes: int, slot_word: int) -> tuple[HostMemor
     for memory in vm.memory:
         if memory.address <= hva and hva + nbytes <= memory.end:
             return memory, hva - memory.address
-    raise ValueError(f"slot {slot_word:#x} lies on memory that the VM does not own: vm.own(memory) keeps it mapped")
+    raise ValueError(
+        f"slot {slot_word:#x} lies on memory that the VM does not own: vm.own(memory) keeps it "
+        "mapped"
+    )

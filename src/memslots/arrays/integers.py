@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def integers(name: str, values: Integers) -> npt.NDArray[Any]:
-    """The values as an array of integers from 0 to 2**64 - 1, of the same shape; an array is not copied.
+    """The values as an array of integers from 0 to 2**64 - 1, of the same shape; an array is not
+    copied.
 
     Its dtype is uint64 in native byte order, or one that `astype(uint64)`
     converts exactly.  Raises TypeError for floats, booleans and everything else
@@ -39,7 +40,10 @@ def integers(name: str, values: Integers) -> npt.NDArray[Any]:
             raise ValueError(f"{name} must not be negative, as {int(values.min())} is")
         return values.view(np.uint64) if values.dtype == np.int64 else values
     if values.dtype.kind != "u":
-        raise TypeError(f"{name} must be integers, not {values.dtype}: convert them, knowing that float64 rounds")
+        raise TypeError(
+            f"{name} must be integers, not {values.dtype}: convert them, knowing that float64 "
+            "rounds"
+        )
     return values
 
 
@@ -66,8 +70,13 @@ def _from_python(name: str, values: Iterable[int] | int) -> UInt64s:
     return array.reshape(()) if isinstance(values, int) else array
 
 
-def checked_out(out: npt.NDArray[Any] | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The array for the results: `out`, or a new one.  Raises TypeError or ValueError if `out` cannot be it."""
+def checked_out(
+    out: npt.NDArray[Any] | None, shape: tuple[int, ...], dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """The array for the results: `out`, or a new one.
+
+    Raises TypeError or ValueError if `out` cannot be it.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.dtype != np.dtype(dtype):

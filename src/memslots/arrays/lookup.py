@@ -38,16 +38,25 @@ class Search:
         self._edges = edges
 
     def look_up(
-        self, addresses: UInt64s, to_gfn: int, values: npt.NDArray[Any], out: npt.NDArray[Any], scratch: UInt64s
+        self,
+        addresses: UInt64s,
+        to_gfn: int,
+        values: npt.NDArray[Any],
+        out: npt.NDArray[Any],
+        scratch: UInt64s,
     ) -> None:
-        """out[i] = values[the interval of addresses[i] >> to_gfn]; all of one length, at most BLOCK."""
+        """out[i] = values[the interval of addresses[i] >> to_gfn]; all of one length, at most
+        BLOCK.
+        """
         gfns = np.right_shift(addresses, np.uint64(to_gfn), out=scratch) if to_gfn else addresses
         intervals = np.searchsorted(self._edges, gfns, side="right")
         np.take(values, intervals, out=out, mode="clip")
 
 
 class Table:
-    """The interval of each granule from the first edge to the last, of a hole before, and of one behind."""
+    """The interval of each granule from the first edge to the last, of a hole before, and of one
+    behind.
+    """
 
     __slots__ = ("_composed", "_edges", "_first", "_granule_shift", "_intervals", "_last", "_mixed")
 
@@ -69,9 +78,16 @@ class Table:
         self._composed: dict[int, tuple[npt.NDArray[Any], npt.NDArray[Any]]] = {}
 
     def look_up(
-        self, addresses: UInt64s, to_gfn: int, values: npt.NDArray[Any], out: npt.NDArray[Any], scratch: UInt64s
+        self,
+        addresses: UInt64s,
+        to_gfn: int,
+        values: npt.NDArray[Any],
+        out: npt.NDArray[Any],
+        scratch: UInt64s,
     ) -> None:
-        """out[i] = values[the interval of addresses[i] >> to_gfn]; all of one length, at most BLOCK."""
+        """out[i] = values[the interval of addresses[i] >> to_gfn]; all of one length, at most
+        BLOCK.
+        """
         shift = to_gfn + self._granule_shift
         if shift:
             np.right_shift(addresses, np.uint64(shift), out=scratch)

@@ -29,10 +29,15 @@ SLOT = np.dtype(
         ("userspace_addr", np.uint64),
     ]
 )
-"""A row of a slot table, 32 bytes: the attributes of `Slot` by their names.  userspace_addr is in bytes."""
+"""A row of a slot table, 32 bytes: the attributes of `Slot` by their names.
+
+userspace_addr is in bytes.
+"""
 
 
-def slot_table(slots: Slots, as_id: int | None = None, *, page_shift: int | None = None) -> npt.NDArray[np.void]:
+def slot_table(
+    slots: Slots, as_id: int | None = None, *, page_shift: int | None = None
+) -> npt.NDArray[np.void]:
     """The slots as a new array of dtype SLOT, by address space and then gfn.
 
     slots: a Vm, a LiveVm, or any iterable of `Slot`, of region calls
@@ -52,7 +57,10 @@ def slot_table(slots: Slots, as_id: int | None = None, *, page_shift: int | None
 
 
 def shift_of(slots: Slots, page_shift: int | None) -> int:
-    """Bits of the offset within a page: the VM's, or as given.  Raises TypeError if nobody says it."""
+    """Bits of the offset within a page: the VM's, or as given.
+
+    Raises TypeError if nobody says it.
+    """
     known = getattr(slots, "page_shift", None)
     if known is None and page_shift is None:
         raise TypeError("page_shift is needed: slots do not say how large a page is")
@@ -72,7 +80,14 @@ def row_of(slot: Slot | Region, page_shift: int | None) -> tuple[int, ...]:
         word, flags, gpa, memory_size, userspace_addr = slot
         if (gpa | memory_size) & ((1 << page_shift) - 1):
             raise ValueError(f"gpa {gpa:#x} and memory_size {memory_size:#x} must be whole pages")
-        row = (word >> 16, word & 0xFFFF, flags, gpa >> page_shift, memory_size >> page_shift, userspace_addr)
+        row = (
+            word >> 16,
+            word & 0xFFFF,
+            flags,
+            gpa >> page_shift,
+            memory_size >> page_shift,
+            userspace_addr,
+        )
     elif hasattr(slot, "base_gfn"):
         row = (slot.as_id, slot.id, slot.flags, slot.base_gfn, slot.npages, slot.userspace_addr)
     else:
@@ -90,7 +105,9 @@ def _spaces(vm: Any) -> range:
 
 def _checked_table(table: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     if table.dtype != SLOT or table.ndim != 1:
-        raise TypeError(f"a slot table is an array of dtype SLOT with one dimension, not {table.dtype}")
+        raise TypeError(
+            f"a slot table is an array of dtype SLOT with one dimension, not {table.dtype}"
+        )
     return table
 
 

@@ -43,9 +43,21 @@ class Translator:
     threads may use one translator.
     """
 
-    __slots__ = ("_adds", "_asked", "_edges", "_granule_shift", "_ids", "_lookups", "as_id", "page_shift", "table")
+    __slots__ = (
+        "_adds",
+        "_asked",
+        "_edges",
+        "_granule_shift",
+        "_ids",
+        "_lookups",
+        "as_id",
+        "page_shift",
+        "table",
+    )
 
-    def __init__(self, slots: Slots, as_id: int = 0, *, page_shift: int | None = None, write: bool = False) -> None:
+    def __init__(
+        self, slots: Slots, as_id: int = 0, *, page_shift: int | None = None, write: bool = False
+    ) -> None:
         """The slots of a Vm, a LiveVm, or an iterable that `slot_table` takes; only those of as_id.
 
         page_shift: needed for an iterable.  write: read-only slots have no host
@@ -62,7 +74,9 @@ class Translator:
         edges = np.stack((starts, ends), axis=1).reshape(-1)
         kept = np.append(True, edges[1:] != edges[:-1])[: edges.size]
         self._edges: UInt64s = edges[kept]
-        slot_intervals = np.cumsum(kept)[::2]  # the interval that each slot is; all others are holes
+        slot_intervals = np.cumsum(kept)[
+            ::2
+        ]  # the interval that each slot is; all others are holes
         unmapped = KVM_MEMSLOT_INVALID | (KVM_MEM_READONLY if write else 0)
         adds = self.table["userspace_addr"] - (starts << np.uint64(self.page_shift))
         adds[self.table["flags"] & np.uint32(unmapped) != 0] = _HOLE
@@ -76,7 +90,9 @@ class Translator:
 
     # -- the calls
 
-    def gfn_to_hva(self, gfns: Integers, out: UInt64s | None = None, *, method: str | None = None) -> UInt64s:
+    def gfn_to_hva(
+        self, gfns: Integers, out: UInt64s | None = None, *, method: str | None = None
+    ) -> UInt64s:
         """The host address (uint64, bytes) of each guest frame's first byte; NO_HVA in holes.
 
         out: a contiguous uint64 array of the same shape for the results; it may be
@@ -86,8 +102,12 @@ class Translator:
         """
         return self._to_hva("gfns", gfns, out, 0, method)
 
-    def gpa_to_hva(self, gpas: Integers, out: UInt64s | None = None, *, method: str | None = None) -> UInt64s:
-        """The host address (uint64) of each guest-physical one, in bytes; otherwise as `gfn_to_hva`."""
+    def gpa_to_hva(
+        self, gpas: Integers, out: UInt64s | None = None, *, method: str | None = None
+    ) -> UInt64s:
+        """The host address (uint64) of each guest-physical one, in bytes; otherwise as
+        `gfn_to_hva`.
+        """
         return self._to_hva("gpas", gpas, out, self.page_shift, method)
 
     def gfn_to_slot(
@@ -102,7 +122,9 @@ class Translator:
     def gpa_to_slot(
         self, gpas: Integers, out: npt.NDArray[np.int32] | None = None, *, method: str | None = None
     ) -> npt.NDArray[np.int32]:
-        """The id (int32) of the slot that holds each guest-physical address (bytes); NO_SLOT in holes."""
+        """The id (int32) of the slot that holds each guest-physical address (bytes); NO_SLOT in
+        holes.
+        """
         return self._to_slot("gpas", gpas, out, self.page_shift, method)
 
     def method(self, naddresses: int) -> str:
@@ -112,24 +134,38 @@ class Translator:
             # an entry costs a nanosecond or two to make, a search 50 and more
             entries = int(self._edges[-1] - self._edges[0]) >> self._granule_shift
             return "granules" if asked >= entries // 16 else "search"
-        pays = asked >= LARGE_BATCH and len(self._edges) and table_bytes(self._edges, 0) <= TABLE_BYTES
+        pays = (
+            asked >= LARGE_BATCH and len(self._edges) and table_bytes(self._edges, 0) <= TABLE_BYTES
+        )
         return "pages" if pays else "search"
 
     def __repr__(self) -> str:
-        return f"<Translator of {len(self.table)} slots, address space {self.as_id}, page shift {self.page_shift}>"
+        return (
+            f"<Translator of {len(self.table)} slots, address space {self.as_id}, page shift "
+            f"{self.page_shift}>"
+        )
 
     # -- how
 
-    def _to_hva(self, name: str, given: Integers, out: UInt64s | None, to_gfn: int, method: str | None) -> UInt64s:
+    def _to_hva(
+        self, name: str, given: Integers, out: UInt64s | None, to_gfn: int, method: str | None
+    ) -> UInt64s:
         addresses = integers(name, given)
         result = checked_out(out, addresses.shape, np.uint64)
         (flat, in_place), results = _apart(addresses, result), result.reshape(-1)
         lookup = self._lookup(flat.size, method)
-        scratch, hole = np.empty(min(flat.size, BLOCK), np.uint64), np.empty(min(flat.size, BLOCK), bool)
+        scratch, hole = (
+            np.empty(min(flat.size, BLOCK), np.uint64),
+            np.empty(min(flat.size, BLOCK), bool),
+        )
         to_gpa = np.uint64(self.page_shift - to_gfn)
         for first in range(0, flat.size, BLOCK):
             block = _block(flat, first, copied=in_place)
-            part, temporary, holes = results[first : first + BLOCK], scratch[: block.size], hole[: block.size]
+            part, temporary, holes = (
+                results[first : first + BLOCK],
+                scratch[: block.size],
+                hole[: block.size],
+            )
             lookup.look_up(block, to_gfn, self._adds, part, temporary)
             np.equal(part, _HOLE, out=holes)
             if to_gpa:
@@ -139,7 +175,12 @@ class Translator:
         return result
 
     def _to_slot(
-        self, name: str, given: Integers, out: npt.NDArray[np.int32] | None, to_gfn: int, method: str | None
+        self,
+        name: str,
+        given: Integers,
+        out: npt.NDArray[np.int32] | None,
+        to_gfn: int,
+        method: str | None,
     ) -> npt.NDArray[np.int32]:
         addresses = integers(name, given)
         result = checked_out(out, addresses.shape, np.int32)
@@ -148,7 +189,9 @@ class Translator:
         scratch = np.empty(min(flat.size, BLOCK), np.uint64)
         for first in range(0, flat.size, BLOCK):
             block = _block(flat, first)
-            lookup.look_up(block, to_gfn, self._ids, results[first : first + BLOCK], scratch[: block.size])
+            lookup.look_up(
+                block, to_gfn, self._ids, results[first : first + BLOCK], scratch[: block.size]
+            )
         return result
 
     def _lookup(self, naddresses: int, method: str | None) -> Search | Table:
@@ -167,11 +210,15 @@ class Translator:
         granule_shift = 0 if name == "pages" else best_granule_shift(self._edges)
         nbytes = table_bytes(self._edges, granule_shift)
         if nbytes > TABLE_BYTES:
-            raise ValueError(f"a table of {name} would have {nbytes:#x} bytes, more than {TABLE_BYTES:#x}")
+            raise ValueError(
+                f"a table of {name} would have {nbytes:#x} bytes, more than {TABLE_BYTES:#x}"
+            )
         return Table(self._edges, granule_shift)
 
     def _useful_shift(self) -> int | None:
-        """The granules of a table, unless most pages would lie in granules that have an edge inside."""
+        """The granules of a table, unless most pages would lie in granules that have an edge
+        inside.
+        """
         if not len(self._edges):
             return None
         shift = best_granule_shift(self._edges)
@@ -185,7 +232,9 @@ def _check(table: npt.NDArray[np.void], page_shift: int) -> None:
         return
     starts, npages, hvas = table["base_gfn"], table["npages"], table["userspace_addr"]
     limit = np.uint64(1 << 64 - page_shift)
-    largest_hva = np.uint64(U64_MAX) - (np.minimum(npages, limit - np.uint64(1)) << np.uint64(page_shift))
+    largest_hva = np.uint64(U64_MAX) - (
+        np.minimum(npages, limit - np.uint64(1)) << np.uint64(page_shift)
+    )
     wrong = (npages == 0) | (npages >= limit) | (starts > limit - np.minimum(npages, limit))
     wrong |= (hvas & np.uint64((1 << page_shift) - 1) != 0) | (hvas > largest_hva)
     if wrong.any():
@@ -199,7 +248,10 @@ def _check(table: npt.NDArray[np.void], page_shift: int) -> None:
 
 def _shown(row: npt.NDArray[np.void]) -> str:
     gfn, npages = int(row["base_gfn"]), int(row["npages"])
-    return f"{row['as_id']}:{row['id']} gfns [{gfn:#x}, {gfn + npages:#x}) hva {int(row['userspace_addr']):#x}"
+    return (
+        f"{row['as_id']}:{row['id']} gfns [{gfn:#x}, {gfn + npages:#x}) hva "
+        f"{int(row['userspace_addr']):#x}"
+    )
 
 
 def _apart(addresses: npt.NDArray[Any], result: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:

@@ -41,7 +41,9 @@ class Conditions:
 
     def __init__(self, *, shadow: bool = False, tracker: bool = False) -> None:
         self.shadow = shadow
-        """Shadow page tables have been needed: a guest has run guests of its own, or there is no EPT or NPT."""
+        """Shadow page tables have been needed: a guest has run guests of its own, or there is no
+        EPT or NPT.
+        """
         self.tracker = tracker
         """An external page tracker (GPU pass-through) is registered; up to 6.8: configured."""
 
@@ -69,19 +71,29 @@ def large_pages(base_gfn: int, npages: int, level: int) -> int:
 
 def has_rmaps(profile: Profile, conditions: Conditions) -> bool:
     """Have slots reverse maps (x86)?"""
-    if not footprint.has(profile, "rmap-optional") or conditions.shadow or not profile.option("tdp"):
+    if (
+        not footprint.has(profile, "rmap-optional")
+        or conditions.shadow
+        or not profile.option("tdp")
+    ):
         return True
     return not footprint.has(profile, "tdp-mmu-default")
 
 
 def has_write_track(profile: Profile, conditions: Conditions) -> bool:
     """Have slots write-track counters (x86)?"""
-    if not footprint.has(profile, "write-track-optional") or conditions.shadow or conditions.tracker:
+    if (
+        not footprint.has(profile, "write-track-optional")
+        or conditions.shadow
+        or conditions.tracker
+    ):
         return True
     return not profile.option("tdp") or bool(profile.option("page-track"))
 
 
-def arrays_of(profile: Profile, slot: Slot, conditions: Conditions, *, bitmaps: bool = True) -> list[Array]:
+def arrays_of(
+    profile: Profile, slot: Slot, conditions: Conditions, *, bitmaps: bool = True
+) -> list[Array]:
     """The allocations of a slot; `bitmaps`: does the VM log with bitmaps (not only with a ring)?"""
     return [
         Array(kind, level, requested, _allocated(profile, kind, requested))
@@ -121,16 +133,21 @@ def descriptor_bytes(profile: Profile) -> int | None:
 
 
 def _allocated(profile: Profile, kind: str, requested: int) -> int:
-    """What the allocator gives: whole pages, or a slab's size class where kvmalloc or kmalloc is asked."""
+    """What the allocator gives: whole pages, or a slab's size class where kvmalloc or kmalloc is
+    asked.
+    """
     pages = round_up(requested, 1 << profile.page_shift)
-    own_area = footprint.has(profile, "vmalloc-arrays") or (kind == RMAP and not profile.arch.is_x86)
+    own_area = footprint.has(profile, "vmalloc-arrays") or (
+        kind == RMAP and not profile.arch.is_x86
+    )
     if kind != DESCRIPTOR and own_area:
         return pages
     return next((size for size in footprint.SLAB_CLASSES if requested <= size), pages)
 
 
 def head_bytes(profile: Profile, nslots: int) -> int | None:
-    """Bytes of one address space's set of `nslots` slots, with descriptors where they are part of it.
+    """Bytes of one address space's set of `nslots` slots, with descriptors where they are part of
+    it.
 
     None where it is not known.  Up to 5.16 every change makes a second copy for
     a moment.
@@ -143,23 +160,31 @@ def head_bytes(profile: Profile, nslots: int) -> int | None:
 
 
 def page_list_bytes(allocated: int) -> int:
-    """Bytes of the list that vmalloc keeps of an area's pages; a list beyond a page is a vmalloc area itself."""
+    """Bytes of the list that vmalloc keeps of an area's pages; a list beyond a page is a vmalloc
+    area itself.
+    """
     nbytes = allocated // _PAGE * footprint.VMALLOC_PAGE_BYTES
     return nbytes if nbytes <= _PAGE else round_up(nbytes, _PAGE)
 
 
 def vmalloc_overhead(arrays: list[Array]) -> int:
     """About what vmalloc keeps for areas of these sizes (larger than any slab class)."""
-    sizes = [array.allocated for array in arrays if array.kind != DESCRIPTOR and array.allocated >= _PAGE]
+    sizes = [
+        array.allocated for array in arrays if array.kind != DESCRIPTOR and array.allocated >= _PAGE
+    ]
     return sum(footprint.VMALLOC_AREA_BYTES + page_list_bytes(size) for size in sizes)
 
 
 def attribute_bytes(ranges: list[tuple[int, int, int]]) -> int:
-    """Bytes of the nodes that hold memory attributes: for each 64 gfns one, and the levels above."""
+    """Bytes of the nodes that hold memory attributes: for each 64 gfns one, and the levels
+    above.
+    """
     nodes, spans = 0, [(start, end - 1) for start, end, _ in ranges]
     while spans:
         shifted: list[tuple[int, int]] = []
-        for first, last in ((a >> footprint.RADIX_SLOTS_SHIFT, b >> footprint.RADIX_SLOTS_SHIFT) for a, b in spans):
+        for first, last in (
+            (a >> footprint.RADIX_SLOTS_SHIFT, b >> footprint.RADIX_SLOTS_SHIFT) for a, b in spans
+        ):
             if shifted and first <= shifted[-1][1]:
                 shifted[-1] = (shifted[-1][0], max(last, shifted[-1][1]))
             else:

@@ -1,4 +1,6 @@
-"""`memslots accounting`: the page total and MMU budget under four accounting designs, and one of your own."""
+"""`memslots accounting`: the page total and MMU budget under four accounting designs, and one of
+your own.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Compare four ways to keep a VM's page total and to derive the shadow-MMU budget from it, and one of your own."
+HELP = (
+    "Compare four ways to keep a VM's page total and to derive the shadow-MMU budget from it, and "
+    "one of your own."
+)
 EPILOG = """\
 examples:
   memslots accounting
@@ -29,20 +34,44 @@ In Python: memslots.compare.designs.compare(equal_slots(411, 524272), (32, 64)).
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("source", nargs="?", metavar="FILE", help="layout or recording (- for standard input)")
-    parser.add_argument("--host-bits", choices=("32", "64", "both"), default="both", help="width of unsigned long")
+    parser.add_argument(
+        "source", nargs="?", metavar="FILE", help="layout or recording (- for standard input)"
+    )
+    parser.add_argument(
+        "--host-bits", choices=("32", "64", "both"), default="both", help="width of unsigned long"
+    )
     parser.add_argument("--slots", type=int, metavar="N", help="number of equal slots (default 1)")
     parser.add_argument("--slot-pages", type=int, metavar="N", help="host pages of each")
-    parser.add_argument("--pages", metavar="N,N", help="totals in host pages, each in a VM of its own")
-    parser.add_argument("--kernel", default="6.1/x86_64", metavar="K", help="the kernel (default 6.1/x86_64)")
-    parser.add_argument("--design", metavar="FILE.py", help="a design of your own, or `merged`, `budget-first`")
-    one = parser.add_argument_group("one VM of --kernel, call by call").add_mutually_exclusive_group()
-    one.add_argument("--acts", action="store_true", help="each kind of change: which touch total and budget")
-    one.add_argument("--lost", type=int, metavar="N", help="the kernel's total is N pages too small")
+    parser.add_argument(
+        "--pages", metavar="N,N", help="totals in host pages, each in a VM of its own"
+    )
+    parser.add_argument(
+        "--kernel", default="6.1/x86_64", metavar="K", help="the kernel (default 6.1/x86_64)"
+    )
+    parser.add_argument(
+        "--design", metavar="FILE.py", help="a design of your own, or `merged`, `budget-first`"
+    )
+    one = parser.add_argument_group(
+        "one VM of --kernel, call by call"
+    ).add_mutually_exclusive_group()
+    one.add_argument(
+        "--acts", action="store_true", help="each kind of change: which touch total and budget"
+    )
+    one.add_argument(
+        "--lost", type=int, metavar="N", help="the kernel's total is N pages too small"
+    )
     one.add_argument("--requested", type=int, metavar="N", help="user space sets a budget of N")
-    one.add_argument("--fill", action="store_true", help="a 32-bit host, filled with aliases of the same memory")
-    one.add_argument("--thread", action="store_true", help="the review of the page total, sentence by sentence")
-    parser.add_argument("--svg", metavar="FILE", help="also write a picture: budget against pages, each design a line")
+    one.add_argument(
+        "--fill", action="store_true", help="a 32-bit host, filled with aliases of the same memory"
+    )
+    one.add_argument(
+        "--thread", action="store_true", help="the review of the page total, sentence by sentence"
+    )
+    parser.add_argument(
+        "--svg",
+        metavar="FILE",
+        help="also write a picture: budget against pages, each design a line",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -60,14 +89,17 @@ def run(options: argparse.Namespace) -> int:
 
     host_bits = (32, 64) if options.host_bits == "both" else (int(options.host_bits),)
     made = Comparison(
-        options.source, host_bits, kernel=options.kernel, slots=options.slots, slot_pages=options.slot_pages,
+        options.source, host_bits, kernel=options.kernel, slots=options.slots,
+        slot_pages=options.slot_pages,
         pages=options.pages, design=options.design,
     )  # fmt: skip
     if options.svg is not None:
         from ..views.accounting_plot import plot_svg
 
         with open(options.svg, "w", encoding="utf-8") as picture:
-            picture.write(plot_svg(made.rows, host_bits, own_title=made.own.title if made.own else ""))
+            picture.write(
+                plot_svg(made.rows, host_bits, own_title=made.own.title if made.own else "")
+            )
     print(view.comparison_json(made) if options.json else "\n".join(view.comparison_lines(made)))
     return FINDINGS if made.is_own_wrong else FINE
 

@@ -11,7 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Answer calls from standard input, one JSON value a line, as a kernel would: an oracle for fuzzers."
+HELP = (
+    "Answer calls from standard input, one JSON value a line, as a kernel would: an oracle for "
+    "fuzzers."
+)
 EPILOG = """\
 examples:
   echo '[0, 0, 0, 4096, 65536]' | memslots ask --kernel 6.1/x86_64
@@ -22,13 +25,21 @@ A line is [slot, flags, guest_phys_addr, memory_size, userspace_addr], with gues
 guest_memfd_offset for the second form of the call, or an object with "call" and "fields".
 {"call": "KVM_CREATE_VM"} begins with a new VM.  The answer is the return value or the negated
 errno; null where it depends on the host; {"error": ...} for a line that is no call.
-Exit code 0, or 2 if a line was no call.  In Python: memslots.export.oracle.Oracle("6.1/x86_64").answer(line)."""
+Exit code 0, or 2 if a line was no call.  In Python:
+memslots.export.oracle.Oracle("6.1/x86_64").answer(line).
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--kernel", default="6.1/x86_64", metavar="K", help="kernel (default 6.1/x86_64)")
-    parser.add_argument("--detail", action="store_true", help="answer with objects: rule, numbers, page total, budget")
+    parser.add_argument(
+        "--kernel", default="6.1/x86_64", metavar="K", help="kernel (default 6.1/x86_64)"
+    )
+    parser.add_argument(
+        "--detail",
+        action="store_true",
+        help="answer with objects: rule, numbers, page total, budget",
+    )
     parser.add_argument("--json", action="store_true", help="the same as --detail")
 
 

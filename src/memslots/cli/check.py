@@ -20,7 +20,9 @@ examples:
 
 FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, or any recording.
 Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
-In Python: memslots.check.survey.survey(FILE, ["all"]); in tests: memslots.check.survey.assert_accepted(FILE)."""
+In Python: memslots.check.survey.survey(FILE, ["all"]); in tests:
+memslots.check.survey.assert_accepted(FILE).
+"""
 FORMATS = {"text": survey_lines, "json": survey_json, "junit": survey_junit, "sarif": survey_sarif}
 
 
@@ -33,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: those the layout names, else all)",
     )  # fmt: skip
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="what to print")
-    parser.add_argument("--json", action="store_const", const="json", dest="format", help="same as --format json")
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="format", help="same as --format json"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,8 +25,12 @@ In Python: memslots.verify.recorded.compare.compare_folder(path)."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("folder", metavar="DIR", help="folder or tar archive of recorded answers")
-    parser.add_argument("--kernel", default="", metavar="TEXT", help="only kernels whose name contains this")
-    parser.add_argument("--first", type=int, default=5, metavar="N", help="disagreements shown for each kernel")
+    parser.add_argument(
+        "--kernel", default="", metavar="TEXT", help="only kernels whose name contains this"
+    )
+    parser.add_argument(
+        "--first", type=int, default=5, metavar="N", help="disagreements shown for each kernel"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

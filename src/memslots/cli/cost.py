@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Kernel memory of a layout's slots: reverse maps, large-page info, write tracking, bitmaps, descriptors."
+HELP = (
+    "Kernel memory of a layout's slots: reverse maps, large-page info, write tracking, bitmaps, "
+    "descriptors."
+)
 EPILOG = """\
 examples:
   memslots cost examples/layouts/pc.toml
@@ -25,10 +28,18 @@ In Python: memslots.check.cost.cost(FILE, "6.18/x86_64")."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("layout", metavar="FILE", help="layout or recording (- for standard input)")
-    parser.add_argument("--kernel", default="6.18/x86_64", metavar="K", help="kernel (default 6.18/x86_64)")
-    parser.add_argument("--nested", action="store_true", help="a guest has run guests of its own (x86)")
-    parser.add_argument("--tracker", action="store_true", help="an external page tracker is registered (x86)")
-    parser.add_argument("--slots", type=int, default=MOST_SLOTS, metavar="N", help="slots shown, costliest first")
+    parser.add_argument(
+        "--kernel", default="6.18/x86_64", metavar="K", help="kernel (default 6.18/x86_64)"
+    )
+    parser.add_argument(
+        "--nested", action="store_true", help="a guest has run guests of its own (x86)"
+    )
+    parser.add_argument(
+        "--tracker", action="store_true", help="an external page tracker is registered (x86)"
+    )
+    parser.add_argument(
+        "--slots", type=int, default=MOST_SLOTS, metavar="N", help="slots shown, costliest first"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object, every slot and array")
 
 

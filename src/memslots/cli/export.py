@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "A recording as a stand-alone C program, Python script, JSONL, strace's text, or a Perfetto trace."
+HELP = (
+    "A recording as a stand-alone C program, Python script, JSONL, strace's text, or a Perfetto "
+    "trace."
+)
 EPILOG = """\
 examples:
   memslots export --to c vmm.strace -o calls.c && gcc calls.c -o calls && ./calls
@@ -25,10 +28,23 @@ In Python: memslots.export.export(events, "c")."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", nargs="+", metavar="FILE", help="recordings, or - for standard input")
-    parser.add_argument("--to", required=True, choices=("c", "python", "jsonl", "strace", "perfetto"), help="the form")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of standard output")
-    parser.add_argument("--kernel", metavar="NAME", help="kernel whose totals `perfetto` draws (default: the newest)")
+    parser.add_argument(
+        "file", nargs="+", metavar="FILE", help="recordings, or - for standard input"
+    )
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=("c", "python", "jsonl", "strace", "perfetto"),
+        help="the form",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write there instead of standard output"
+    )
+    parser.add_argument(
+        "--kernel",
+        metavar="NAME",
+        help="kernel whose totals `perfetto` draws (default: the newest)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

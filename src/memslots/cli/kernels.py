@@ -22,7 +22,9 @@ In Python: memslots.kernel.history.BRANCHES, memslots.kernel.distributions.BUILD
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--arch", default="x86_64", metavar="A", help="architecture (default x86_64)")
+    parser.add_argument(
+        "--arch", default="x86_64", metavar="A", help="architecture (default x86_64)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object, all architectures")
 
 

@@ -17,7 +17,9 @@ _SECONDS = 1.0
 
 @contextmanager
 def progress(reading: Reading) -> Iterator[None]:
-    """Show what has been read once a second while the block runs; nothing where stderr is no terminal."""
+    """Show what has been read once a second while the block runs; nothing where stderr is no
+    terminal.
+    """
     if not sys.stderr.isatty():
         yield
         return
@@ -34,7 +36,12 @@ def progress(reading: Reading) -> Iterator[None]:
 def _watch(reading: Reading, done: threading.Event) -> None:
     shown = False
     while not done.wait(_SECONDS):
-        print(f"\r{reading.bytes >> 20} MiB read, {reading.calls} calls ", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{reading.bytes >> 20} MiB read, {reading.calls} calls ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
         shown = True
     if shown:
         print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)

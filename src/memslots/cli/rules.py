@@ -25,7 +25,9 @@ In Python: memslots.rules.catalogue.all_rules()."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--kernel", metavar="K", help="only the rules that exist on this kernel")
-    parser.add_argument("--json", action="store_true", help="one JSON object, with the page of each rule")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, with the page of each rule"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Every change of the slots in time: created (+), deleted (-), moved (>), re-flagged (~), with the totals."
+HELP = (
+    "Every change of the slots in time: created (+), deleted (-), moved (>), re-flagged (~), with "
+    "the totals."
+)
 EPILOG = """\
 examples:
   memslots timeline examples/recordings/qemu72-q35-lifecycle.strace
@@ -25,8 +28,12 @@ In Python: memslots.views.timeline.timeline_lines(steps)."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recording, or - for standard input")
-    parser.add_argument("--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recording, or - for standard input"
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
+    )
     parser.add_argument("--json", action="store_true", help="JSON")
 
 

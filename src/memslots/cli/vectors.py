@@ -9,7 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Write sequences of calls with the results of one kernel, as JSON lines, for other implementations."
+HELP = (
+    "Write sequences of calls with the results of one kernel, as JSON lines, for other "
+    "implementations."
+)
 EPILOG = """\
 examples:
   memslots vectors --kernel 6.1/x86_64+pa46 --seed 1 --sequences 3
@@ -22,18 +25,32 @@ sequences again.  In Python: memslots.export.vectors.vectors("6.1/x86_64", seed=
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--kernel", default="6.1/x86_64+pa46", metavar="K", help="kernel (default 6.1/x86_64+pa46)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="which sequences (default 1)")
-    parser.add_argument("--sequences", type=int, default=100, metavar="N", help="how many (default 100)")
     parser.add_argument(
-        "--calls", type=int, default=60, metavar="N", help="calls in each, after the first (default 60)"
+        "--kernel", default="6.1/x86_64+pa46", metavar="K", help="kernel (default 6.1/x86_64+pa46)"
     )
-    parser.add_argument("--json", action="store_true", help="no difference: the output is JSON lines")
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="which sequences (default 1)"
+    )
+    parser.add_argument(
+        "--sequences", type=int, default=100, metavar="N", help="how many (default 100)"
+    )
+    parser.add_argument(
+        "--calls",
+        type=int,
+        default=60,
+        metavar="N",
+        help="calls in each, after the first (default 60)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="no difference: the output is JSON lines"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write; the exit code."""
-    lines = vectors(options.kernel, seed=options.seed, sequences=options.sequences, calls=options.calls)
+    lines = vectors(
+        options.kernel, seed=options.seed, sequences=options.sequences, calls=options.calls
+    )
     for line in lines:
         print(line)
     return FINE

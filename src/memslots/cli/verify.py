@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..kernel.profile import Profile
     from ..verify.verify import Report, Source
 
-HELP = "Random calls on a real kernel beside the model; every kind of disagreement is shrunk and written down."
+HELP = (
+    "Random calls on a real kernel beside the model; every kind of disagreement is shrunk and "
+    "written down."
+)
 EPILOG = """\
 examples:
   memslots verify                                  this host's kernel, for ten seconds
@@ -27,9 +30,9 @@ examples:
                                                    its own page total and MMU budget too
   memslots verify --kernels                        which ones can be booted
 
-A kernel is fetched once, with apt's mirror, into $MEMSLOTS_FARM_CACHE or ~/.cache/memslots; it needs
-QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by whole boots of some
-10,000 calls: --seconds ends a run after the boot in which they pass.
+A kernel is fetched once, with apt's mirror, into $MEMSLOTS_FARM_CACHE or ~/.cache/memslots; it
+needs QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by whole boots of
+some 10,000 calls: --seconds ends a run after the boot in which they pass.
 
 Writes disagreement-SEED-N.jsonl (for `memslots explain`) and .c (compile and run it) into --folder.
 Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm or what booting needs.
@@ -42,17 +45,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--seconds", type=float, metavar="N", help="run so long (default: 10)")
     amount.add_argument("--operations", type=int, metavar="N", help="compare so many calls")
-    parser.add_argument("--seed", type=int, metavar="S", help="random seed (default: a new one, printed)")
+    parser.add_argument(
+        "--seed", type=int, metavar="S", help="random seed (default: a new one, printed)"
+    )
     parser.add_argument(
         "--kernel",
         default="host",
         metavar="NAME",
         help="a bootable kernel, or what the model takes this host for (default: probed)",
     )
-    parser.add_argument("--kernels", action="store_true", help="list the bootable kernels and do nothing else")
-    parser.add_argument("--probe", action="store_true", help="bootable kernels: compare page total and budget too")
-    parser.add_argument("--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)")
-    parser.add_argument("--folder", default=".", metavar="DIR", help="where disagreements are written")
+    parser.add_argument(
+        "--kernels", action="store_true", help="list the bootable kernels and do nothing else"
+    )
+    parser.add_argument(
+        "--probe", action="store_true", help="bootable kernels: compare page total and budget too"
+    )
+    parser.add_argument(
+        "--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)"
+    )
+    parser.add_argument(
+        "--folder", default=".", metavar="DIR", help="where disagreements are written"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -64,10 +77,16 @@ def run(options: argparse.Namespace) -> int:
 
     if options.kernels:
         here = fetched()
-        print("\n".join(f"{name:28} {'here' if name in here else 'to be fetched'}" for name in KERNELS))
+        print(
+            "\n".join(
+                f"{name:28} {'here' if name in here else 'to be fetched'}" for name in KERNELS
+            )
+        )
         return FINE
     if options.probe and (options.kernel not in KERNELS or KERNELS[options.kernel].is_native):
-        raise ValueError("--probe looks into a kernel that is booted for it, not into the one under us")
+        raise ValueError(
+            "--probe looks into a kernel that is booted for it, not into the one under us"
+        )
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
@@ -103,9 +122,16 @@ def _profile(name: str) -> Profile:
     try:
         return find(name)
     except UnknownKernelError as error:
-        raise UnknownKernelError(f"{error}; or one that can be booted: {', '.join(KERNELS)}") from None
+        raise UnknownKernelError(
+            f"{error}; or one that can be booted: {', '.join(KERNELS)}"
+        ) from None
 
 
 def _progress(report: Report) -> None:
     if report.vms % 20 == 0 or report.seconds > 1:
-        print(f"\r{report.operations:,} operations, seed {report.seed}", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{report.operations:,} operations, seed {report.seed}",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )

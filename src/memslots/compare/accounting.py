@@ -1,4 +1,5 @@
-"""One question to the accounting designs: on these slots, on hosts of these widths, with or without one's own.
+"""One question to the accounting designs: on these slots, on hosts of these widths, with or without
+one's own.
 
 from memslots.compare.accounting import Comparison
 made = Comparison("guest.toml", (32, 64), kernel="host", design="my_design.py")
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STEP, SLOTS, TOTALS, KNOWN = "step", "slots", "totals", "known"
-"""What the rows are: steps of a recording or layout, equal slots, totals asked for, totals worth knowing."""
+"""What the rows are: steps of a recording or layout, equal slots, totals asked for, totals worth
+knowing.
+"""
 
 
 class Comparison:
@@ -35,18 +38,21 @@ class Comparison:
         pages: str | None = None,
         design: str | None = None,
     ) -> None:
-        """Of a layout or recording, of `slots` slots of `slot_pages` pages, of totals `pages`, or of known totals.
+        """Of a layout or recording, of `slots` slots of `slot_pages` pages, of totals `pages`, or
+        of known totals.
 
         kernel: whose answers decide which slots a layout or recording makes; wanted with `source`.
-        design: the file of a design of one's own, or the name of a built-in one.  Raises ValueError for
-        what makes no sense, and what reading the file raises.
+        design: the file of a design of one's own, or the name of a built-in one.  Raises ValueError
+        for what makes no sense, and what reading the file raises.
         """
         self.host_bits = host_bits
         self.own: OwnDesign | None = None if design is None else load_design(design)
         self.what, found = self._ask(source, kernel, slots, slot_pages, pages)
         self.rows = list(found)
         self.wrong_totals: dict[int, WrongTotal | None] = {}
-        """By width of an unsigned long: the hosts asked for, then small words that are tried in full."""
+        """By width of an unsigned long: the hosts asked for, then small words that are tried in
+        full.
+        """
         self.faults: dict[int, Fault | None] = {}
         if self.own is not None:
             for bits in (*host_bits, *SMALL_WORDS):
@@ -54,7 +60,8 @@ class Comparison:
                 self.faults[bits] = shortest_fault(self.own, bits)
 
     def _ask(
-        self, source: str | None, kernel: str, slots: int | None, slot_pages: int | None, pages: str | None
+        self, source: str | None, kernel: str, slots: int | None, slot_pages: int | None,
+        pages: str | None
     ) -> tuple[str, Iterable[Row]]:  # fmt: skip
         if sum(given is not None for given in (source, slot_pages, pages)) > 1:
             raise ValueError("give one of FILE, --slot-pages and --pages")

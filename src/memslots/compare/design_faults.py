@@ -1,4 +1,5 @@
-"""Where an accounting design of one's own is wrong first: the smallest total, and the shortest changes.
+"""Where an accounting design of one's own is wrong first: the smallest total, and the shortest
+changes.
 
 A design is judged after every change, against the slots that it has let in:
 
@@ -31,7 +32,9 @@ ALL_ORDERS_TO = 3
 """Sequences of up to this many changes are tried in full, with slots of `slot_pages`."""
 _MOST_SLOTS, _RANDOM_RUNS, _RANDOM_CHANGES = 256, 60, 40
 SMALL_WORDS = (8, 13, 16)
-"""Widths of an unsigned long that no host has: on them, totals can be tried one by one up to where they wrap."""
+"""Widths of an unsigned long that no host has: on them, totals can be tried one by one up to where
+they wrap.
+"""
 
 
 class Fault:
@@ -39,7 +42,9 @@ class Fault:
 
     __slots__ = ("about", "changes", "exact", "found", "wanted")
 
-    def __init__(self, about: str, changes: list[Change], exact: int, found: int | None, wanted: int) -> None:
+    def __init__(
+        self, about: str, changes: list[Change], exact: int, found: int | None, wanted: int
+    ) -> None:
         self.about = about
         """TOTAL, BUDGET or REFUSED."""
         self.changes = changes
@@ -95,7 +100,9 @@ def _step(books: OwnBooks, change: Change) -> tuple[str, int | None, int] | None
 
 
 def first_wrong_total(design: OwnDesign, host_bits: int) -> WrongTotal | None:
-    """The smallest total found at which the design is wrong; None if it is right wherever it was asked."""
+    """The smallest total found at which the design is wrong; None if it is right wherever it was
+    asked.
+    """
     right = min(EVERY_TOTAL_TO, 1 << host_bits) - 1
     for pages in range(1, right + 1):
         fault = _total_fault(design, host_bits, pages)
@@ -130,10 +137,18 @@ def _total_fault(design: OwnDesign, host_bits: int, pages: int) -> Fault | None:
 
 
 def edges(host_bits: int) -> list[int]:
-    """Totals beside which sums, products by 20 and quotients by 50 or 1000 begin to wrap, ascending."""
+    """Totals beside which sums, products by 20 and quotients by 50 or 1000 begin to wrap,
+    ascending.
+    """
     found = set()
     for bits in {16, 31, 32, host_bits - 1, host_bits, 63, 64}:
-        for edge in (1 << bits, -(-(1 << bits) // 20), -(-(1 << bits) // 1000), 50 << bits, 1000 << bits):
+        for edge in (
+            1 << bits,
+            -(-(1 << bits) // 20),
+            -(-(1 << bits) // 1000),
+            50 << bits,
+            1000 << bits,
+        ):
             found |= {edge - 1, edge, edge + 1}
     return sorted(found)
 
@@ -144,13 +159,28 @@ def edges(host_bits: int) -> list[int]:
 def slot_pages(host_bits: int) -> list[int]:
     """Sizes of slots that tell designs apart, ascending; all fit an unsigned long."""
     top = 1 << host_bits
-    sizes = {1, 49, 50, 3200, 3249, 3250, -(-top // 1000), -(-top // 20) - 1, -(-top // 20), top // 2, top - 2, top - 1}
+    sizes = {
+        1,
+        49,
+        50,
+        3200,
+        3249,
+        3250,
+        -(-top // 1000),
+        -(-top // 20) - 1,
+        -(-top // 20),
+        top // 2,
+        top - 2,
+        top - 1,
+    }
     sizes |= {1 << 31, -(-(1 << 32) // 20), 1 << 32}
     return sorted(pages for pages in sizes if 1 <= pages < top)
 
 
 def shortest_fault(design: OwnDesign, host_bits: int) -> Fault | None:
-    """A fault after as few changes as were found: all orders of a few, then longer runs, cut down."""
+    """A fault after as few changes as were found: all orders of a few, then longer runs, cut
+    down.
+    """
     sizes = slot_pages(host_bits)
     for length in range(1, ALL_ORDERS_TO + 1):
         for changes in _orders(length, sizes, [], {}):
@@ -167,7 +197,9 @@ def shortest_fault(design: OwnDesign, host_bits: int) -> Fault | None:
 def _orders(
     length: int, sizes: list[int], before: list[Change], live: dict[int, int]
 ) -> Iterator[list[Change]]:  # fmt: skip
-    """All sequences of so many changes that make sense; the shorter ones have been tried already."""
+    """All sequences of so many changes that make sense; the shorter ones have been tried
+    already.
+    """
     if len(before) == length:
         yield before
         return
@@ -185,7 +217,10 @@ def _long_runs(host_bits: int, sizes: list[int]) -> Iterator[list[Change]]:
     for part in (2, 20, 51, 1000):
         pages = max((1 << host_bits) // part, 1)
         fill: list[Change] = [("create", slot, pages) for slot in range(min(part + 2, _MOST_SLOTS))]
-        yield [*fill, *((kind, 0, pages) for kind in ("flags", "move", "delete", "create", "delete"))]
+        yield [
+            *fill,
+            *((kind, 0, pages) for kind in ("flags", "move", "delete", "create", "delete")),
+        ]
     for seed in range(_RANDOM_RUNS):
         draw = random.Random(seed)
         live: dict[int, int] = {}

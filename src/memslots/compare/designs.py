@@ -11,7 +11,11 @@ without it, and the deletion of that slot finds nothing.
 from __future__ import annotations
 
 from ..state.change import CREATE, DELETE, NOTHING
-from ..state.mmu_pages import KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, KVM_MIN_ALLOC_MMU_PAGES, ratio_budget
+from ..state.mmu_pages import (
+    KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO,
+    KVM_MIN_ALLOC_MMU_PAGES,
+    ratio_budget,
+)
 from ..state.mmu_pages_designs import DESIGNS, Design
 from .own_design import KINDS, OwnBooks, OwnDesign
 
@@ -22,7 +26,9 @@ if TYPE_CHECKING:
     from ..replay.step import Step
 
 EXACT, WRONG, REFUSED = "exact", "wrong", "refused"
-"""What a figure is: a fiftieth of the pages (at least 64), anything else, or the slot was not made."""
+"""What a figure is: a fiftieth of the pages (at least 64), anything else, or the slot was not
+made.
+"""
 OWN = "own"
 """Stands for a letter where a design of one's own is compared."""
 _WRAP = -(-(1 << 32) // 20)
@@ -30,7 +36,9 @@ KNOWN_TOTALS = (
     *(3199, 3200, 3249, 3250, 1 << 18, 3 << 18, _WRAP - 1, _WRAP),
     *(1 << 28, 1 << 29, 1 << 30, (1 << 32) - 1, 1 << 32),
 )
-"""Totals, in host pages, that are worth knowing: where budgets begin to rise, and where things wrap."""
+"""Totals, in host pages, that are worth knowing: where budgets begin to rise, and where things
+wrap.
+"""
 
 
 class Change:
@@ -47,7 +55,9 @@ class Change:
         """Host pages added; negative: taken away; 0: something else was committed."""
         self.key = key
         """Which slot, so that its deletion is told from others."""
-        self.kind = (CREATE if pages > 0 else DELETE if pages < 0 else NOTHING) if kind is None else kind
+        self.kind = (
+            (CREATE if pages > 0 else DELETE if pages < 0 else NOTHING) if kind is None else kind
+        )
         """CREATE, DELETE, MOVE, FLAGS_ONLY or NOTHING."""
         self.vm = vm
         """Which VM, where there are several: each has a total of its own."""
@@ -138,7 +148,9 @@ class _OwnBooks:
 
     def _figure(self, verdict: str) -> Figure:
         books = self.books
-        right = books.is_right or (not books.exact and not books.budget)  # before the first slot there is none
+        right = books.is_right or (
+            not books.exact and not books.budget
+        )  # before the first slot there is none
         total = books.exact if books.total is None else books.total
         return Figure(total, books.budget or 0, verdict or (EXACT if right else WRONG))
 
@@ -146,7 +158,9 @@ class _OwnBooks:
 def compare(
     changes: Iterable[Change], host_bits: tuple[int, ...] = (32, 64), own: OwnDesign | None = None
 ) -> Iterator[Row]:
-    """The designs, and one's own beside them, after each change on hosts whose unsigned long has these widths."""
+    """The designs, and one's own beside them, after each change on hosts whose unsigned long has
+    these widths.
+    """
     all_books: dict[Hashable, dict[tuple[int, str], _Books | _OwnBooks]] = {}
     pages: dict[Hashable, int] = {}
     for change in changes:
@@ -154,10 +168,16 @@ def compare(
         if vm not in all_books:
             all_books[vm] = _books_of_a_vm(host_bits, own)
         pages[vm] = pages.get(vm, 0) + change.pages
-        yield Row(change.label, pages[vm], {key: book.enter(change) for key, book in all_books[vm].items()})
+        yield Row(
+            change.label,
+            pages[vm],
+            {key: book.enter(change) for key, book in all_books[vm].items()},
+        )
 
 
-def _books_of_a_vm(host_bits: tuple[int, ...], own: OwnDesign | None) -> dict[tuple[int, str], _Books | _OwnBooks]:
+def _books_of_a_vm(
+    host_bits: tuple[int, ...], own: OwnDesign | None
+) -> dict[tuple[int, str], _Books | _OwnBooks]:
     books: dict[tuple[int, str], _Books | _OwnBooks] = {}
     for bits in host_bits:
         books.update({(bits, design.letter): _Books(design(bits)) for design in DESIGNS})
@@ -189,12 +209,16 @@ def totals_of(text: str) -> list[int]:
         except ValueError:
             totals.append(0)
         if totals[-1] < 1:
-            raise ValueError(f"--pages takes numbers of host pages from 1, separated by commas, not {word!r}")
+            raise ValueError(
+                f"--pages takes numbers of host pages from 1, separated by commas, not {word!r}"
+            )
     return totals
 
 
 def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
-    """The changes of a recording or layout, step by step; several VMs are told apart, not added up."""
+    """The changes of a recording or layout, step by step; several VMs are told apart, not added
+    up.
+    """
     before: dict[object, int] = {}
     for step in steps:
         vm = step.vm_name
@@ -202,12 +226,18 @@ def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
         before[vm] = step.totals[0]
         if step.is_region or pages:
             word = step.event.get("slot") if step.is_region else -step.number
-            kind = step.change.kind if step.is_region and step.change is not None and not pages else None
+            kind = (
+                step.change.kind
+                if step.is_region and step.change is not None and not pages
+                else None
+            )
             yield Change(str(step.number), pages, word, kind, vm)
 
 
 def interesting(rows: Iterable[Row], around: int = 1) -> list[Row | None]:
-    """The first and last row and those where a verdict changes, with neighbours; None stands for rows left out."""
+    """The first and last row and those where a verdict changes, with neighbours; None stands for
+    rows left out.
+    """
     chosen: list[Row | None] = []
     held: list[Row] = []
     last: Row | None = None
@@ -244,12 +274,15 @@ def first_wrong_total(letter: str, host_bits: int) -> int | None:
 
 
 def first_refused_total(letter: str, host_bits: int) -> int | None:
-    """The smallest total, in host pages, that a design refuses to reach; None: it refuses nothing."""
+    """The smallest total, in host pages, that a design refuses to reach; None: it refuses
+    nothing.
+    """
     return 1 << host_bits if letter == "d" else None
 
 
 def aliases_needed(pages: int, process_bytes: int, spaces: int = 1, page_bytes: int = 4096) -> int:
-    """How often each page of a process must be a guest page, in each address space, to reach a total.
+    """How often each page of a process must be a guest page, in each address space, to reach a
+    total.
 
     A process of `process_bytes` whose memory is used once gives that many bytes of
     guest memory; every slot beyond is another alias of the same memory.

@@ -28,7 +28,11 @@ from __future__ import annotations
 import traceback
 
 from ..state.change import CREATE, DELETE, FLAGS_ONLY, MOVE
-from ..state.mmu_pages import KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, KVM_MIN_ALLOC_MMU_PAGES, ratio_budget
+from ..state.mmu_pages import (
+    KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO,
+    KVM_MIN_ALLOC_MMU_PAGES,
+    ratio_budget,
+)
 from .words import Word, word
 
 TYPE_CHECKING = False
@@ -71,7 +75,9 @@ class Merged:
 
 
 class BudgetFirst(Merged):
-    """The merged design in the wrong order: the architecture's hook runs before the total is updated."""
+    """The merged design in the wrong order: the architecture's hook runs before the total is
+    updated.
+    """
 
     def commit(self, kind: str, npages: int, slots: Iterable[int]) -> None:
         """The budget is that of the change before."""
@@ -96,18 +102,24 @@ class OwnDesign:
         lines = (maker.__doc__ or "").strip().splitlines()
         self.title = f"{maker.__name__}: {lines[0]}" if lines else maker.__name__
         if not callable(getattr(maker, "commit", None)):
-            raise ValueError(f"{path or maker.__name__}: class {maker.__name__} has no method commit()")
+            raise ValueError(
+                f"{path or maker.__name__}: class {maker.__name__} has no method commit()"
+            )
 
     def books(self, host_bits: int) -> OwnBooks:
         """Empty books on a host whose unsigned long has this many bits."""
         return OwnBooks(self, host_bits)
 
     def call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a piece of the design; whatever it raises becomes a ValueError that names the line."""
+        """Run a piece of the design; whatever it raises becomes a ValueError that names the
+        line.
+        """
         try:
             return function(*arguments)
         except (Exception, SystemExit) as error:
-            raise ValueError(f"{self._place(error)}{what} raised {type(error).__name__}: {error}") from error
+            raise ValueError(
+                f"{self._place(error)}{what} raised {type(error).__name__}: {error}"
+            ) from error
 
     def _place(self, error: BaseException) -> str:
         if isinstance(error, SyntaxError):
@@ -121,8 +133,8 @@ class OwnDesign:
 def load_design(name: str) -> OwnDesign:
     """The design of a Python file, or a built-in one by name.
 
-    The file is run.  Raises ValueError, with the line, if it cannot be, or if not exactly one class in it
-    has a method commit() and is derived from no other of them; OSError if it cannot be read.
+    The file is run.  Raises ValueError, with the line, if it cannot be, or if not exactly one class
+    in it has a method commit() and is derived from no other of them; OSError if it cannot be read.
     """
     if name in BUILT_IN:
         return OwnDesign(BUILT_IN[name])
@@ -136,12 +148,19 @@ def load_design(name: str) -> OwnDesign:
     holder.call("the file", lambda: exec(compile(text, name, "exec"), space))
     classes = [
         value for value in space.values()
-        if isinstance(value, type) and value.__module__ == "own_design" and callable(getattr(value, "commit", None))
+        if isinstance(value, type) and value.__module__ == "own_design" and callable(getattr(value,
+        "commit", None))
     ]  # fmt: skip
-    leaves = [one for one in classes if not any(other is not one and issubclass(other, one) for other in classes)]
+    leaves = [
+        one
+        for one in classes
+        if not any(other is not one and issubclass(other, one) for other in classes)
+    ]
     if len(leaves) != 1:
         found = ", ".join(sorted(one.__name__ for one in leaves)) or "none"
-        raise ValueError(f"{name}: one class with a method commit(kind, npages, slots) is wanted; found: {found}")
+        raise ValueError(
+            f"{name}: one class with a method commit(kind, npages, slots) is wanted; found: {found}"
+        )
     return OwnDesign(leaves[0], name)
 
 
@@ -201,13 +220,18 @@ class OwnBooks:
 
     @property
     def budget(self) -> int | None:
-        """The budget that the design has set, cut to an unsigned long; None if it has set none yet."""
+        """The budget that the design has set, cut to an unsigned long; None if it has set none
+        yet.
+        """
         budget = getattr(self._accounts, "budget", None)
         return None if budget is None else int(self._ulong(self._number("budget", budget)))
 
     def _number(self, name: str, value: object) -> int:
         if not isinstance(value, int):
-            raise ValueError(f"{self.design.path or self.design.maker.__name__}: {name} is {value!r}, not an integer")
+            raise ValueError(
+                f"{self.design.path or self.design.maker.__name__}: {name} is {value!r}, not an "
+                "integer"
+            )
         # a plain integer counts as an unsigned long; a wider one says so by its type
         return int(value) if isinstance(value, Word) else int(self._ulong(value))
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 GIB_PAGES = 1 << 18
 """Pages of 4 KiB in 1 GiB."""
 WHOLE_PROCESS = 0x9FFF0000
-"""Bytes of one slot (2.5 GiB less 64 KiB) with which real 32-bit hosts were filled: any of them can map it."""
+"""Bytes of one slot (2.5 GiB less 64 KiB) with which real 32-bit hosts were filled: any of them
+can map it.
+"""
 _HVA = 1 << 16
 FILL, CREATE, DELETE, MOVE, FLAGS, LOSE, REQUEST, OVER = (
     "fill", "create", "delete", "move", "flags", "lose", "request", "create over slot 0",
@@ -30,9 +32,22 @@ FILL, CREATE, DELETE, MOVE, FLAGS, LOSE, REQUEST, OVER = (
 class Act:
     """One call, or one thing that befalls the VM, and what the VM has after it."""
 
-    __slots__ = ("budget", "count", "errno", "kind", "npages", "rule_id", "slots_read", "swaps", "total", "undecided")
+    __slots__ = (
+        "budget",
+        "count",
+        "errno",
+        "kind",
+        "npages",
+        "rule_id",
+        "slots_read",
+        "swaps",
+        "total",
+        "undecided",
+    )
 
-    def __init__(self, kind: str, npages: int, vm: Vm, outcome: Answer | None = None, count: int = 1) -> None:
+    def __init__(
+        self, kind: str, npages: int, vm: Vm, outcome: Answer | None = None, count: int = 1
+    ) -> None:
         self.kind = kind
         self.npages = npages
         """Pages of the slot; for LOSE those lost, for REQUEST the shadow pages asked for."""
@@ -48,13 +63,21 @@ class Act:
         self.swaps = sum(vm.swaps)
         """Swaps of the two slot sets since the VM was made."""
         commits = kind not in (LOSE, REQUEST) and (outcome is None or outcome.accepted)
-        self.slots_read = vm.index_costs().budget if commits and not vm.state.budget.n_requested else 0
+        self.slots_read = (
+            vm.index_costs().budget if commits and not vm.state.budget.n_requested else 0
+        )
         """Slots that the commit read to work out the budget; of FILL the last one."""
 
 
 def set_region(vm: Vm, slot: int, gpa: int, nbytes: int, flags: int = 0) -> Answer:
     """KVM_SET_USER_MEMORY_REGION on the one piece of host memory that all slots share."""
-    fields = {"slot": slot, "flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": _HVA}
+    fields = {
+        "slot": slot,
+        "flags": flags,
+        "guest_phys_addr": gpa,
+        "memory_size": nbytes,
+        "userspace_addr": _HVA,
+    }
     return vm.call("KVM_SET_USER_MEMORY_REGION", fields)
 
 
@@ -82,7 +105,8 @@ class Play:
 
 
 def kinds_of_change(kernel: Profile | str, npages: int = GIB_PAGES) -> list[Act]:
-    """Create, log dirty pages, move, delete: which of them touch the total, and which set the budget.
+    """Create, log dirty pages, move, delete: which of them touch the total, and which set the
+    budget.
 
     On kernels that still walk the slots, every commit sets it.
     """
@@ -102,10 +126,14 @@ def lost_count(kernel: Profile | str, lost: int, npages: int = GIB_PAGES) -> lis
     Raises ValueError unless 0 < lost <= npages, or for a kernel that keeps no total.
     """
     if not 0 < lost <= npages:
-        raise ValueError(f"--lost takes a number of pages from 1 to those of the slot, {npages}, not {lost}")
+        raise ValueError(
+            f"--lost takes a number of pages from 1 to those of the slot, {npages}, not {lost}"
+        )
     play = Play(kernel)
     if not play.vm.state.design.caps_total:
-        raise ValueError(f"{play.vm.profile.name} keeps no total that could be lost: it adds up its slots anew")
+        raise ValueError(
+            f"{play.vm.profile.name} keeps no total that could be lost: it adds up its slots anew"
+        )
     play.region(CREATE, 0, npages)
     play.vm.state.lose_count(lost)
     play.other(LOSE, lost)
@@ -122,7 +150,9 @@ def requested(kernel: Profile | str, goal: int, npages: int = GIB_PAGES) -> list
     """
     play = Play(kernel)
     if play.vm.mmu_budget is None:
-        raise ValueError(f"{play.vm.profile.name} has no MMU budget: KVM_SET_NR_MMU_PAGES is a call of x86")
+        raise ValueError(
+            f"{play.vm.profile.name} has no MMU budget: KVM_SET_NR_MMU_PAGES is a call of x86"
+        )
     if not 0 <= goal <= U64_MAX:
         raise ValueError(f"--requested takes a number of shadow pages, not {goal}")
     play.region(CREATE, 0, npages)
@@ -134,10 +164,11 @@ def requested(kernel: Profile | str, goal: int, npages: int = GIB_PAGES) -> list
 
 
 def filled(kernel: Profile | str, slot_bytes: int = WHOLE_PROCESS) -> list[Act]:
-    """A VM of a 32-bit host filled with aliases of the same host memory until no page more is accepted.
+    """A VM of a 32-bit host filled with aliases of the same host memory until no page more is
+    accepted.
 
-    Ends one slot beyond 2^32 pages where nothing refuses, and sooner where something else refuses or a fact
-    of the host is missing.  Raises ValueError for a 64-bit host, whose total no VM fills.
+    Ends one slot beyond 2^32 pages where nothing refuses, and sooner where something else refuses
+    or a fact of the host is missing.  Raises ValueError for a 64-bit host, whose total no VM fills.
     """
     play = Play(kernel)
     vm, shift = play.vm, play.page_shift

@@ -25,7 +25,10 @@ class Word(int):
     def __new__(cls, value: int = 0) -> Word:
         """Raises TypeError for what is not an integer."""
         if not isinstance(value, int):
-            raise TypeError(f"{value!r} is not an integer; where C has integers, 20 / 1000 is 0: write 20 // 1000")
+            raise TypeError(
+                f"{value!r} is not an integer; where C has integers, 20 / 1000 is 0: write 20 // "
+                "1000"
+            )
         return int.__new__(cls, value & ((1 << cls.bits) - 1))
 
 
@@ -48,7 +51,9 @@ def _width(one: Word, other: int) -> type[Word]:
 
 def _integer(value: int) -> int:
     if not isinstance(value, int):
-        raise TypeError(f"{value!r} is not an integer; where C has integers, 20 / 1000 is 0: write 20 // 1000")
+        raise TypeError(
+            f"{value!r} is not an integer; where C has integers, 20 / 1000 is 0: write 20 // 1000"
+        )
     return int(value)
 
 

@@ -1,4 +1,5 @@
-"""A recording or sequence of calls in another form: C, Python, JSONL, strace's text, a Perfetto trace.
+"""A recording or sequence of calls in another form: C, Python, JSONL, strace's text, a Perfetto
+trace.
 
 from memslots.export import export
 for line in export(events, "c"):
@@ -27,8 +28,8 @@ FORMATS = {
 def export(events: Iterable[Event], to: str, profile: Profile | None = None) -> Iterator[str]:
     """The lines of the export, without their ends.
 
-    profile: for `perfetto`, the kernel whose totals and budgets are drawn (default: the newest known).
-    Raises ValueError for a format that is not in FORMATS.
+    profile: for `perfetto`, the kernel whose totals and budgets are drawn (default: the newest
+    known). Raises ValueError for a format that is not in FORMATS.
     """
     if to == "jsonl":
         from ..trace.jsonl import event_to_json

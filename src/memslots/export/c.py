@@ -47,8 +47,13 @@ def _step(call: Call) -> Iterator[str]:
     if call.implicit:
         yield f"    vm[{call.vm}] = kvm_ioctl(kvm, KVM_CREATE_VM_, 0); /* not recorded */"
     recorded = "UNKNOWN" if event.result is None else str(event.result)
-    note = f" /* {errno_name(event.result)} */" if event.result is not None and event.result < 0 else ""
-    yield f'    step({call.number}, "{event.call}", {_expression(call)}, {recorded}, {_kind(event)});{note}'
+    note = (
+        f" /* {errno_name(event.result)} */"
+        if event.result is not None and event.result < 0
+        else ""
+    )
+    arguments = f'{call.number}, "{event.call}", {_expression(call)}, {recorded}, {_kind(event)}'
+    yield f"    step({arguments});{note}"
 
 
 def _kind(event: Event) -> str:
@@ -73,7 +78,9 @@ def _expression(call: Call) -> str:
         region = arguments("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
         if not name.endswith("2"):
             return f"set_region({vm}, {region})"
-        fd = f"file[{call.file}]" if call.file is not None else _number(fields.get("guest_memfd", 0))
+        fd = (
+            f"file[{call.file}]" if call.file is not None else _number(fields.get("guest_memfd", 0))
+        )
         return f"set_region2({vm}, {region}, {fd}, {arguments('guest_memfd_offset')})"
     if name == "KVM_CREATE_GUEST_MEMFD":
         return f"file[{call.file}] = create_guest_memfd({vm}, {arguments('size', 'flags')})"

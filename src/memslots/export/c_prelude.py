@@ -30,8 +30,8 @@ enum kind { DONE_OR_FD, VALUE };
 
 /* Layouts of linux/kvm.h, spelled out so that old headers do. */
 struct region { uint32_t slot, flags; uint64_t gpa, size, hva; };
-struct region2 { uint32_t slot, flags; uint64_t gpa, size, hva, offset; uint32_t fd, pad1; uint64_t pad2[14]; };
-struct dirty { uint32_t slot, pad; uint64_t bitmap; };
+struct region2 { uint32_t slot, flags; uint64_t gpa, size, hva, offset; uint32_t fd, pad1; uint64_t
+pad2[14]; }; struct dirty { uint32_t slot, pad; uint64_t bitmap; };
 struct clear { uint32_t slot, num_pages; uint64_t first_page, bitmap; };
 struct cap { uint32_t cap, flags; uint64_t args[4]; uint8_t pad[64]; };
 struct attributes { uint64_t address, size, attributes, flags; };
@@ -53,11 +53,12 @@ static long answer(long result)
 static void step(int number, const char *name, long result, long recorded, enum kind kind)
 {
     if (result == NOT_MADE) {
-        printf("%d %s not made: it may cost more kernel memory than MEMSLOTS_BUDGET_MIB\n", number, name);
-        return;
+        printf("%d %s not made: it may cost more kernel memory than MEMSLOTS_BUDGET_MIB\n", number,
+        name); return;
     }
 
-    int same = recorded == UNKNOWN || result == recorded || (kind == DONE_OR_FD && result >= 0 && recorded >= 0);
+    int same = recorded == UNKNOWN || result == recorded || (kind == DONE_OR_FD && result >= 0 &&
+    recorded >= 0);
 
     made++;
     printf("%d %s = %ld%s%s%s", number, name, kind == DONE_OR_FD && result > 0 ? 0 : result,
@@ -79,13 +80,14 @@ static int too_costly(uint64_t size)
     return pages <= 0x7fffffff && pages * 11 >> 20 > (budget ? strtoull(budget, NULL, 0) : 1024);
 }
 
-MAYBE_UNUSED static long set_region(int fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size, uint64_t hva)
-{
+MAYBE_UNUSED static long set_region(int fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t
+size, uint64_t hva) {
     struct region r = { slot, flags, gpa, size, hva };
     return too_costly(size) ? NOT_MADE : kvm_ioctl(fd, _IOW(0xAE, 0x46, struct region), &r);
 }
 
-MAYBE_UNUSED static long set_region2(int fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size, uint64_t hva,
+MAYBE_UNUSED static long set_region2(int fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t
+size, uint64_t hva,
                      uint32_t file, uint64_t offset)
 {
     struct region2 r = { slot, flags, gpa, size, hva, offset, file, 0, { 0 } };
@@ -111,7 +113,8 @@ MAYBE_UNUSED static long get_dirty_log(int fd, uint32_t slot)
     return result;
 }
 
-MAYBE_UNUSED static long clear_dirty_log(int fd, uint32_t slot, uint64_t first, uint32_t number, uint64_t *mask,
+MAYBE_UNUSED static long clear_dirty_log(int fd, uint32_t slot, uint64_t first, uint32_t number,
+uint64_t *mask,
                                          int words)
 {
     static uint64_t bits[1 << 17];
@@ -123,7 +126,8 @@ MAYBE_UNUSED static long clear_dirty_log(int fd, uint32_t slot, uint64_t first, 
     return kvm_ioctl(fd, _IOWR(0xAE, 0xC0, struct clear), &c);
 }
 
-MAYBE_UNUSED static long enable_cap(int fd, uint32_t cap, uint32_t flags, uint64_t a, uint64_t b, uint64_t c,
+MAYBE_UNUSED static long enable_cap(int fd, uint32_t cap, uint32_t flags, uint64_t a, uint64_t b,
+uint64_t c,
                                     uint64_t d)
 {
     struct cap e = { cap, flags, { a, b, c, d }, { 0 } };
@@ -164,8 +168,8 @@ MAYBE_UNUSED static long create_guest_memfd(int fd, uint64_t size, uint64_t flag
     return kvm_ioctl(fd, _IOWR(0xAE, 0xD4, struct gmem), &g);
 }
 
-MAYBE_UNUSED static long set_memory_attributes(int fd, uint64_t gpa, uint64_t size, uint64_t attributes, uint64_t flags)
-{
+MAYBE_UNUSED static long set_memory_attributes(int fd, uint64_t gpa, uint64_t size, uint64_t
+attributes, uint64_t flags) {
     struct attributes a = { gpa, size, attributes, flags };
     return kvm_ioctl(fd, _IOW(0xAE, 0xD2, struct attributes), &a);
 }

@@ -2,7 +2,8 @@
 
     from memslots.export.oracle import Oracle
     oracle = Oracle("6.1/x86_64")
-    oracle.answer(b"[0, 0, 0, 4096, 65536]"), oracle.answer(b'{"call": "KVM_CREATE_VCPU", "fields": {"vcpu_id": 0}}')
+    oracle.answer(b"[0, 0, 0, 4096, 65536]"), oracle.answer(b'{"call": "KVM_CREATE_VCPU", "fields":
+    {"vcpu_id": 0}}')
 
 A line is a region call as an array, `[slot, flags, guest_phys_addr, memory_size,
 userspace_addr]` (with guest_memfd and guest_memfd_offset: the second form), or
@@ -54,7 +55,8 @@ class Oracle:
         self.detail = detail
         """Answer with objects: result, errno, rule, numbers, page total, MMU budget."""
         self.vm = Vm(self.profile)
-        self._scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+        scan_once = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+        self._scan: Callable[[str, int], tuple[object, int]] = scan_once
         self.bad_lines = 0
         """Lines so far that were no calls."""
 
@@ -73,7 +75,9 @@ class Oracle:
     def answers(self, lines: list[str]) -> str:
         """The answers to many lines, each with its end; blank lines get none."""
         if self.detail:
-            return "".join([self.answer(line) + "\n" for line in lines if line and not line.isspace()])
+            return "".join(
+                [self.answer(line) + "\n" for line in lines if line and not line.isspace()]
+            )
         scan, submit = self._scan, self.vm.submit
         texts = []
         for line in lines:
@@ -98,16 +102,23 @@ class Oracle:
             if len(value) not in (5, 7):
                 names = ", ".join((*_REGION, *_REGION2))
                 raise ValueError(f"an array has 5 or 7 numbers ({names}), not {len(value)}")
-            return self.vm.call(REGION_CALLS[len(value) == 7], dict(zip((*_REGION, *_REGION2), value)))
+            return self.vm.call(
+                REGION_CALLS[len(value) == 7], dict(zip((*_REGION, *_REGION2), value))
+            )
         if not isinstance(value, dict) or not isinstance(value.get("call"), str):
             raise ValueError('a line is an array of numbers or an object with "call" and "fields"')
         fields = value.get("fields", {})
         if not isinstance(fields, dict):
             raise ValueError(f'"fields" is an object, not {fields!r}')
-        return self.call(value["call"], {name: _number(name, each) for name, each in fields.items()})
+        return self.call(
+            value["call"], {name: _number(name, each) for name, each in fields.items()}
+        )
 
     def call(self, call: str, fields: Mapping[str, int]) -> Answer:
-        """The answer to a call by name.  Raises ValueError for one that is not known, or lacks a field."""
+        """The answer to a call by name.
+
+        Raises ValueError for one that is not known, or lacks a field.
+        """
         if call not in ASKED_CALLS:
             raise ValueError(f"no such call: {call!r}; known: {', '.join(ASKED_CALLS)}")
         if call == "KVM_CREATE_VM":

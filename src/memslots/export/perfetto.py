@@ -61,7 +61,11 @@ def _rows(replay: Replay) -> Iterator[Row]:
         time_ns = step.event.time_ns
         if time_ns is not None and first is None:
             first = time_ns
-        now = (time_ns - first) / 1000 if time_ns is not None and first is not None else now + _STEP_US
+        now = (
+            (time_ns - first) / 1000
+            if time_ns is not None and first is not None
+            else now + _STEP_US
+        )
         vm = drawn.get(step.vm_name)
         if vm is None:
             vm = drawn[step.vm_name] = _Vm(len(drawn) + 1)
@@ -90,7 +94,15 @@ def _call_row(step: Step, vm: _Vm, now: float) -> Row:
         details["result"] = event.result
     if step.answer is not None:
         details["expected"] = step.answer.reason
-    return {"ph": "i", "s": "t", "name": name, "pid": vm.pid, "tid": _CALLS_TRACK, "ts": now, "args": details}
+    return {
+        "ph": "i",
+        "s": "t",
+        "name": name,
+        "pid": vm.pid,
+        "tid": _CALLS_TRACK,
+        "ts": now,
+        "args": details,
+    }
 
 
 def _slot_rows(step: Step, replay: Replay, vm: _Vm, now: float) -> Iterator[Row]:
@@ -110,7 +122,12 @@ def _slot_rows(step: Step, replay: Replay, vm: _Vm, now: float) -> Iterator[Row]
     if slot is not None and slot_word not in vm.open:
         if slot_word not in vm.tracks:
             vm.tracks[slot_word] = _SLOT_TRACK + len(vm.tracks)
-            yield _named("thread_name", vm.pid, vm.tracks[slot_word], f"slot {slot_word & 0xFFFF}" + _space(slot_word))
+            yield _named(
+                "thread_name",
+                vm.pid,
+                vm.tracks[slot_word],
+                f"slot {slot_word & 0xFFFF}" + _space(slot_word),
+            )
         details: Row = {"userspace_addr": hex(slot.userspace_addr), "step": step.number}
         vm.open[slot_word] = (now, label, details)
 

@@ -81,18 +81,24 @@ def _step(call: Call) -> Iterator[str]:
         yield f"vm{call.vm}.close_guest_memfd(file{call.file})"
         return
     if event.call == "KVM_SET_MSRS":
-        yield f"vm{call.vm}.mark_dirty({event.fields['data']:#x})  # KVM writes its wall clock there"
+        yield (
+            f"vm{call.vm}.mark_dirty({event.fields['data']:#x})  # KVM writes its wall clock there"
+        )
         return
     if call.vm < 0:
         return  # capabilities of /dev/kvm itself
     if call.implicit:
         yield f"vm{call.vm} = new_vm(0)  # not recorded"
-    done = f'step({call.number}, "{event.call}", lambda: vm{call.vm}.{_method(call)}, {event.result})'
+    done = (
+        f'step({call.number}, "{event.call}", lambda: vm{call.vm}.{_method(call)}, {event.result})'
+    )
     yield f"file{call.file} = {done}" if event.call == "KVM_CREATE_GUEST_MEMFD" else done
 
 
 def _method(call: Call) -> str:
-    """The call of a method of `Vm` or `LiveVm`: its arguments are the fields in the order of the table."""
+    """The call of a method of `Vm` or `LiveVm`: its arguments are the fields in the order of the
+    table.
+    """
     event, fields = call.event, call.event.fields
     known = CALLS[event.call]
     arguments = {name: _number(fields.get(name, 0)) for name in known.names}
@@ -103,7 +109,10 @@ def _method(call: Call) -> str:
             del arguments["flags"]
     if event.call == "KVM_CLEAR_DIRTY_LOG":
         place = [arguments[name] for name in ("slot", "first_page", "num_pages")]
-        return f"{known.method}({', '.join(place)}, {hex(fields['mask']) if 'mask' in fields else 'None'})"
+        return (
+            f"{known.method}({', '.join(place)}, "
+            f"{hex(fields['mask']) if 'mask' in fields else 'None'})"
+        )
     if event.call == "KVM_SET_USER_MEMORY_REGION2":
         offset, file = arguments.pop("guest_memfd_offset"), arguments.pop("guest_memfd")
         arguments["guest_memfd"] = file if call.file is None else f"file{call.file}"

@@ -64,7 +64,11 @@ class Sequence:
             vm = self._session.current(process)
             return None if file is None else Call(number, event, -1 if vm is None else vm, file)
         if name == "KVM_SET_MSRS":
-            return Call(number, event, self._session.current(process) or 0) if "data" in fields else None
+            return (
+                Call(number, event, self._session.current(process) or 0)
+                if "data" in fields
+                else None
+            )
         known = CALLS.get(name)
         if known is None or known.is_frequent or known.on == SYSTEM or known.missing(fields):
             return None

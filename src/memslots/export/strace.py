@@ -36,7 +36,11 @@ def _call(event: Event) -> str:
         if event.call in ("mprotect", "mmap"):
             parts.append(_prot(fields.get("prot", 0)))
         if event.call == "mmap":
-            parts += [hex(fields.get("flags", 0)), "-1" if event.fd is None else fd, hex(fields.get("offset", 0))]
+            parts += [
+                hex(fields.get("flags", 0)),
+                "-1" if event.fd is None else fd,
+                hex(fields.get("offset", 0)),
+            ]
         return f"{event.call}({', '.join(parts)})"
     if event.call == "clone" and "flags" in fields:
         return f"clone(flags={'CLONE_VM' if fields['flags'] & _CLONE_VM else 0})"
@@ -51,7 +55,9 @@ def _arguments(event: Event) -> str:
     fields, call = event.fields, CALLS.get(event.call)
     if call is None or not fields:
         return "?" if call is not None and call.is_number else "0"
-    texts = {field.name: field.form(fields[field.name]) for field in call.fields if field.name in fields}
+    texts = {
+        field.name: field.form(fields[field.name]) for field in call.fields if field.name in fields
+    }
     if call.is_number:
         return texts.get(call.names[0], "?")
     if event.call == "KVM_SET_IDENTITY_MAP_ADDR":

@@ -1,4 +1,5 @@
-"""Test vectors: random sequences of calls with the answers of one kernel, for other implementations.
+"""Test vectors: random sequences of calls with the answers of one kernel, for other
+implementations.
 
     from memslots.export.vectors import vectors
     for line in vectors("6.1/x86_64+pa46", seed=1, sequences=100):
@@ -55,7 +56,9 @@ def vectors(
     for number in range(sequences):
         # a text as seed: the sequence depends on nothing but the three, whatever came before it
         random = Random(f"{seed}:{number}:{profile.name}")
-        yield json.dumps({"id": f"{profile.name}-{seed}-{number}", "calls": sequence(profile, random, calls)})
+        yield json.dumps(
+            {"id": f"{profile.name}-{seed}-{number}", "calls": sequence(profile, random, calls)}
+        )
 
 
 def header(profile: Profile, seed: int, sequences: int) -> Row:
@@ -117,7 +120,9 @@ def _fields(event: Event) -> dict[str, int]:
 def _row(call: str, fields: dict[str, int], answer: Accepted | Refused, vm: Vm) -> Row:
     row: Row = {
         "call": call,
-        "fields": {name: value if value <= _EXACT else hex(value) for name, value in fields.items()},
+        "fields": {
+            name: value if value <= _EXACT else hex(value) for name, value in fields.items()
+        },
         "result": answer.result,
     }
     if isinstance(answer, Refused):
@@ -130,7 +135,8 @@ def _row(call: str, fields: dict[str, int], answer: Accepted | Refused, vm: Vm) 
 
 
 def check(lines: Iterator[str]) -> Iterator[tuple[str, int, object, object]]:
-    """Play vectors on the model again: (id, number of the call, expected, found) where the results differ.
+    """Play vectors on the model again: (id, number of the call, expected, found) where the results
+    differ.
 
     The pattern for other implementations: see docs/vectors.md.
     """

@@ -63,7 +63,13 @@ ARCHES = {
 
 # groups of architectures that rules share
 X86 = ("x86_64", "i386")
-ARM64, RISCV, S390, LOONGARCH, PPC64 = ("arm64",), ("riscv64",), ("s390x",), ("loongarch64",), ("ppc64",)
+ARM64, RISCV, S390, LOONGARCH, PPC64 = (
+    ("arm64",),
+    ("riscv64",),
+    ("s390x",),
+    ("loongarch64",),
+    ("ppc64",),
+)
 WITH_VMA_WALK = ("arm64", "riscv64")
 """Architectures whose prepare hooks look at the host mappings behind a slot."""
 NARROW = tuple(arch.name for arch in ARCHES.values() if arch.long_bits < 64)

@@ -1,4 +1,6 @@
-"""The real thing: `LiveVm` has the calls of `memslots.Vm` and asks /dev/kvm instead of the model."""
+"""The real thing: `LiveVm` has the calls of `memslots.Vm` and asks /dev/kvm instead of the
+model.
+"""
 
 from __future__ import annotations
 

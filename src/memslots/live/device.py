@@ -34,7 +34,9 @@ class Device:
         version = libc.ioctl(self.fd, NUMBERS["KVM_GET_API_VERSION"])
         if version != KVM_API_VERSION:
             self.close()
-            raise DeviceUnavailableError(f"{path} is not KVM's device, or a very old one (API version {version})")
+            raise DeviceUnavailableError(
+                f"{path} is not KVM's device, or a very old one (API version {version})"
+            )
 
     def check_extension(self, capability: int) -> int:
         """KVM_CHECK_EXTENSION on the device itself."""
@@ -69,7 +71,10 @@ class Device:
 
 def _advice(path: str, error: OSError) -> str:
     if error.errno == errno.ENOENT:
-        return f"{path} does not exist: load kvm_intel or kvm_amd, or enable (nested) virtualisation on this host"
+        return (
+            f"{path} does not exist: load kvm_intel or kvm_amd, or enable (nested) virtualisation "
+            "on this host"
+        )
     if error.errno == errno.EACCES:
         return f"{path}: permission denied: add your user to the group that owns it (usually kvm)"
     return f"{path}: {error.strerror or error}"

@@ -21,7 +21,9 @@ class Shown:
 
     __slots__ = ("expected_pages", "live_pages", "rom_bytes", "rom_exit")
 
-    def __init__(self, live_pages: list[int], expected_pages: list[int], rom_exit: Exit, rom_bytes: bytes) -> None:
+    def __init__(
+        self, live_pages: list[int], expected_pages: list[int], rom_exit: Exit, rom_bytes: bytes
+    ) -> None:
         self.live_pages = live_pages
         """Pages that the kernel's bitmap has after the guest's writes."""
         self.expected_pages = expected_pages
@@ -51,8 +53,12 @@ def show(device_path: str = DEFAULT_PATH) -> Shown:
         memory = live.allocate(RAM_BYTES)
         rom = live.allocate(PAGE_BYTES)
         for vm in (live, model):
-            vm.set_user_memory_region(0, KVM_MEM_LOG_DIRTY_PAGES, 0, RAM_BYTES, memory.address).unwrap()
-            vm.set_user_memory_region(1, KVM_MEM_READONLY, ROM_GPA, PAGE_BYTES, rom.address).unwrap()
+            vm.set_user_memory_region(
+                0, KVM_MEM_LOG_DIRTY_PAGES, 0, RAM_BYTES, memory.address
+            ).unwrap()
+            vm.set_user_memory_region(
+                1, KVM_MEM_READONLY, ROM_GPA, PAGE_BYTES, rom.address
+            ).unwrap()
         vcpu = Vcpu(live)
         try:
             _run(vcpu, memory.view(), writes(list(WRITTEN_GPAS)))
@@ -74,5 +80,7 @@ def _run(vcpu: Vcpu, ram: memoryview, code: bytes, *, stops: bool = True) -> Exi
     except (OSError, TimeoutError) as error:
         raise DeviceUnavailableError(f"this host's KVM runs no real-mode guest: {error}") from None
     if stops and exit_.reason != EXIT_HLT:
-        raise DeviceUnavailableError(f"this host's KVM runs no real-mode guest: it ended with {exit_!r}")
+        raise DeviceUnavailableError(
+            f"this host's KVM runs no real-mode guest: it ended with {exit_!r}"
+        )
     return exit_

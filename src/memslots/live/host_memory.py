@@ -65,7 +65,8 @@ class HostMemory:
     def unmap(self) -> None:
         """Give the range back, as soon as no view of it is left.  A second call does nothing.
 
-        Raises MemoryInUseError while a VM owns it: `LiveVm.release` looks whether a slot lies on it.
+        Raises MemoryInUseError while a VM owns it: `LiveVm.release` looks whether a slot lies on
+        it.
         """
         if self._keepers:
             raise MemoryInUseError(f"a VM owns {self!r}: use its release(), or close it")
@@ -99,7 +100,11 @@ def whole_pages(nbytes: int) -> int:
 def anonymous(nbytes: int, *, hugetlb: bool = False) -> HostMemory:
     """Private zeroed memory; hugetlb takes reserved huge pages (OSError ENOMEM without any)."""
     nbytes = whole_pages(nbytes)
-    flags = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS | (libc.MAP_HUGETLB if hugetlb else libc.MAP_NORESERVE)
+    flags = (
+        libc.MAP_PRIVATE
+        | libc.MAP_ANONYMOUS
+        | (libc.MAP_HUGETLB if hugetlb else libc.MAP_NORESERVE)
+    )
     address = libc.mmap(0, nbytes, libc.PROT_READ | libc.PROT_WRITE, flags)
     return HostMemory(address, nbytes, "hugetlb" if hugetlb else "anonymous")
 
@@ -125,7 +130,9 @@ def file(path: str, nbytes: int | None = None) -> HostMemory:
 
 
 def _shared(fd: int, nbytes: int, kind: str) -> HostMemory:
-    return HostMemory(libc.mmap(0, nbytes, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED, fd), nbytes, kind)
+    return HostMemory(
+        libc.mmap(0, nbytes, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED, fd), nbytes, kind
+    )
 
 
 def sparse(nbytes: int) -> HostMemory:
@@ -141,7 +148,11 @@ def sparse(nbytes: int) -> HostMemory:
         os.ftruncate(fd, SPARSE_UNIT_BYTES)
         for address in _units(memory):
             libc.mmap(
-                address, SPARSE_UNIT_BYTES, libc.PROT_READ | libc.PROT_WRITE, libc.MAP_SHARED | libc.MAP_FIXED, fd
+                address,
+                SPARSE_UNIT_BYTES,
+                libc.PROT_READ | libc.PROT_WRITE,
+                libc.MAP_SHARED | libc.MAP_FIXED,
+                fd,
             )
     finally:
         os.close(fd)
@@ -153,7 +164,9 @@ def _units(memory: HostMemory) -> Iterator[int]:
 
 
 class Guard:
-    """Places data so that the byte after its readable part cannot be read: an argument cut short."""
+    """Places data so that the byte after its readable part cannot be read: an argument cut
+    short.
+    """
 
     __slots__ = ("_area",)
 
@@ -161,7 +174,9 @@ class Guard:
         self._area: HostMemory | None = None
 
     def place(self, data: bytes | bytearray, readable: int) -> int:
-        """The address of data whose bytes after the first `readable` lie behind the end of the mapping."""
+        """The address of data whose bytes after the first `readable` lie behind the end of the
+        mapping.
+        """
         nbytes = whole_pages(max(readable, 1))
         if self._area is None or self._area.nbytes < nbytes + PAGE_BYTES:
             flags = libc.MAP_PRIVATE | libc.MAP_ANONYMOUS
@@ -174,4 +189,8 @@ class Guard:
         return address
 
 
-MAKERS: dict[str, Callable[[int], HostMemory]] = {"anonymous": anonymous, "memfd": memfd, "sparse": sparse}
+MAKERS: dict[str, Callable[[int], HostMemory]] = {
+    "anonymous": anonymous,
+    "memfd": memfd,
+    "sparse": sparse,
+}

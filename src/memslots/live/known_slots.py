@@ -22,7 +22,9 @@ PAGE_SHIFT = PAGE_BYTES.bit_length() - 1
 
 
 class Lookups(Regions):
-    """The slots that user space made, as this process knows them; each look-up but `slot` walks over all."""
+    """The slots that user space made, as this process knows them; each look-up but `slot` walks
+    over all.
+    """
 
     __slots__ = ()
 
@@ -60,7 +62,9 @@ class Lookups(Regions):
         return None
 
     def gpa_to_hva(self, gpa: int, as_id: int = 0, *, write: bool = False) -> int | None:
-        """The host address behind a guest-physical one; None without backing, or for a write to read-only memory."""
+        """The host address behind a guest-physical one; None without backing, or for a write to
+        read-only memory.
+        """
         slot = self.slot_at(gpa, as_id)
         if slot is None or (write and slot.flags & KVM_MEM_READONLY):
             return None

@@ -43,7 +43,11 @@ class LiveVm(Lookups):
     __slots__ = ("_creator", "_gmem_fds", "_own_device", "device", "memory", "vcpu_fds")
 
     def __init__(
-        self, device: Device | str | None = None, vm_type: int = 0, *, budget_bytes: int = DEFAULT_BUDGET_BYTES
+        self,
+        device: Device | str | None = None,
+        vm_type: int = 0,
+        *,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         """KVM_CREATE_VM.  budget_bytes: kernel memory that its slots may cost.
 
@@ -51,7 +55,9 @@ class LiveVm(Lookups):
         """
         super().__init__(budget_bytes)
         self._own_device = not isinstance(device, Device)
-        self.device = device if isinstance(device, Device) else Device(*(() if device is None else (device,)))
+        self.device = (
+            device if isinstance(device, Device) else Device(*(() if device is None else (device,)))
+        )
         result = self.device.create_vm(vm_type)
         if result < 0:
             self._close_device()
@@ -78,8 +84,8 @@ class LiveVm(Lookups):
     ) -> LiveAnswer:
         """Make any call of `uapi.calls.CALLS` by name, as `memslots.Vm.call` decides it.
 
-        on VCPU: on the first vCPU (EBADF without one).  The kernel chooses the numbers of descriptors: new_fd
-        is not looked at.  Raises ValueError or TypeError as the model does.
+        on VCPU: on the first vCPU (EBADF without one).  The kernel chooses the numbers of
+        descriptors: new_fd is not looked at.  Raises ValueError or TypeError as the model does.
         """
         fields = fields or {}
         if name in REGION_CALLS:
@@ -109,7 +115,9 @@ class LiveVm(Lookups):
     def _ask(self, call: Call, fields: Mapping[str, int], fd: int, pointer: int = 0) -> int:
         """The return value or the negated errno."""
         if not call.has_structure:
-            return libc.ioctl(fd, NUMBERS[call.name], fields[call.names[0]] if call.is_number else 0)
+            return libc.ioctl(
+                fd, NUMBERS[call.name], fields[call.names[0]] if call.is_number else 0
+            )
         try:
             return int(ioctl(fd, NUMBERS[call.name], call.pack(fields, pointer)))
         except OSError as error:
@@ -123,10 +131,16 @@ class LiveVm(Lookups):
         npages = known[3] // PAGE_BYTES if known else 0
         nbytes = (npages + 63) // 64 * 8
         if buffer_bytes is not None and buffer_bytes < nbytes:
-            return answer_of(self._ask(call, fields, self.fd, self._guard.place(b"", buffer_bytes)), call.name)
+            return answer_of(
+                self._ask(call, fields, self.fd, self._guard.place(b"", buffer_bytes)), call.name
+            )
         raw = bytearray(nbytes or 8)
         result = self._ask(call, fields, self.fd, _address(raw))
-        return Accepted(data=LiveBitmap(npages, bytes(raw))) if result == 0 else answer_of(result, call.name)
+        return (
+            Accepted(data=LiveBitmap(npages, bytes(raw)))
+            if result == 0
+            else answer_of(result, call.name)
+        )
 
     def _clear_dirty_log(self, fields: Mapping[str, int], buffer_bytes: int | None) -> LiveAnswer:
         call, mask = CALLS["KVM_CLEAR_DIRTY_LOG"], fields.get("mask")
@@ -146,9 +160,16 @@ class LiveVm(Lookups):
         return self.call("KVM_GET_DIRTY_LOG", {"slot": slot}, buffer_bytes=buffer_bytes)
 
     def clear_dirty_log(
-        self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
+        self,
+        slot: int,
+        first_page: int,
+        num_pages: int,
+        mask: int | None = None,
+        buffer_bytes: int | None = None,
     ) -> LiveAnswer:
-        """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None: all)."""
+        """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None:
+        all).
+        """
         fields = {"slot": slot, "first_page": first_page, "num_pages": num_pages}
         if mask is not None:
             fields["mask"] = mask
@@ -204,7 +225,9 @@ class LiveVm(Lookups):
         return self.call("KVM_GET_NR_MMU_PAGES")
 
     def create_guest_memfd(self, size_bytes: int, flags: int = 0) -> LiveAnswer:
-        """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor, which the VM closes at its end."""
+        """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor, which the VM closes at its
+        end.
+        """
         return self.call("KVM_CREATE_GUEST_MEMFD", {"size": size_bytes, "flags": flags})
 
     def close_guest_memfd(self, fd: int) -> bool:
@@ -215,19 +238,25 @@ class LiveVm(Lookups):
         os.close(fd)
         return True
 
-    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> LiveAnswer:
+    def set_memory_attributes(
+        self, gpa: int, size_bytes: int, attributes: int, flags: int = 0
+    ) -> LiveAnswer:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
         fields = {"address": gpa, "size": size_bytes, "attributes": attributes, "flags": flags}
         return self.call("KVM_SET_MEMORY_ATTRIBUTES", fields)
 
     def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> LiveAnswer:
         """KVM_PRE_FAULT_MEMORY on the first vCPU (EBADF without one)."""
-        return self.call("KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU)
+        return self.call(
+            "KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU
+        )
 
     # -- host memory
 
     def allocate(self, nbytes: int, kind: str = "anonymous") -> HostMemory:
-        """Memory that the VM owns: kind is anonymous, memfd or sparse; see `live.memory` for files."""
+        """Memory that the VM owns: kind is anonymous, memfd or sparse; see `live.memory` for
+        files.
+        """
         if kind not in MAKERS:
             raise ValueError(f"kind is one of {', '.join(MAKERS)}, not {kind!r}")
         return self.own(MAKERS[kind](nbytes))
@@ -239,7 +268,10 @@ class LiveVm(Lookups):
         return memory
 
     def release(self, memory: HostMemory) -> None:
-        """Unmap memory, unless another VM owns it too.  Raises MemoryInUseError if a slot lies on it."""
+        """Unmap memory, unless another VM owns it too.
+
+        Raises MemoryInUseError if a slot lies on it.
+        """
         for slot, _, _, nbytes, hva in self._slots.values():
             if hva < memory.end and memory.address < hva + nbytes:
                 raise MemoryInUseError(f"slot {slot:#x} uses {memory!r}: delete the slot first")
@@ -249,7 +281,10 @@ class LiveVm(Lookups):
     # -- the end
 
     def close(self) -> None:
-        """Close every descriptor, then unmap the memory that nobody views.  A second call does nothing."""
+        """Close every descriptor, then unmap the memory that nobody views.
+
+        A second call does nothing.
+        """
         if self.fd >= 0 and self._creator == os.getpid():
             for fd in (*self.vcpu_fds.values(), *self._gmem_fds, self.fd):
                 os.close(fd)

@@ -1,4 +1,5 @@
-"""The calls that make, change and delete slots, and what they may cost: the part of `LiveVm` that has to be quick.
+"""The calls that make, change and delete slots, and what they may cost: the part of `LiveVm` that
+has to be quick.
 
 The kernel takes 9 to 40 us for such a call and leaves cold caches behind, so each
 object that Python touches here counts.
@@ -65,7 +66,9 @@ class Regions:
         """Flags that the slot of `_described` has been given since its entry in `_slots`."""
         self._buffer = bytearray(_region.size)
         self._described: tuple[int, int, int, int] | None = None
-        """What the buffer holds besides flags, if that slot was accepted so and no slot has changed since."""
+        """What the buffer holds besides flags, if that slot was accepted so and no slot has
+        changed since.
+        """
         self._buffer2 = bytearray(CALLS["KVM_SET_USER_MEMORY_REGION2"].argument_bytes)
         self._all_bytes = self._room = budget_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
         self._guard = Guard()
@@ -73,7 +76,10 @@ class Regions:
     def set_user_memory_region(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> LiveAnswer:
-        """KVM_SET_USER_MEMORY_REGION.  Raises KernelMemoryError beyond the budget, ValueError as the model."""
+        """KVM_SET_USER_MEMORY_REGION.
+
+        Raises KernelMemoryError beyond the budget, ValueError as the model.
+        """
         described = (slot, guest_phys_addr, memory_size, userspace_addr)
         try:
             if described == self._described:  # only the flags can differ: no budget
@@ -97,19 +103,26 @@ class Regions:
                 raise
             self._settle()
             self._described = None  # flags beyond a byte: the long way
-            return self.set_user_memory_region(slot, flags, guest_phys_addr, memory_size, userspace_addr)
+            return self.set_user_memory_region(
+                slot, flags, guest_phys_addr, memory_size, userspace_addr
+            )
         region = (slot, flags, guest_phys_addr, memory_size, userspace_addr)
-        if memory_size and slot not in self._slots:  # as _remember, without a call: most calls make slots
+        if (
+            memory_size and slot not in self._slots
+        ):  # as _remember, without a call: most calls make slots
             self._slots[slot] = region
             self._room -= memory_size
         else:
             self._remember(region)
-        if 0 < memory_size <= self._room and flags < 256:  # else the next call goes the long way too
+        if (
+            0 < memory_size <= self._room and flags < 256
+        ):  # else the next call goes the long way too
             self._described = described
         return ACCEPTED
 
     def set_user_memory_regions(self, regions: Iterable[Numbers]) -> list[int]:
-        """KVM_SET_USER_MEMORY_REGION for each (slot, flags, guest_phys_addr, memory_size, userspace_addr).
+        """KVM_SET_USER_MEMORY_REGION for each (slot, flags, guest_phys_addr, memory_size,
+        userspace_addr).
 
         The results in order, 0 or the negated errno; a refused call does not keep the
         following from being made.  Up to 1024 calls are prepared before the first of
@@ -127,7 +140,9 @@ class Regions:
             beyond = sum([region[3] for region in batch]) > self._room
         except (struct.error, TypeError):
             beyond = True
-        if beyond:  # some call may be, or is no call at all: one at a time, to raise where it is due
+        if (
+            beyond
+        ):  # some call may be, or is no call at all: one at a time, to raise where it is due
             results += [self.set_user_memory_region(*region).result for region in batch]
             return
         answers: list[int] = []
@@ -135,7 +150,9 @@ class Regions:
         try:
             while len(answers) < len(batch):
                 try:
-                    answers.extend(calls)  # no byte code between calls; those before a refused one stay
+                    answers.extend(
+                        calls
+                    )  # no byte code between calls; those before a refused one stay
                 except OSError as error:
                     answers.append(-(error.errno or 0))
         finally:  # whatever stopped it, the kernel has made these
@@ -167,7 +184,8 @@ class Regions:
     ) -> LiveAnswer:
         """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
         request = Region(
-            slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True
+            slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd,
+            guest_memfd_offset, True
         )  # fmt: skip
         if memory_size > self._room:
             self._refuse_beyond_budget(slot, memory_size)
@@ -189,16 +207,22 @@ class Regions:
             return self._cut_short(request)
         if request.region2:
             return self.set_user_memory_region2(
-                request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr,
+                request.slot, request.flags, request.guest_phys_addr, request.memory_size,
+                request.userspace_addr,
                 request.guest_memfd, request.guest_memfd_offset,
             )  # fmt: skip
         return self.set_user_memory_region(
-            request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
+            request.slot,
+            request.flags,
+            request.guest_phys_addr,
+            request.memory_size,
+            request.userspace_addr,
         )
 
     def _pack2(self, request: Region) -> None:
         _pack_region2(
-            self._buffer2, 0, request.slot, request.flags, request.guest_phys_addr, request.memory_size,
+            self._buffer2, 0, request.slot, request.flags, request.guest_phys_addr,
+            request.memory_size,
             request.userspace_addr, request.guest_memfd_offset, request.guest_memfd,
         )  # fmt: skip
 
@@ -218,12 +242,24 @@ class Regions:
         if self._described is not None and self._last_flags is not None:
             slot = self._described[0]
             _, _, guest_phys_addr, memory_size, userspace_addr = self._slots[slot]
-            self._slots[slot] = (slot, self._last_flags, guest_phys_addr, memory_size, userspace_addr)
+            self._slots[slot] = (
+                slot,
+                self._last_flags,
+                guest_phys_addr,
+                memory_size,
+                userspace_addr,
+            )
         self._last_flags = None
 
     def _remember_request(self, request: Region) -> None:
         self._remember(
-            (request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr)
+            (
+                request.slot,
+                request.flags,
+                request.guest_phys_addr,
+                request.memory_size,
+                request.userspace_addr,
+            )
         )
 
     def _forget_slots(self) -> None:
@@ -232,7 +268,9 @@ class Regions:
         self._described = self._last_flags = None
 
     def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:
-        """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates anything."""
+        """Raise KernelMemoryError, unless the kernel refuses such a size before it allocates
+        anything.
+        """
         if memory_size // PAGE_BYTES > KVM_MEM_MAX_NR_PAGES or memory_size % PAGE_BYTES:
             return
         old = self._slots.get(slot)
@@ -241,7 +279,8 @@ class Regions:
         if old is None or old[3] == memory_size:
             budget = self._all_bytes // PAGE_BYTES * METADATA_BYTES_A_PAGE
             raise KernelMemoryError(
-                f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} MiB of kernel memory;"
+                f"a slot of {memory_size:#x} bytes may bring this VM's slots to {needed >> 20} "
+                "MiB of kernel memory;"
                 f" the budget is {budget >> 20} MiB (give LiveVm another budget_bytes to allow it)"
             )
 
@@ -250,7 +289,11 @@ class Regions:
             self._pack2(request)
             return _REGION2, self._buffer2
         data = _new_region(
-            request.slot, request.flags, request.guest_phys_addr, request.memory_size, request.userspace_addr
+            request.slot,
+            request.flags,
+            request.guest_phys_addr,
+            request.memory_size,
+            request.userspace_addr,
         )
         return _REGION, bytearray(data)
 

@@ -108,7 +108,9 @@ class LivePlayer:
             return Answered(event, -(error.errno or 0))
         self._vms.append(vm)
         recorded = event.new_fd if event.new_fd is not None else event.result
-        self._session.opened(process, recorded if recorded is not None and recorded >= 0 else None, VM, vm)
+        self._session.opened(
+            process, recorded if recorded is not None and recorded >= 0 else None, VM, vm
+        )
         return Answered(event, vm.fd)
 
     def _adopted(self, event: Event, process: str) -> LiveVm:
@@ -120,7 +122,10 @@ class LivePlayer:
 
 
 def run(
-    events: Iterable[Event], *, device_path: str = DEFAULT_PATH, budget_bytes: int = DEFAULT_BUDGET_BYTES
+    events: Iterable[Event],
+    *,
+    device_path: str = DEFAULT_PATH,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
 ) -> Iterator[Answered]:
     """Each call of a recording on this kernel.  Raises DeviceUnavailableError without a device."""
     with Device(device_path) as device, LivePlayer(device, budget_bytes) as player:

@@ -1,4 +1,6 @@
-"""A vCPU that runs a few bytes of real-mode code (x86): enough to show a guest that really writes."""
+"""A vCPU that runs a few bytes of real-mode code (x86): enough to show a guest that really
+writes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Exit:
 
     __slots__ = ("data", "gpa", "is_write", "reason")
 
-    def __init__(self, reason: int, gpa: int = 0, data: bytes = b"", *, is_write: bool = False) -> None:
+    def __init__(
+        self, reason: int, gpa: int = 0, data: bytes = b"", *, is_write: bool = False
+    ) -> None:
         self.reason = reason
         self.gpa = gpa
         """Guest-physical address of an MMIO access."""
@@ -64,7 +68,9 @@ class Vcpu:
         """Set cs = ds = 0, ip = gpa and clean flags.  Raises OSError."""
         sregs = bytearray(312)
         ioctl(self.fd, _GET_SREGS, sregs)
-        for segment in range(8):  # cs ds es fs gs ss tr ldt: 24 bytes each, base first, selector at 12
+        for segment in range(
+            8
+        ):  # cs ds es fs gs ss tr ldt: 24 bytes each, base first, selector at 12
             struct.pack_into("=Q", sregs, segment * 24, 0)
             struct.pack_into("=H", sregs, segment * 24 + 12, 0)
         ioctl(self.fd, _SET_SREGS, sregs)
@@ -73,7 +79,10 @@ class Vcpu:
         ioctl(self.fd, _SET_REGS, regs)
 
     def run(self, seconds: int = 5) -> Exit:
-        """KVM_RUN up to the next exit.  Raises TimeoutError, or OSError where the host cannot run it."""
+        """KVM_RUN up to the next exit.
+
+        Raises TimeoutError, or OSError where the host cannot run it.
+        """
         previous = signal.signal(signal.SIGALRM, _expired)
         signal.alarm(seconds)
         try:
@@ -106,7 +115,9 @@ def _expired(_signal: int, _frame: object) -> None:
 
 
 def writes(addresses: list[int], value: int = 0x5A) -> bytes:
-    """Real-mode code that writes one byte to each guest-physical address below 1 MiB, then halts."""
+    """Real-mode code that writes one byte to each guest-physical address below 1 MiB, then
+    halts.
+    """
     code = bytearray()
     for gpa in addresses:
         if not 0 <= gpa < 1 << 20:

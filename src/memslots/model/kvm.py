@@ -1,4 +1,6 @@
-"""What the model, a live VM and a booted kernel have in common: calls by name, and the slots that they made."""
+"""What the model, a live VM and a booted kernel have in common: calls by name, and the slots that
+they made.
+"""
 
 from __future__ import annotations
 

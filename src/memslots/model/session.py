@@ -1,4 +1,5 @@
-"""What the descriptors of processes stand for: VMs, vCPUs and guest_memfd files, of the model or live.
+"""What the descriptors of processes stand for: VMs, vCPUs and guest_memfd files, of the model or
+live.
 
 The same number means another file in another process.  A forked child begins
 with its parent's descriptors; a thread has those of its process.
@@ -62,7 +63,9 @@ class Session(Generic[V]):
         """VMs that were made on a descriptor that was not recorded."""
 
     def process(self, name: str | None, tid: int | None) -> str:
-        """The process of a call: by the name that the recording gives, or by its thread; the first is ``."""
+        """The process of a call: by the name that the recording gives, or by its thread; the first
+        is ``.
+        """
         return name if name is not None else self._processes.get(-1 if tid is None else tid, "")
 
     def forked(self, process: str, child_tid: int, *, is_thread: bool) -> None:
@@ -78,7 +81,9 @@ class Session(Generic[V]):
             self._current[child] = self._current[process]
 
     def opened(self, process: str, fd: int | None, kind: str, vm: V) -> None:
-        """A call has made a VM, a vCPU or a file; fd None: the recording does not say on which number."""
+        """A call has made a VM, a vCPU or a file; fd None: the recording does not say on which
+        number.
+        """
         if kind == VM:
             self._current[process] = vm
         if fd is not None:
@@ -105,7 +110,9 @@ class Session(Generic[V]):
                 yield fd, descriptor.vm
 
     def place(self, name: str, process: str, fd: int | None) -> Place[V]:
-        """Where a call goes that is made on a descriptor, or on one that the recording does not show (None)."""
+        """Where a call goes that is made on a descriptor, or on one that the recording does not
+        show (None).
+        """
         kind = CALLS[name].on
         if kind == SYSTEM:
             return Place(SYSTEM, None)

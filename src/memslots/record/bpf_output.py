@@ -22,7 +22,9 @@ _WRITTEN_BACK = frozenset(("KVM_PRE_FAULT_MEMORY",))
 _TIME, _REQUEST, _FD, _ARGUMENT, _WORD0 = (
     ENTRY.index(name) for name in ("time_ns", "request", "fd", "argument", "word0")
 )
-_TID, _PID, _RESULT, _END, _ENDING = (ROW.index(name) for name in ("tid", "pid", "result", "end_ns", "ending"))
+_TID, _PID, _RESULT, _END, _ENDING = (
+    ROW.index(name) for name in ("tid", "pid", "result", "end_ns", "ending")
+)
 _pack_words = struct.Struct(f"={WORDS}Q").pack
 _U64 = (1 << 64) - 1
 
@@ -48,7 +50,9 @@ class Caught:
         if self.call.is_number:
             return (self.argument,)
         words = [word & _U64 for word in row[_WORD0 : _WORD0 + WORDS]]
-        if not self.call.has_structure or (row[_ENDING] and self._is_unreadable(row[_ENDING], words)):
+        if not self.call.has_structure or (
+            row[_ENDING] and self._is_unreadable(row[_ENDING], words)
+        ):
             return ()
         values: tuple[int, ...] = self.call.struct.unpack_from(_pack_words(*words))
         return values
@@ -62,7 +66,9 @@ class Caught:
 
 
 class Output:
-    """Takes the lines of bpftrace's output, in its JSON format; lines that are something else do not matter."""
+    """Takes the lines of bpftrace's output, in its JSON format; lines that are something else do
+    not matter.
+    """
 
     def __init__(self) -> None:
         self.attached = False
@@ -99,7 +105,8 @@ class Output:
             elif name in ("@born", "@died", "@entered") and isinstance(content, int):
                 setattr(self, name[1:], content)
                 self.counting = True
-                if name == "@born":  # which is printed after @died: between the two lines the tree would look smaller
+                # it is printed after @died: between the two lines the tree would look smaller
+                if name == "@born":
                     self.alive = self.born - self.died
         return calls
 
@@ -122,7 +129,11 @@ class Output:
 
 
 def _is_row(row: object) -> TypeGuard[list[int]]:
-    return isinstance(row, list) and len(row) in (len(ENTRY), len(ROW)) and all(isinstance(item, int) for item in row)
+    return (
+        isinstance(row, list)
+        and len(row) in (len(ENTRY), len(ROW))
+        and all(isinstance(item, int) for item in row)
+    )
 
 
 def end_of(call: Caught) -> int:

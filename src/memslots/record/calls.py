@@ -12,8 +12,14 @@ RECORDED = tuple(call for _, call in sorted(CALLS.items()) if not call.is_freque
 LEFT_OUT = tuple(call for call in CALLS.values() if call.is_frequent)
 REQUESTS = {call.request(): call for call in RECORDED}
 """Whole request numbers: KVM has calls that differ in direction and size only."""
-ANY_SIZE = {code: call for code, call in REQUEST_CODES.items() if call.name in (*REGION_CALLS, "KVM_SET_MEMORY_REGION")}
-"""Low halves of the region calls' numbers: with a wrong size they fail, and that is worth seeing."""
+ANY_SIZE = {
+    code: call
+    for code, call in REQUEST_CODES.items()
+    if call.name in (*REGION_CALLS, "KVM_SET_MEMORY_REGION")
+}
+"""Low halves of the region calls' numbers: with a wrong size they fail, and that is worth
+seeing.
+"""
 
 
 def call_of(request: int) -> Call | None:

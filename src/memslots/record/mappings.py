@@ -22,7 +22,11 @@ class MappingCall:
     def values(self, arguments: tuple[int, ...], page_bytes: int = 1) -> tuple[int, ...]:
         """The numbers kept of a call's six arguments; page_bytes: the unit of mmap's offset."""
         values = tuple(arguments[position] for position in self.positions)
-        return values if self.name != "mmap" else (*values[:-1], values[-1] * page_bytes & (1 << 64) - 1)
+        return (
+            values
+            if self.name != "mmap"
+            else (*values[:-1], values[-1] * page_bytes & (1 << 64) - 1)
+        )
 
 
 MMAP = MappingCall("mmap", {"addr": 0, "length": 1, "prot": 2, "flags": 3, "offset": 5})
@@ -31,7 +35,9 @@ MREMAP = MappingCall("mremap", {"addr": 0, "length": 1, "new_length": 2})
 MPROTECT = MappingCall("mprotect", {"addr": 0, "length": 1, "prot": 2})
 FORK = MappingCall("fork", {})
 CLONE = MappingCall("clone", {"flags": 0})
-"""Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a thread of one."""
+"""Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a
+thread of one.
+"""
 MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE)
 _GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}
 NUMBERS: dict[int, dict[int, MappingCall]] = {

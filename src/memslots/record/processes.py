@@ -14,7 +14,9 @@ def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
     try:
         with open(f"/proc/{tid}/status", "rb") as file:
-            found = dict(line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line)
+            found = dict(
+                line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line
+            )
     except OSError:
         return None
     return int(found[b"Tgid"]), int(found[b"PPid"])
@@ -37,7 +39,11 @@ def threads_below(pid: int, *, without: int) -> set[int]:
             found = os.listdir(f"/proc/{process}/task")
         except OSError:
             continue
-        threads.update(int(name) for name in found if _state(f"/proc/{process}/task/{name}/stat")[0] not in "ZX")
+        threads.update(
+            int(name)
+            for name in found
+            if _state(f"/proc/{process}/task/{name}/stat")[0] not in "ZX"
+        )
     return threads
 
 

@@ -18,7 +18,8 @@ _KEPT_FLAGS = KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY
 
 
 def follow_accepted(vm: Vm, region: Region, answer: NotAccepted) -> SlotChange | None:
-    """The kernel accepted a region that the model did not: bring the VM to the state in which it must be now.
+    """The kernel accepted a region that the model did not: bring the VM to the state in which it
+    must be now.
 
     Slots that stand in the way cannot exist (a deletion was not recorded, or a
     slot of KVM's own is not there on this host), and the slot is put in place.

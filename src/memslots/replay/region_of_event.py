@@ -1,4 +1,6 @@
-"""The region call of an event, with what the recording lacks filled in as harmlessly as possible."""
+"""The region call of an event, with what the recording lacks filled in as harmlessly as
+possible.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from ..uapi.flags import KVM_MEM_USER_FLAGS
 from ..uapi.region import Region
 
 _ASSUMED_HVA = 1 << 20
-"""Low and aligned for every page and segment size: an address that was not recorded shall refuse nothing."""
+"""Low and aligned for every page and segment size: an address that was not recorded shall refuse
+nothing.
+"""
 
 
 def region_of_event(event: Event, vm: Vm) -> tuple[Region | None, tuple[str, ...]]:
@@ -28,7 +32,8 @@ def region_of_event(event: Event, vm: Vm) -> tuple[Region | None, tuple[str, ...
     try:
         region = Region(
             fields["slot"], flags, fields["guest_phys_addr"], fields["memory_size"], hva,
-            fields.get("guest_memfd", 0), fields.get("guest_memfd_offset", 0), event.call == REGION_CALLS[1],
+            fields.get("guest_memfd", 0), fields.get("guest_memfd_offset", 0),
+            event.call == REGION_CALLS[1],
         )  # fmt: skip
     except (ValueError, TypeError):
         return None, ()

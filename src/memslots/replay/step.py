@@ -1,4 +1,6 @@
-"""One recorded call beside the model's answer: a value that may be kept, sorted and explained later."""
+"""One recorded call beside the model's answer: a value that may be kept, sorted and explained
+later.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,14 @@ class Step:
     """One call of the recording beside the model's answer, and the totals after it."""
 
     __slots__ = (
-        "answer", "assumed", "before", "below_slot", "change", "event", "from_start", "is_running", "number",
+        "answer", "assumed", "before", "below_slot", "change", "event", "from_start", "is_running",
+        "number",
         "page_shift", "region", "sets", "totals", "uncertain_since", "verdict", "vm_name",
     )  # fmt: skip
 
-    def __init__(self, number: int, event: Event, vm_name: str, page_shift: int, *, from_start: bool) -> None:
+    def __init__(
+        self, number: int, event: Event, vm_name: str, page_shift: int, *, from_start: bool
+    ) -> None:
         self.number = number
         """From 1, over all calls of the recording."""
         self.event = event
@@ -55,7 +60,9 @@ class Step:
         self.page_shift = page_shift
         """Bits of the offset within a host page of that VM."""
         self.from_start = from_start
-        """Whether the creation of that VM was recorded; if not, it may have slots that nobody saw."""
+        """Whether the creation of that VM was recorded; if not, it may have slots that nobody
+        saw.
+        """
         self.below_slot = False
         """Whether it is a mapping call on host memory of one of the VM's slots."""
         self.region: Region | None = None
@@ -76,7 +83,9 @@ class Step:
         self.sets: SetPairs | None = None
         """The VM's slot sets after the call: generations, swaps, what look-ups cost."""
         self.uncertain_since = 0
-        """The step from which the VM's slots are no longer certain; 0 if they are, after this call."""
+        """The step from which the VM's slots are no longer certain; 0 if they are, after this
+        call.
+        """
 
     @property
     def observed(self) -> int | None:

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 class TrackedVm:
     """One VM and what is known of its history."""
 
-    __slots__ = ("_before", "from_start", "last_step", "made_by", "name", "process", "running", "uncertain_since", "vm")
+    __slots__ = (
+        "_before",
+        "from_start",
+        "last_step",
+        "made_by",
+        "name",
+        "process",
+        "running",
+        "uncertain_since",
+        "vm",
+    )
 
     def __init__(self, name: str, vm: Vm, *, from_start: bool, process: str) -> None:
         self.name = name
@@ -39,7 +49,10 @@ class TrackedVm:
 
     def carry_out(self, answer: Answer) -> None:
         """Do what an answer says."""
-        if getattr(answer, "change", None) is not None or getattr(answer, "traces", None) is not None:
+        if (
+            getattr(answer, "change", None) is not None
+            or getattr(answer, "traces", None) is not None
+        ):
             self._before = None
         self.vm.carry_out(answer)
 

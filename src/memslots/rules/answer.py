@@ -36,7 +36,8 @@ class Rule:
     """
 
     __slots__ = (
-        "any_of", "arches", "calls", "errno", "id", "needs", "page", "remedy", "source", "title", "without",
+        "any_of", "arches", "calls", "errno", "id", "needs", "page", "remedy", "source", "title",
+        "without",
     )  # fmt: skip
 
     def __init__(
@@ -127,7 +128,11 @@ class Accepted:
         return self.value
 
     def __repr__(self) -> str:
-        return f"<Accepted {self.value}>" if self.change is None else f"<Accepted {self.value}: {self.change}>"
+        return (
+            f"<Accepted {self.value}>"
+            if self.change is None
+            else f"<Accepted {self.value}: {self.change}>"
+        )
 
 
 NO_CHANGE = Accepted()
@@ -169,7 +174,11 @@ class Refused:
     @property
     def reason(self) -> str:
         """One line: errno, rule id, the numbers."""
-        numbers = ", ".join(f"{name} {_shown(name, value)}" for name, value in self.numbers.items() if name != "errno")
+        numbers = ", ".join(
+            f"{name} {_shown(name, value)}"
+            for name, value in self.numbers.items()
+            if name != "errno"
+        )
         text = f"{errno_name(self.errno)} {self.rule.id}"
         if numbers:
             text += f": {numbers}"
@@ -191,7 +200,9 @@ class Undetermined:
     errno = None
     result = None
 
-    def __init__(self, rule: Rule, question: str, numbers: Mapping[str, int | str] | None = None) -> None:
+    def __init__(
+        self, rule: Rule, question: str, numbers: Mapping[str, int | str] | None = None
+    ) -> None:
         self.rule = rule
         """The rule that could not be decided."""
         self.question = question

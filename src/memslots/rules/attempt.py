@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 class Attempt:
     """A call other than a region call; nothing here is changed by a decision."""
 
-    __slots__ = ("buffer_bytes", "by_other_process", "call", "fields", "machine", "new_fd", "on", "process", "state")
+    __slots__ = (
+        "buffer_bytes",
+        "by_other_process",
+        "call",
+        "fields",
+        "machine",
+        "new_fd",
+        "on",
+        "process",
+        "state",
+    )
 
     def __init__(
         self,

@@ -32,7 +32,8 @@ REGION_RULES = (
 """Rules of the region calls, in order."""
 OTHER_RULES = (
     *create_vm.RULES, *enable_cap.RULES, *nr_mmu_pages.RULES, *irqchip.RULES, *create_vcpu.RULES,
-    *tss_and_identity.RULES, *guest_memfd.RULES, *memory_attributes.RULES, *pre_fault.RULES, *dirty_log.RULES,
+    *tss_and_identity.RULES, *guest_memfd.RULES, *memory_attributes.RULES, *pre_fault.RULES,
+    *dirty_log.RULES,
     *dirty_ring.RULES,
 )  # fmt: skip
 """Rules of the other calls, call by call."""
@@ -42,9 +43,11 @@ ALLOCATION_FAILED = Rule(
     "allocation-failed",
     ENOMEM,
     "The kernel could not allocate what the slot needs.",
-    """The model assumes that allocations succeed.  Slots cost kernel memory: reverse maps of 8 bytes a page with
-    shadow paging or nested guests, write tracking, dirty bitmaps; 32-bit hosts have little of it.""",
-    "See `memslots cost` for what this layout needs; look for allocation failures in the kernel log.",
+    """The model assumes that allocations succeed.  Slots cost kernel memory: reverse maps of 8
+    bytes a page with shadow paging or nested guests, write tracking, dirty bitmaps; 32-bit hosts
+    have little of it.""",
+    "See `memslots cost` for what this layout needs; look for allocation failures in the kernel "
+    "log.",
     "kvm_alloc_memslot_metadata() and kvm_set_memslot()",
 )
 """A reason that the model never gives: it is named where a kernel has answered so."""

@@ -14,7 +14,9 @@ _GET = "kvm_get_dirty_log() and kvm_get_dirty_log_protect() in virt/kvm/kvm_main
 _CLEAR = "kvm_clear_dirty_log_protect() in virt/kvm/kvm_main.c"
 _BOTH = "KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG"
 _OWN_LOG_ARCHES = frozenset({"ppc64", "s390x"})
-"""Architectures with a GET_DIRTY_LOG of their own: all 32 bits of slot, cleared after a good copy."""
+"""Architectures with a GET_DIRTY_LOG of their own: all 32 bits of slot, cleared after a good
+copy.
+"""
 
 # fmt: off
 DIRTY_LOG_UNSUPPORTED = Rule(
@@ -24,17 +26,21 @@ DIRTY_LOG_UNSUPPORTED = Rule(
 )
 DIRTY_RING_INSTEAD = Rule(
     "dirty-ring-instead", ENXIO, "The VM uses a dirty ring without bitmaps.",
-    "Checked before anything else about the call.", "Read the ring mapped at each vCPU, or enable no ring.", _GET,
+    "Checked before anything else about the call.", "Read the ring mapped at each vCPU, or enable "
+                                                    "no ring.", _GET,
     calls=_BOTH, needs=("reset-dirty-rings",),
 )
 DIRTY_SLOT_UNKNOWN = Rule(
-    "dirty-slot-unknown", EINVAL, "The slot field names no user slot or no address space of the VM.",
-    "powerpc HV and s390 compare all 32 bits with the number of user slots.", "Pass as_id << 16 | slot id.", _GET,
+    "dirty-slot-unknown", EINVAL, "The slot field names no user slot or no address space of the "
+                                  "VM.",
+    "powerpc HV and s390 compare all 32 bits with the number of user slots.", "Pass as_id << 16 | "
+        "slot id.", _GET,
     calls=_BOTH,
 )
 FIRST_PAGE_UNALIGNED = Rule(
     "first-page-unaligned", EINVAL, "first_page is not a multiple of 64.",
-    "Checked before the slot is looked up.", "Start at a multiple of 64.", _CLEAR, calls="KVM_CLEAR_DIRTY_LOG",
+    "Checked before the slot is looked up.", "Start at a multiple of 64.", _CLEAR,
+    calls="KVM_CLEAR_DIRTY_LOG",
     needs=("clear-dirty-log",),
 )
 NOT_LOGGING = Rule(
@@ -43,15 +49,16 @@ NOT_LOGGING = Rule(
     "Set KVM_MEM_LOG_DIRTY_PAGES first.", _GET, calls=_BOTH,
 )
 CLEAR_RANGE = Rule(
-    "clear-range", EINVAL, "The pages do not lie in the slot, or end neither at a multiple of 64 nor at its end.",
+    "clear-range", EINVAL, "The pages do not lie in the slot, or end neither at a multiple of 64 "
+                           "nor at its end.",
     "num_pages must be a multiple of 64 or reach the end of the slot exactly.",
     "Round num_pages up to 64, but not beyond the slot.", _CLEAR, calls="KVM_CLEAR_DIRTY_LOG",
     needs=("clear-dirty-log",),
 )
 BITMAP_UNREADABLE = Rule(
     "bitmap-buffer", EFAULT, "The bitmap's buffer cannot be read or written in full.",
-    """Get writes, clear reads, a whole number of unsigned longs.  Without manual protection a failed get has
-    cleared the bits already: they are lost.""",
+    """Get writes, clear reads, a whole number of unsigned longs.  Without manual protection a
+    failed get has cleared the bits already: they are lost.""",
     "Give a buffer of round_up(pages, 64) / 8 bytes.", _GET, calls=_BOTH,
 )
 # fmt: on
@@ -94,13 +101,21 @@ def _check_slot(attempt: Attempt, *, all_bits: bool = False) -> Refused | None:
     if not state.uses_bitmaps:
         return DIRTY_RING_INSTEAD.refuse(ring_bytes=state.config.ring_bytes)
     slot_id, as_id = slot_word & 0xFFFF, slot_word >> 16
-    if slot_id >= machine.user_slots or as_id >= machine.spaces or (all_bits and slot_word >= machine.user_slots):
-        return DIRTY_SLOT_UNKNOWN.refuse(slot_id=slot_id, as_id=as_id, user_slots=machine.user_slots)
+    if (
+        slot_id >= machine.user_slots
+        or as_id >= machine.spaces
+        or (all_bits and slot_word >= machine.user_slots)
+    ):
+        return DIRTY_SLOT_UNKNOWN.refuse(
+            slot_id=slot_id, as_id=as_id, user_slots=machine.user_slots
+        )
     return None
 
 
 def decide_clear(attempt: Attempt) -> Accepted | Refused:
-    """The answer to KVM_CLEAR_DIRTY_LOG; `mask` names the pages to clear, all of the range if it is not given."""
+    """The answer to KVM_CLEAR_DIRTY_LOG; `mask` names the pages to clear, all of the range if it
+    is not given.
+    """
     machine, slot_word = attempt.machine, attempt.get("slot")
     first_page, num_pages = attempt.get("first_page"), attempt.get("num_pages")
     if not machine.profile.has("clear-dirty-log"):
@@ -114,7 +129,9 @@ def decide_clear(attempt: Attempt) -> Accepted | Refused:
     if bitmap is None:
         return NOT_LOGGING.refuse(slot_id=slot_word & 0xFFFF, as_id=slot_word >> 16)
     npages = bitmap.npages
-    odd_end = num_pages & 63 and (num_pages != npages - first_page or not machine.profile.has("clear-to-odd-end"))
+    odd_end = num_pages & 63 and (
+        num_pages != npages - first_page or not machine.profile.has("clear-to-odd-end")
+    )
     if first_page > npages or num_pages > npages - first_page or odd_end:
         return CLEAR_RANGE.refuse(first_page=first_page, num_pages=num_pages, npages=npages)
     nbytes = bitmap_bytes(num_pages, machine.long_bits)

@@ -59,7 +59,11 @@ def accept_plain(region: Region, state: VmState, limits: PlainLimits) -> Accepte
     gfn = gpa >> limits.page_shift
     npages = nbytes >> limits.page_shift
     if old is None:
-        if not npages or state.total_pages + npages > state.total_cap or slots.meeting(gfn, gfn + npages):
+        if (
+            not npages
+            or state.total_pages + npages > state.total_cap
+            or slots.meeting(gfn, gfn + npages)
+        ):
             return None
         return Accepted(SlotChange(CREATE, None, Slot(0, slot_id, gfn, npages, hva, flags)))
     if not npages:

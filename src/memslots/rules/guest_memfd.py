@@ -15,13 +15,15 @@ from .ioctl import unknown_ioctl
 # fmt: off
 GMEM_FLAGS = Rule(
     "gmem-flags", EINVAL, "KVM_CREATE_GUEST_MEMFD has an unknown flag.",
-    "No flags before 6.18; MMAP and INIT_SHARED since, INIT_SHARED not for VMs with private memory.",
+    "No flags before 6.18; MMAP and INIT_SHARED since, INIT_SHARED not for VMs with private "
+    "memory.",
     "Ask KVM_CAP_GUEST_MEMFD_FLAGS on the VM.", "kvm_gmem_create() in virt/kvm/guest_memfd.c",
     calls="KVM_CREATE_GUEST_MEMFD", needs=("guest-memfd",),
 )
 GMEM_SIZE = Rule(
     "gmem-size", EINVAL, "The file's size is 0, negative, or no multiple of the page size.", "",
-    "Round the size up to pages.", "kvm_gmem_create() in virt/kvm/guest_memfd.c", calls="KVM_CREATE_GUEST_MEMFD",
+    "Round the size up to pages.", "kvm_gmem_create() in virt/kvm/guest_memfd.c",
+    calls="KVM_CREATE_GUEST_MEMFD",
     needs=("guest-memfd",),
 )
 # fmt: on

@@ -13,15 +13,16 @@ _IOCTL = "kvm_vm_ioctl() in virt/kvm/kvm_main.c"
 # fmt: off
 FOREIGN_PROCESS = Rule(
     "foreign-process", EIO, "The caller's address space is not the one that created the VM.",
-    """A VM belongs to the memory of the process that created it: host addresses mean nothing in another.
-    A forked child has a copy of that memory, not the memory itself, so it is refused too.""",
+    """A VM belongs to the memory of the process that created it: host addresses mean nothing in
+    another. A forked child has a copy of that memory, not the memory itself, so it is refused
+    too.""",
     "Make the call in the process that opened the VM; after a fork, in the parent.",
     _IOCTL, calls="every VM ioctl",
 )
 VM_DEAD = Rule(
     "vm-dead", EIO, "KVM has marked the VM dead after a bug of its own.",
-    """Once KVM finds itself in a state that cannot be (KVM_BUG_ON in the kernel log) it refuses every further call
-    on the VM.  Older kernels only warn.""",
+    """Once KVM finds itself in a state that cannot be (KVM_BUG_ON in the kernel log) it refuses
+    every further call on the VM.  Older kernels only warn.""",
     "Look for a warning of KVM in the kernel log just before; nothing about this call is wrong.",
     _IOCTL, calls="every VM ioctl", needs=("bad-vm-eio",),
 )

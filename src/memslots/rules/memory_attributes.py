@@ -14,9 +14,10 @@ _2_64 = 1 << 64
 
 # fmt: off
 ATTRIBUTES_INVALID = Rule(
-    "attributes-invalid", EINVAL, "KVM_SET_MEMORY_ATTRIBUTES has flags, an unsupported attribute, or a bad range.",
-    """flags must be 0; only VMs with private memory have an attribute (8, private); the range must be whole pages,
-    not empty, and end below 2^64.""",
+    "attributes-invalid", EINVAL, "KVM_SET_MEMORY_ATTRIBUTES has flags, an unsupported attribute, "
+                                  "or a bad range.",
+    """flags must be 0; only VMs with private memory have an attribute (8, private); the range must
+    be whole pages, not empty, and end below 2^64.""",
     "Ask KVM_CAP_MEMORY_ATTRIBUTES on the VM.", f"kvm_vm_ioctl_set_mem_attributes() in {_MAIN}",
     calls="KVM_SET_MEMORY_ATTRIBUTES",
     needs=("memory-attributes",),
@@ -35,7 +36,8 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined:
     if not built:
         if built is None and not machine.private_memory:
             return ATTRIBUTES_INVALID.ask(
-                "are memory attributes built in (KVM_CAP_MEMORY_ATTRIBUTES on /dev/kvm)?  State +attributes-built"
+                "are memory attributes built in (KVM_CAP_MEMORY_ATTRIBUTES on /dev/kvm)?  State "
+                "+attributes-built"
             )
         if built is False:
             return unknown_ioctl(machine)

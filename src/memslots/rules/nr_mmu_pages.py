@@ -17,9 +17,10 @@ _X86 = "arch/x86/kvm/x86.c"
 # fmt: off
 MMU_PAGES_TOO_FEW = Rule(
     "mmu-pages-too-few", EINVAL, "KVM_SET_NR_MMU_PAGES asks for fewer than 64 pages.",
-    """The value is an unsigned long: a 32-bit program that passes 2^32 asks for 0.  After a success the budget never
-    follows the slots again.""",
-    "Ask for at least 64, or leave the budget automatic.", f"kvm_vm_ioctl_set_nr_mmu_pages() in {_X86}",
+    """The value is an unsigned long: a 32-bit program that passes 2^32 asks for 0.  After a success
+    the budget never follows the slots again.""",
+    "Ask for at least 64, or leave the budget automatic.", "kvm_vm_ioctl_set_nr_mmu_pages() in "
+                                                           f"{_X86}",
     calls="KVM_SET_NR_MMU_PAGES",
     arches=X86,
 )
@@ -29,7 +30,9 @@ RULES = (MMU_PAGES_TOO_FEW,)
 
 
 def decide_set(attempt: Attempt) -> Accepted | Refused:
-    """The answer to KVM_SET_NR_MMU_PAGES; the argument is already as wide as the caller's unsigned long."""
+    """The answer to KVM_SET_NR_MMU_PAGES; the argument is already as wide as the caller's unsigned
+    long.
+    """
     profile, npages = attempt.machine.profile, attempt.get("nr_pages")
     if not profile.arch.is_x86:
         return unknown_ioctl(attempt.machine)

@@ -17,8 +17,10 @@ _HIGHEST_TSS_GPA = 0xFFFF_D000
 # fmt: off
 TSS_TOO_HIGH = Rule(
     "tss-too-high", EINVAL, "The TSS address is above 0xffffd000.",
-    "Three pages must fit below 4 GiB.  Checked on every vendor module, also where no slot is made.",
-    "Use 0xfffbd000, as QEMU does.", f"kvm_vm_ioctl_set_tss_addr() in {_X86}", calls="KVM_SET_TSS_ADDR",
+    "Three pages must fit below 4 GiB.  Checked on every vendor module, also where no slot is "
+    "made.",
+    "Use 0xfffbd000, as QEMU does.", f"kvm_vm_ioctl_set_tss_addr() in {_X86}",
+    calls="KVM_SET_TSS_ADDR",
     arches=X86,
 )
 IDENTITY_MAP_TOO_LATE = Rule(
@@ -33,7 +35,9 @@ RULES = (TSS_TOO_HIGH, IDENTITY_MAP_TOO_LATE)
 
 
 def decide_tss(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
-    """The answer to KVM_SET_TSS_ADDR; the address is already as wide as the caller's unsigned long."""
+    """The answer to KVM_SET_TSS_ADDR; the address is already as wide as the caller's unsigned
+    long.
+    """
     gpa = attempt.get("addr")
     if not attempt.machine.profile.arch.is_x86:
         return unknown_ioctl(attempt.machine)

@@ -18,7 +18,11 @@ class AttributeMap:
     def copy(self) -> AttributeMap:
         """An independent equal map."""
         twin = AttributeMap()
-        twin._starts, twin._ends, twin._values = self._starts.copy(), self._ends.copy(), self._values.copy()
+        twin._starts, twin._ends, twin._values = (
+            self._starts.copy(),
+            self._ends.copy(),
+            self._values.copy(),
+        )
         return twin
 
     def at(self, gfn: int) -> int:

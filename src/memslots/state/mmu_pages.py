@@ -51,7 +51,9 @@ class MmuBudget:
         return twin
 
     def set_goal(self, goal_pages: int) -> None:
-        """Make `goal_pages` the budget; a budget below what is used reclaims, then is what is left in use."""
+        """Make `goal_pages` the budget; a budget below what is used reclaims, then is what is left
+        in use.
+        """
         if self.n_used > goal_pages:
             self.n_used = max(goal_pages, min(self.n_pinned, self.n_used))
             goal_pages = self.n_used

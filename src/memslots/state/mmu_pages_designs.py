@@ -12,7 +12,12 @@ from __future__ import annotations
 
 from ..units import truncate
 from .change import CREATE, DELETE, FLAGS_ONLY, MOVE
-from .mmu_pages import KVM_MIN_ALLOC_MMU_PAGES, KVM_PERMILLE_MMU_PAGES, permille_budget, ratio_budget
+from .mmu_pages import (
+    KVM_MIN_ALLOC_MMU_PAGES,
+    KVM_PERMILLE_MMU_PAGES,
+    permille_budget,
+    ratio_budget,
+)
 from .page_total import total_would_wrap
 
 
@@ -59,7 +64,9 @@ class Walk(Design):
 
 
 class Constant(Design):
-    """(b) The ratio as a constant of its own: 20 / 1000 is 0 in integers, every VM gets the minimum."""
+    """(b) The ratio as a constant of its own: 20 / 1000 is 0 in integers, every VM gets the
+    minimum.
+    """
 
     __slots__ = ()
     letter, title = "b", "cached total * (20 / 1000) (draft)"
@@ -70,7 +77,9 @@ class Constant(Design):
 
     def budget(self, total_pages: int) -> int:
         """See Design."""
-        return max(self.total(total_pages) * (KVM_PERMILLE_MMU_PAGES // 1000), KVM_MIN_ALLOC_MMU_PAGES)
+        return max(
+            self.total(total_pages) * (KVM_PERMILLE_MMU_PAGES // 1000), KVM_MIN_ALLOC_MMU_PAGES
+        )
 
 
 class WideTotal(Design):

@@ -102,7 +102,9 @@ class Process:
         self.mappings = [piece for piece, inside in self._cut(start, end) if not inside]
 
     def mprotect(self, start: int, end: int, prot: int) -> bool:
-        """Change the protection of bytes [start, end); False (ENOMEM) at the first hole, as mprotect does."""
+        """Change the protection of bytes [start, end); False (ENOMEM) at the first hole, as
+        mprotect does.
+        """
         reached = start
         pieces = []
         for piece, inside in self._cut(start, end):

@@ -21,7 +21,9 @@ ID_BUCKETS = 128
 
 
 class IndexCosts:
-    """Visits of slots on a kernel, for an address space of `nslots` slots and a VM of `all_slots`."""
+    """Visits of slots on a kernel, for an address space of `nslots` slots and a VM of
+    `all_slots`.
+    """
 
     __slots__ = ("all_slots", "has_budget", "has_trees", "nslots")
 
@@ -39,7 +41,9 @@ class IndexCosts:
 
     @property
     def by_id(self) -> int:
-        """Finding a slot by id: a table up to 5.16; since, a bucket with its even share of the slots."""
+        """Finding a slot by id: a table up to 5.16; since, a bucket with its even share of the
+        slots.
+        """
         return -(-self.nslots // ID_BUCKETS) if self.has_trees else min(self.nslots, 1)
 
     @property
@@ -63,16 +67,22 @@ class IndexCosts:
         return self.all_slots if self.has_budget and not self.has_trees else 0
 
     def change(self, kind: int) -> int:
-        """Making a change of this kind: each swap of the sets copies all slots, or goes down two trees of each set."""
+        """Making a change of this kind: each swap of the sets copies all slots, or goes down two
+        trees of each set.
+        """
         return SWAPS[kind] * (4 * self._depth if self.has_trees else self.nslots)
 
     def as_dict(self) -> dict[str, int]:
         """The look-ups by name."""
-        return {name: getattr(self, name) for name in ("by_id", "by_gfn", "by_hva", "overlap", "budget")}
+        return {
+            name: getattr(self, name) for name in ("by_id", "by_gfn", "by_hva", "overlap", "budget")
+        }
 
 
 class SetPairs:
-    """The two slot sets of each address space at one moment: a value, which later changes leave alone."""
+    """The two slot sets of each address space at one moment: a value, which later changes leave
+    alone.
+    """
 
     __slots__ = ("counts", "machine", "swaps")
 
@@ -89,7 +99,10 @@ class SetPairs:
         machine = self.machine
         new = machine.profile.has("generation-high-bit")
         firsts = (as_id if new else 2 * as_id - 150 for as_id in range(len(self.swaps)))
-        return [(first + machine.generation_step * swaps) & U64_MAX for first, swaps in zip(firsts, self.swaps)]
+        return [
+            (first + machine.generation_step * swaps) & U64_MAX
+            for first, swaps in zip(firsts, self.swaps)
+        ]
 
     def active_set(self, as_id: int) -> int:
         """Which of the two sets of an address space guests see: 0 or 1."""

@@ -18,7 +18,9 @@ class Slot:
     owner = ""
     """Empty for user space; what KVM made it for otherwise (`TSS`, `APIC access page`)."""
 
-    def __init__(self, as_id: int, id: int, base_gfn: int, npages: int, userspace_addr: int, flags: int) -> None:
+    def __init__(
+        self, as_id: int, id: int, base_gfn: int, npages: int, userspace_addr: int, flags: int
+    ) -> None:
         self.as_id = as_id
         """Address space: 0 normal, 1 SMM on x86."""
         self.id = id

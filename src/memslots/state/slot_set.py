@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHUNK = 64
-"""A chunk splits when it has grown to twice this many slots: list.insert() moves items one by one."""
+"""A chunk splits when it has grown to twice this many slots: list.insert() moves items one by
+one.
+"""
 _ID_PAGE, _ID_PAGES = 256, 256
 _NO_SLOTS: list[Slot | None] = [None] * _ID_PAGE
 
@@ -215,9 +217,17 @@ class SlotSet:
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {slot.id: slot for page in self.ids if page is not _NO_SLOTS for slot in page if slot is not None}
+        by_id = {
+            slot.id: slot
+            for page in self.ids
+            if page is not _NO_SLOTS
+            for slot in page
+            if slot is not None
+        }
         if len(in_order) != self.count or len(by_id) != self.count:
-            raise InvariantBrokenError(f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}")
+            raise InvariantBrokenError(
+                f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}"
+            )
         end = 0
         for slot in in_order:
             if by_id.get(slot.id) is not slot:

@@ -26,8 +26,10 @@ _PAIR = lazy(r"\b([a-z_]+)=(-?\w+)", re.ASCII)
 _NAMES = {
     "fd": "fd", "slot": "slot", "flags": "flags", "gpa": "guest_phys_addr",
     "guest_phys_addr": "guest_phys_addr",
-    "size": "memory_size", "memory_size": "memory_size", "hva": "userspace_addr", "ua": "userspace_addr",
-    "userspace_addr": "userspace_addr", "ret": "ret", "gmem_fd": "guest_memfd", "guest_memfd": "guest_memfd",
+    "size": "memory_size", "memory_size": "memory_size", "hva": "userspace_addr",
+    "ua": "userspace_addr",
+    "userspace_addr": "userspace_addr", "ret": "ret", "gmem_fd": "guest_memfd",
+    "guest_memfd": "guest_memfd",
     "gmem_off": "guest_memfd_offset", "guest_memfd_offset": "guest_memfd_offset",
 }  # fmt: skip
 _U32 = ("slot", "flags", "guest_memfd")
@@ -45,7 +47,9 @@ def parse(text: str, line: int, reading: Reading) -> Event | None:
         known, number = _NAMES.get(name), words.integer(value)
         if known is None or known in fields:
             continue
-        if known == "ret" or (number is not None and 0 <= number < 1 << (32 if known in _U32 else 64)):
+        if known == "ret" or (
+            number is not None and 0 <= number < 1 << (32 if known in _U32 else 64)
+        ):
             if number is not None:
                 fields[known] = number
         elif known != "fd":
@@ -53,7 +57,9 @@ def parse(text: str, line: int, reading: Reading) -> Event | None:
     if "guest_phys_addr" not in fields and "userspace_addr" not in fields:
         return None
     result, fd = fields.pop("ret", None), fields.pop("fd", None)
-    call = "KVM_SET_USER_MEMORY_REGION2" if "guest_memfd" in fields else "KVM_SET_USER_MEMORY_REGION"
+    call = (
+        "KVM_SET_USER_MEMORY_REGION2" if "guest_memfd" in fields else "KVM_SET_USER_MEMORY_REGION"
+    )
     event = Event(call, fields, result, fd=fd, line=line, format="bpf")
     event.text = text
     if found.group("tid"):

@@ -27,10 +27,12 @@ ERRNO = {
 
 ERROR_TEXT = {
     "operation not permitted": 1, "no such file or directory": 2, "no such process": 3,
-    "interrupted system call": 4, "input/output error": 5, "i/o error": 5, "no such device or address": 6,
+    "interrupted system call": 4, "input/output error": 5, "i/o error": 5, "no such device or "
+        "address": 6,
     "argument list too long": 7, "bad file descriptor": 9, "resource temporarily unavailable": 11,
     "cannot allocate memory": 12, "out of memory": 12, "permission denied": 13, "bad address": 14,
-    "device or resource busy": 16, "resource busy": 16, "file exists": 17, "invalid cross-device link": 18,
+    "device or resource busy": 16, "resource busy": 16, "file exists": 17, "invalid cross-device "
+        "link": 18,
     "no such device": 19, "invalid argument": 22, "too many open files in system": 23,
     "too many open files": 24, "no file descriptors available": 24,
     "inappropriate ioctl for device": 25, "not a tty": 25, "file too large": 27,
@@ -44,7 +46,8 @@ ERROR_TEXT = {
 """Texts of glibc and musl, in lower case."""
 
 RUST_KINDS = {
-    "AlreadyExists": 17, "InvalidInput": 22, "NotFound": 2, "PermissionDenied": 13, "OutOfMemory": 12,
+    "AlreadyExists": 17, "InvalidInput": 22, "NotFound": 2, "PermissionDenied": 13,
+    "OutOfMemory": 12,
     "ResourceBusy": 16, "StorageFull": 28, "WouldBlock": 11, "Interrupted": 4, "Unsupported": 95,
 }  # fmt: skip
 """std::io::ErrorKind, used where no number stands beside it."""
@@ -76,20 +79,25 @@ look like it.  They become events only when they fail."""
 LOOKALIKE_NAMES = frozenset(LOOKALIKES.values())
 
 _ANY_SIZE = frozenset(
-    code for code, call in REQUEST_CODES.items() if call.name in (*REGION_CALLS, "KVM_SET_MEMORY_REGION")
+    code
+    for code, call in REQUEST_CODES.items()
+    if call.name in (*REGION_CALLS, "KVM_SET_MEMORY_REGION")
 )
 """Region calls keep their name with a wrong structure size: the size is then the finding."""
 
 _NUMBER = lazy(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
 _ERRNO_HERE = lazy(
-    r"\bos error (\d{1,4})|\bcode: (\d{1,4})|\b(?:Sys|Os|OS)?(?:Error|Errno|Error::new)\((\d{1,4})\)"
+    r"\bos error (\d{1,4})|\bcode: (\d{1,4})"
+    r"|\b(?:Sys|Os|OS)?(?:Error|Errno|Error::new)\((\d{1,4})\)"
     r"|\berrno\s{0,8}[:=]?\s{0,8}\(?-?(\d{1,4})|\bret(?:val)?\s{0,8}[:=]\s{0,8}-(\d{1,4})\b"
     r"|\brc\s{0,8}[:=]\s{0,8}-(\d{2,4})\b"
 )
 _NAME_HERE = lazy(r"(?<![A-Z0-9_])(E(?:2BIG|[A-Z]{2,}(?:_[A-Z]+)?))(?![A-Z0-9_])")
 _KIND_HERE = lazy(r"\bkind: ([A-Z][A-Za-z]+)|\bErrorKind::([A-Z][A-Za-z]+)")
 _TEXT_HERE = lazy(
-    r"(?<![a-z])(?:" + "|".join(sorted(map(re.escape, ERROR_TEXT), key=len, reverse=True)) + r")(?![a-z])",
+    r"(?<![a-z])(?:"
+    + "|".join(sorted(map(re.escape, ERROR_TEXT), key=len, reverse=True))
+    + r")(?![a-z])",
     re.IGNORECASE,
 )
 

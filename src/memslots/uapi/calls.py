@@ -27,7 +27,9 @@ class Argument:
 
     __slots__ = ("direction", "fields", "pad_bytes", "pointer_at")
 
-    def __init__(self, direction: int, fields: tuple[Field, ...], pad_bytes: int, pointer_at: int) -> None:
+    def __init__(
+        self, direction: int, fields: tuple[Field, ...], pad_bytes: int, pointer_at: int
+    ) -> None:
         self.direction = direction
         self.fields = fields
         self.pad_bytes = pad_bytes
@@ -58,7 +60,8 @@ class Call:
     """One ioctl."""
 
     __slots__ = (
-        "argument_bytes", "direction", "fields", "is_frequent", "is_number", "makes", "method", "name", "names",
+        "argument_bytes", "direction", "fields", "is_frequent", "is_number", "makes", "method",
+        "name", "names",
         "needs", "nr", "on",
         "on_x86_only", "pointer_at", "returns_value", "struct",
     )  # fmt: skip
@@ -111,7 +114,9 @@ class Call:
 
     def request(self, *, powerpc_or_mips: bool | None = None) -> int:
         """The request number, by default as this machine encodes it."""
-        return request_number(self.nr, self.direction, self.argument_bytes, powerpc_or_mips=powerpc_or_mips)
+        return request_number(
+            self.nr, self.direction, self.argument_bytes, powerpc_or_mips=powerpc_or_mips
+        )
 
     def field(self, name: str) -> Field | None:
         """The field of that name."""
@@ -122,7 +127,10 @@ class Call:
         return [name for name in self.needs if name not in fields]
 
     def pack(self, fields: Mapping[str, int], pointer: int = 0) -> bytearray:
-        """The whole structure, absent fields 0.  pointer: the address of its buffer.  Raises struct.error."""
+        """The whole structure, absent fields 0.
+
+        pointer: the address of its buffer.  Raises struct.error.
+        """
         data = bytearray(self.argument_bytes)
         self.struct.pack_into(data, 0, *(fields.get(field.name, 0) for field in self.fields))
         if self.pointer_at:
@@ -132,7 +140,10 @@ class Call:
     def unpack(self, data: bytes, byte_order: str = "=") -> dict[str, int]:
         """The fields of a structure; byte_order as `struct` writes it."""
         layout = struct.Struct(byte_order + self.struct.format[1:])
-        return {field.name: value for field, value in zip(self.fields, layout.unpack_from(data), strict=True)}
+        return {
+            field.name: value
+            for field, value in zip(self.fields, layout.unpack_from(data), strict=True)
+        }
 
     def __repr__(self) -> str:
         return f"<Call {self.name}>"
@@ -143,9 +154,12 @@ def _table(*calls: Call) -> dict[str, Call]:
 
 
 _REGION = (
-    u32("slot", DECIMAL), u32("flags", MEM_FLAGS), u64("guest_phys_addr"), u64("memory_size", DECIMAL),
+    u32("slot", DECIMAL),
+    u32("flags", MEM_FLAGS),
+    u64("guest_phys_addr"),
+    u64("memory_size", DECIMAL),
     u64("userspace_addr"),
-)  # fmt: skip
+)
 _FLAGS = u64("flags", is_optional=True)
 
 CALLS = _table(
@@ -162,27 +176,63 @@ CALLS = _table(
     Call("KVM_SET_TSS_ADDR", 0x47, VM, number(u64("addr")), on_x86_only=True),
     Call("KVM_SET_IDENTITY_MAP_ADDR", 0x48, VM, reads(u64("addr")), on_x86_only=True),
     Call(
-        "KVM_SET_USER_MEMORY_REGION2", 0x49, VM,
-        reads(*_REGION, u64("guest_memfd_offset", is_optional=True), u32("guest_memfd", DECIMAL, is_optional=True),
-              pad_bytes=116),
+        "KVM_SET_USER_MEMORY_REGION2",
+        0x49,
+        VM,
+        reads(
+            *_REGION,
+            u64("guest_memfd_offset", is_optional=True),
+            u32("guest_memfd", DECIMAL, is_optional=True),
+            pad_bytes=116,
+        ),
     ),
     Call("KVM_CREATE_IRQCHIP", 0x60, VM),
     Call("KVM_RUN", 0x80, VCPU, is_frequent=True),
     Call("KVM_SET_MSRS", 0x89, VCPU, Argument(WRITES, (), 8, 0), is_frequent=True),
     Call(
-        "KVM_ENABLE_CAP", 0xA3, ANY,
-        reads(u32("cap", CAPABILITY), u32("flags", is_optional=True), u64("arg0"), u64("arg1", is_optional=True),
-              u64("arg2", is_optional=True), u64("arg3", is_optional=True), pad_bytes=64),
+        "KVM_ENABLE_CAP",
+        0xA3,
+        ANY,
+        reads(
+            u32("cap", CAPABILITY),
+            u32("flags", is_optional=True),
+            u64("arg0"),
+            u64("arg1", is_optional=True),
+            u64("arg2", is_optional=True),
+            u64("arg3", is_optional=True),
+            pad_bytes=64,
+        ),
     ),
     Call(
-        "KVM_CLEAR_DIRTY_LOG", 0xC0, VM,
-        both(u32("slot", DECIMAL), u32("num_pages", DECIMAL), u64("first_page", DECIMAL), pad_bytes=8, pointer_at=16),
+        "KVM_CLEAR_DIRTY_LOG",
+        0xC0,
+        VM,
+        both(
+            u32("slot", DECIMAL),
+            u32("num_pages", DECIMAL),
+            u64("first_page", DECIMAL),
+            pad_bytes=8,
+            pointer_at=16,
+        ),
     ),
     Call("KVM_RESET_DIRTY_RINGS", 0xC7, VM, returns_value=True),
-    Call("KVM_SET_MEMORY_ATTRIBUTES", 0xD2, VM, reads(u64("address"), u64("size"), u64("attributes"), _FLAGS)),
-    Call("KVM_CREATE_GUEST_MEMFD", 0xD4, VM, both(u64("size"), _FLAGS, pad_bytes=48), makes=GUEST_MEMFD),
-    Call("KVM_PRE_FAULT_MEMORY", 0xD5, VCPU, both(u64("gpa", HEX), u64("size"), _FLAGS, pad_bytes=40)),
-)  # fmt: skip
+    Call(
+        "KVM_SET_MEMORY_ATTRIBUTES",
+        0xD2,
+        VM,
+        reads(u64("address"), u64("size"), u64("attributes"), _FLAGS),
+    ),
+    Call(
+        "KVM_CREATE_GUEST_MEMFD",
+        0xD4,
+        VM,
+        both(u64("size"), _FLAGS, pad_bytes=48),
+        makes=GUEST_MEMFD,
+    ),
+    Call(
+        "KVM_PRE_FAULT_MEMORY", 0xD5, VCPU, both(u64("gpa", HEX), u64("size"), _FLAGS, pad_bytes=40)
+    ),
+)
 """Name: call."""
 
 MEMORY_CALLS = frozenset(name for name, call in CALLS.items() if not call.is_frequent)
@@ -190,7 +240,9 @@ MEMORY_CALLS = frozenset(name for name, call in CALLS.items() if not call.is_fre
 REGION_CALLS = ("KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2")
 MAKERS = frozenset(name for name, call in CALLS.items() if call.makes)
 """Calls whose positive result is a new descriptor."""
-QUERIES = frozenset(name for name, call in CALLS.items() if call.returns_value and call.on in (SYSTEM, ANY))
+QUERIES = frozenset(
+    name for name, call in CALLS.items() if call.returns_value and call.on in (SYSTEM, ANY)
+)
 """Calls with which a program asks what there is."""
 X86_CALLS = frozenset(name for name, call in CALLS.items() if call.on_x86_only)
 VALUE_CALLS = frozenset(name for name, call in CALLS.items() if call.returns_value)

@@ -1,6 +1,7 @@
 """Request numbers of ioctls: how a call's number, direction and argument size are packed.
 
-What `_IOC` and `_IOW` do: facts of include/uapi/asm-generic/ioctl.h and of the powerpc and mips headers.
+What `_IOC` and `_IOW` do: facts of include/uapi/asm-generic/ioctl.h and of the powerpc and mips
+headers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ NO_DATA, WRITES, READS, BOTH = 0, 1, 2, 3
 """Directions as the generic encoding has them, seen from user space."""
 
 
-def request_number(nr: int, direction: int, argument_bytes: int, *, powerpc_or_mips: bool | None = None) -> int:
+def request_number(
+    nr: int, direction: int, argument_bytes: int, *, powerpc_or_mips: bool | None = None
+) -> int:
     """The request number of a KVM call whose argument is so many bytes.
 
     powerpc and mips encode the direction in three bits (none 1, read 2, write 4)

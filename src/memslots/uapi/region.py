@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ALL_BYTES = CALLS["KVM_SET_USER_MEMORY_REGION2"].argument_bytes
 """Bytes of the longer of the two structures."""
 ODD_CALL = 1 << 16
-"""Bit of `Region.low_bits`, above the offsets of all page sizes: there is something to check about the call as such."""
+"""Bit of `Region.low_bits`, above the offsets of all page sizes: there is something to check about
+the call as such.
+"""
 
 
 class Region:
@@ -75,7 +77,9 @@ class Region:
         """Whether it is the call of 6.8 and later."""
         self.readable_bytes = readable_bytes
         """Bytes of the argument that the kernel can read (EFAULT if too few)."""
-        self.low_bits = wide & 0xFFFF | ODD_CALL if region2 or readable_bytes < ALL_BYTES else wide & 0xFFFF
+        self.low_bits = (
+            wide & 0xFFFF | ODD_CALL if region2 or readable_bytes < ALL_BYTES else wide & 0xFFFF
+        )
         """Low 16 bits that are set in any address or size, and ODD_CALL."""
 
     @property
@@ -91,11 +95,14 @@ class Region:
 
     def __repr__(self) -> str:
         text = (
-            f"slot={self.slot:#x}, flags={flag_text(self.flags)}, guest_phys_addr={self.guest_phys_addr:#x}, "
+            f"slot={self.slot:#x}, flags={flag_text(self.flags)}, "
+            f"guest_phys_addr={self.guest_phys_addr:#x}, "
             f"memory_size={self.memory_size:#x}, userspace_addr={self.userspace_addr:#x}"
         )
         if self.flags & KVM_MEM_GUEST_MEMFD:
-            text += f", guest_memfd={self.guest_memfd}, guest_memfd_offset={self.guest_memfd_offset:#x}"
+            text += (
+                f", guest_memfd={self.guest_memfd}, guest_memfd_offset={self.guest_memfd_offset:#x}"
+            )
         return f"{self.ioctl}({text})"
 
 
@@ -125,7 +132,10 @@ def _shown(value: int) -> str:
 
 
 def region_of(call: str, fields: Mapping[str, int]) -> Region:
-    """The region of a call by name.  Raises ValueError for fields that are missing, and as `Region` does."""
+    """The region of a call by name.
+
+    Raises ValueError for fields that are missing, and as `Region` does.
+    """
     known = CALLS[call]
     missing = known.missing(fields)
     if missing:

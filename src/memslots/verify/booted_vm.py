@@ -53,17 +53,22 @@ class BootedVm:
     ) -> LiveAnswer:
         """Make a call; a guest_memfd is named by its number among those made, from 0.
 
-        Raises ValueError for what the asking program cannot do: other buffers, calls by other processes.
+        Raises ValueError for what the asking program cannot do: other buffers, calls by other
+        processes.
         """
         given = dict(fields or {})
         missing = CALLS[name].missing(given)
         if missing:
             raise ValueError(f"{name} lacks {', '.join(missing)}")
         if buffer_bytes is not None or by_other_process or (on == VCPU) != (CALLS[name].on == VCPU):
-            raise ValueError(f"{name} cannot be asked so: the program that asks makes plain calls only")
+            raise ValueError(
+                f"{name} cannot be asked so: the program that asks makes plain calls only"
+            )
         operation = operation_of(name, given)
         if "guest_memfd" in given:
-            operation[1 + OPERATIONS["set_region2"][1].index("guest_memfd")] = f"g{given['guest_memfd']}"
+            operation[1 + OPERATIONS["set_region2"][1].index("guest_memfd")] = (
+                f"g{given['guest_memfd']}"
+            )
         self._operations.append(operation)
         answers = self._asking.ask([self._operations]).sequence(0).in_order()
         if len(answers) < len(self._operations):
@@ -87,7 +92,12 @@ class BootedVm:
 
     def slots(self, as_id: int = 0) -> Iterator[Slot]:
         """The slots of an address space that its calls have made, in gfn order."""
-        return iter(sorted((s for s in self._slots.values() if s.as_id == as_id), key=lambda slot: slot.base_gfn))
+        return iter(
+            sorted(
+                (s for s in self._slots.values() if s.as_id == as_id),
+                key=lambda slot: slot.base_gfn,
+            )
+        )
 
 
 def number_of(answer: object) -> int:

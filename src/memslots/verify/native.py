@@ -42,7 +42,9 @@ class Native:
         self._memory.unmap()
         self._device.close()
 
-    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
+    def draw(
+        self, seed: int, first: int, operations: int | None
+    ) -> Iterator[tuple[str, list[Comparison]]]:
         """One VM with random calls, up to the first that differs: its own seed, and the steps."""
         name = f"{seed}:{first}"
         random = Random(name)
@@ -58,7 +60,9 @@ class Native:
         yield name, steps
 
     def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
-        """The steps of each sequence on a fresh VM, up to the first that differs; played as they are taken."""
+        """The steps of each sequence on a fresh VM, up to the first that differs; played as they
+        are taken.
+        """
         for number, events in enumerate(candidates):
             yield number, self._play(events)
 

@@ -35,7 +35,9 @@ def shrink(events: list[Event], play_all: PlayAll) -> list[Comparison]:
     while best and tries < _MOST_TRIES and time.monotonic() < end:
         calls = [step.event for step in best]
         cuts = list(_cuts(len(calls), part))
-        for number, steps in play_all(calls[:start] + calls[start + length :] for length, start in cuts):
+        for number, steps in play_all(
+            calls[:start] + calls[start + length :] for length, start in cuts
+        ):
             tries += 1
             shorter = _differing(steps)
             if shorter and len(shorter) < len(best):
@@ -47,7 +49,9 @@ def shrink(events: list[Event], play_all: PlayAll) -> list[Comparison]:
 
 
 def _cuts(ncalls: int, part: int) -> Iterator[tuple[int, int]]:
-    """(length, start) of what may be dropped: large parts first, and from the end, for late calls need early ones."""
+    """(length, start) of what may be dropped: large parts first, and from the end, for late calls
+    need early ones.
+    """
     while part:
         for start in range(max(0, ncalls - 1 - part), -1, -part):
             yield part, start
@@ -84,7 +88,9 @@ def _zeroed(calls: list[Event], places: list[tuple[int, str]]) -> list[Event]:
     changed = list(calls)
     for index, name in places:
         event = changed[index]
-        changed[index] = Event(event.call, {**event.fields, name: 0}, fd=event.fd, new_fd=event.new_fd)
+        changed[index] = Event(
+            event.call, {**event.fields, name: 0}, fd=event.fd, new_fd=event.new_fd
+        )
     return changed
 
 

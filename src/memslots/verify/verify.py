@@ -35,13 +35,18 @@ if TYPE_CHECKING:
         def profile(self) -> Profile:
             """The model's kernel."""
 
-        def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
-            """Some VMs with random calls, numbered from `first`, as near to so many operations as it can.
+        def draw(
+            self, seed: int, first: int, operations: int | None
+        ) -> Iterator[tuple[str, list[Comparison]]]:
+            """Some VMs with random calls, numbered from `first`, as near to so many operations as
+            it can.
 
             Each is a seed of its own and the steps up to the first that differs.
             """
 
-        def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
+        def play_all(
+            self, candidates: Iterable[list[Event]]
+        ) -> Iterator[tuple[int, list[Comparison]]]:
             """Number and steps of each sequence, on a fresh VM, in any order."""
 
 
@@ -71,7 +76,8 @@ class Report:
     """What a run came to."""
 
     __slots__ = (
-        "answers", "calls", "disagreements", "profile", "seconds", "seed", "unasked", "undecided", "verdicts", "vms",
+        "answers", "calls", "disagreements", "profile", "seconds", "seed", "unasked", "undecided",
+        "verdicts", "vms",
     )  # fmt: skip
 
     def __init__(self, profile: Profile, seed: int) -> None:
@@ -126,20 +132,29 @@ def verify(
     most_disagreements: int = 5,
     progress: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Run until so many operations were compared, or so many seconds have passed (default: 10 seconds).
+    """Run until so many operations were compared, or so many seconds have passed (default: 10
+    seconds).
 
-    source: what plays the calls; by default the device, beside a model of `profile` (default: probed).
-    Raises DeviceUnavailableError without a device, or what the source needs; ValueError if nothing shall be compared.
+    source: what plays the calls; by default the device, beside a model of `profile` (default:
+    probed). Raises DeviceUnavailableError without a device, or what the source needs; ValueError if
+    nothing shall be compared.
     """
     if (operations is not None and operations < 1) or (seconds is not None and not seconds > 0):
-        raise ValueError("a run that compares nothing agrees with everything: give operations or seconds above 0")
+        raise ValueError(
+            "a run that compares nothing agrees with everything: give operations or seconds above 0"
+        )
     if operations is None and seconds is None:
         seconds = 10.0
     start = time.monotonic()
-    with source or Native(probe(device_path) if profile is None else profile, device_path) as kernel:
+    with source or Native(
+        probe(device_path) if profile is None else profile, device_path
+    ) as kernel:
         report = Report(kernel.profile, seed)
         kinds: set[object] = set()
-        while len(report.disagreements) < most_disagreements and report.verdicts[DIFFERED] < _MOST_ALIKE:
+        while (
+            len(report.disagreements) < most_disagreements
+            and report.verdicts[DIFFERED] < _MOST_ALIKE
+        ):
             report.seconds = time.monotonic() - start
             if (operations is not None and report.operations >= operations) or (
                 seconds is not None and report.seconds >= seconds
@@ -153,7 +168,9 @@ def verify(
                     found.steps = shrink(found.events, kernel.play_all) or found.steps
                     report.disagreements.append(found)
             if report.heard == before:
-                raise DeviceUnavailableError(f"no call is answered any more: {', '.join(report.unasked)}")
+                raise DeviceUnavailableError(
+                    f"no call is answered any more: {', '.join(report.unasked)}"
+                )
             if progress is not None:
                 progress(report)
     report.seconds = time.monotonic() - start

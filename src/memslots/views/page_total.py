@@ -32,7 +32,10 @@ def act_lines(acts: Iterable[Act], page_bytes: int = 4096) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
     aligned = "<<>>>><"
     return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, aligned, widths)).rstrip() for row in rows
+        "  ".join(
+            f"{cell:{side}{width}}" for cell, side, width in zip(row, aligned, widths)
+        ).rstrip()
+        for row in rows
     ]
 
 
@@ -44,7 +47,11 @@ def _what(act: Act, page_bytes: int) -> str:
     if act.kind == FILL:
         memory = format_bytes(act.count * act.npages * page_bytes)
         return f"{act.count} slots of {_pages(act.npages)} ({memory})"
-    return f"{act.kind}, {_pages(act.npages)}" if act.kind == OVER else f"{act.kind} {_pages(act.npages)}"
+    return (
+        f"{act.kind}, {_pages(act.npages)}"
+        if act.kind == OVER
+        else f"{act.kind} {_pages(act.npages)}"
+    )
 
 
 def _answer(act: Act) -> str:
@@ -86,10 +93,15 @@ def own_design_lines(
             continue
         if wrong is not None:
             first = "is wrong first at" if wrong.is_smallest else "is wrong at"
-            rest = "" if wrong.is_smallest else f"; all up to {EVERY_TOTAL_TO} were tried, and those where words wrap"
+            rest = (
+                ""
+                if wrong.is_smallest
+                else f"; all up to {EVERY_TOTAL_TO} were tried, and those where words wrap"
+            )
             unreached = ", which no VM reaches" if wrong.pages >> 47 else ""
             lines.append(
-                f"  {head:19} {first} a total of {_pages(wrong.pages)}{unreached}: {_verdict(wrong.fault)}{rest}"
+                f"  {head:19} {first} a total of {_pages(wrong.pages)}{unreached}: "
+                f"{_verdict(wrong.fault)}{rest}"
             )
             head = ""
         if fault is not None:
@@ -122,7 +134,11 @@ def own_design_json(
     return {
         "title": design.title,
         "words": [
-            {"bits": bits, "first_wrong_total": _wrong_json(totals[bits]), "fault": fault and _fault_json(fault)}
+            {
+                "bits": bits,
+                "first_wrong_total": _wrong_json(totals[bits]),
+                "fault": fault and _fault_json(fault),
+            }
             for bits, fault in faults.items()
         ],
     }
@@ -135,5 +151,7 @@ def _wrong_json(wrong: WrongTotal | None) -> dict[str, object] | None:
 
 
 def _fault_json(fault: Fault) -> dict[str, object]:
-    changes = [{"kind": kind, "slot": slot, "npages": npages} for kind, slot, npages in fault.changes]
+    changes = [
+        {"kind": kind, "slot": slot, "npages": npages} for kind, slot, npages in fault.changes
+    ]
     return {"about": fault.about, "found": fault.found, "wanted": fault.wanted, "changes": changes}

@@ -23,7 +23,9 @@ def summary_lines(report: Report) -> Iterator[str]:
         f" ({rate:,.0f} a second), seed {report.seed}: {report.verdicts[DIFFERED]} disagreements"
     )
     answers = sorted(report.answers.items(), key=lambda pair: -pair[1])
-    yield "answers: " + ", ".join(f"{'success' if not errno else errno_name(errno)} {n:,}" for errno, n in answers)
+    yield "answers: " + ", ".join(
+        f"{'success' if not errno else errno_name(errno)} {n:,}" for errno, n in answers
+    )
     calls = sorted(report.calls.items(), key=lambda pair: -pair[1])
     yield "calls: " + ", ".join(f"{call.removeprefix('KVM_')} {n:,}" for call, n in calls)
     for what, number in report.undecided.items():
@@ -39,7 +41,8 @@ def summary_lines(report: Report) -> Iterator[str]:
 
 def _story(number: int, disagreement: Disagreement) -> Iterator[str]:
     yield (
-        f"disagreement {number}: {len(disagreement.steps)} calls, shrunk from {disagreement.found_after},"
+        f"disagreement {number}: {len(disagreement.steps)} calls, shrunk from "
+        f"{disagreement.found_after},"
         f" seed {disagreement.seed}"
     )
     for step in disagreement.steps:
@@ -71,7 +74,9 @@ def json_value(report: Report) -> dict[str, object]:
         "undecided": report.undecided,
         "unasked": report.unasked,
         "differed": report.verdicts[DIFFERED],
-        "disagreements": [list(_story(n, found)) for n, found in enumerate(report.disagreements, 1)],
+        "disagreements": [
+            list(_story(n, found)) for n, found in enumerate(report.disagreements, 1)
+        ],
     }
 
 

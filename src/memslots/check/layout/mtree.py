@@ -60,11 +60,17 @@ def layout_of_mtree(text: str, source: str = "") -> Layout:
         if found[6] or not by_kvm
     ]
     if not slots:
-        raise ValueError(f'{source or "mtree"}: no RAM or ROM in the view of address space "memory"')
+        raise ValueError(
+            f'{source or "mtree"}: no RAM or ROM in the view of address space "memory"'
+        )
     return Layout(slots, name="QEMU's flat view", source=source)
 
 
 def _slot(found: re.Match[str], space: int, blocks: dict[str, int]) -> Slot:
     start, end = int(found[1], 16), int(found[2], 16)
-    hva = blocks.setdefault(found[4], _FIRST_HVA + len(blocks) * _HOST_STRIDE) + int(found[5] or "0", 16)
-    return Slot(start, end - start + 1, space=space, flags=_MAPPED[found[3]], hva=hva, name=found[4])
+    hva = blocks.setdefault(found[4], _FIRST_HVA + len(blocks) * _HOST_STRIDE) + int(
+        found[5] or "0", 16
+    )
+    return Slot(
+        start, end - start + 1, space=space, flags=_MAPPED[found[3]], hva=hva, name=found[4]
+    )

@@ -51,7 +51,9 @@ def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
     names = set()
     for number, slot in enumerate(slots, 1):
         if slot.alias and slot.alias not in names:
-            raise ValueError(f"slot {number}: alias {slot.alias!r} is not the name of a slot above it")
+            raise ValueError(
+                f"slot {number}: alias {slot.alias!r} is not the name of a slot above it"
+            )
         names.add(slot.name)
     kernels = top.get("kernels", _list_of_text, [])
     return Layout(
@@ -130,13 +132,20 @@ def _entries(top: _Table, key: str, text: str) -> list[tuple[object, tuple[str, 
     entries = top.values.get(key, [])
     if not isinstance(entries, list):
         raise ValueError(f"{top.where}: {key} is a list of tables: write [[{key}]]")
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if line.strip() == f"[[{key}]]"]
+    lines = [
+        number for number, line in enumerate(text.splitlines(), 1) if line.strip() == f"[[{key}]]"
+    ]
     lines += [0] * (len(entries) - len(lines))
-    return [(each, (f"{key} {number}", line)) for number, (each, line) in enumerate(zip(entries, lines), 1)]
+    return [
+        (each, (f"{key} {number}", line))
+        for number, (each, line) in enumerate(zip(entries, lines), 1)
+    ]
 
 
 def _slot(table: _Table) -> Slot:
-    table.only("name", "slot", "space", "gpa", "size", "hva", "flags", "alias", "offset", "count", "every")
+    table.only(
+        "name", "slot", "space", "gpa", "size", "hva", "flags", "alias", "offset", "count", "every"
+    )
     get = table.get
     return Slot(
         table.need("gpa", size_of),
@@ -178,7 +187,8 @@ def _then(table: _Table) -> Then:
 def _vm(top: _Table) -> dict[str, int | bool]:
     table = _table(top.values.get("vm", {}), "vm")
     readers: dict[str, Callable[[object], int | bool]] = {
-        "type": size_of, "irqchip": _flag, "tss": size_of, "identity-map": size_of, "vcpus": _count_or_none,
+        "type": size_of, "irqchip": _flag, "tss": size_of, "identity-map": size_of,
+        "vcpus": _count_or_none,
         "vcpus-first": _flag, "dirty-ring": size_of, "manual-dirty-log": _u16,
     }  # fmt: skip
     table.only(*readers)

@@ -10,11 +10,11 @@ from ..attempt import RegionAttempt
 # fmt: off
 SLOT_OVERLAP = Rule(
     "slot-overlap", EEXIST, "Another slot of the same address space covers part of the range.",
-    """A guest frame has one backing.  KVM's own slots count: on Intel the APIC access page at 0xfee00000, the TSS
-    and the identity map.  Ranges that only touch do not overlap; a slot may move over its own old place; host
-    ranges may overlap at will.""",
-    """Delete or move the other slot first, or place this one beside it.  Keep guest memory out of the last
-    32 MiB below 4 GiB on x86.""",
+    """A guest frame has one backing.  KVM's own slots count: on Intel the APIC access page at
+    0xfee00000, the TSS and the identity map.  Ranges that only touch do not overlap; a slot may
+    move over its own old place; host ranges may overlap at will.""",
+    """Delete or move the other slot first, or place this one beside it.  Keep guest memory out of
+    the last 32 MiB below 4 GiB on x86.""",
     "kvm_check_memslot_overlap() in virt/kvm/kvm_main.c",
 )
 # fmt: on
@@ -39,7 +39,8 @@ def check_overlap(attempt: RegionAttempt) -> Refused | Undetermined | None:
     for possible in state.possible_slots:
         if possible.as_id == attempt.as_id and possible.base_gfn < end and start < possible.end_gfn:
             return SLOT_OVERLAP.ask(
-                f"does KVM's {possible.owner} exist at gfn {possible.base_gfn:#x}?  It does on some Intel and AMD "
+                f"does KVM's {possible.owner} exist at gfn {possible.base_gfn:#x}?  It does on "
+                "some Intel and AMD "
                 "hosts: state the vendor module (+intel, +amd, +pvm) and +apicv",
                 start_gfn=start,
                 end_gfn=end,

@@ -16,19 +16,23 @@ _SET = "__kvm_set_memory_region() in virt/kvm/kvm_main.c"
 DELETE_MISSING = Rule(
     "delete-missing", EINVAL, "memory_size is 0 and there is no slot with this id.",
     "A slot is deleted once; the second deletion finds nothing.",
-    "Delete only what is registered; look whether another part of the program deleted it before.", _SET,
+    "Delete only what is registered; look whether another part of the program deleted it before.",
+    _SET,
 )
 PAGE_TOTAL_UNDERFLOW = Rule(
     "page-total-underflow", EIO, "The VM's page total is smaller than the slot that is deleted.",
-    "Cannot happen unless the kernel has lost count; it warns once.", "Report it: the kernel has a bug.", _SET,
+    "Cannot happen unless the kernel has lost count; it warns once.", "Report it: the kernel has "
+        "a bug.", _SET,
     needs=("page-total-cap",),
 )
 PAGE_TOTAL_CAP = Rule(
-    "page-total-cap", EINVAL, "The pages of all slots of the VM would no longer fit an unsigned long.",
-    """The total (nr_memslot_pages) is kept exact so that the shadow-MMU budget can be derived from it; all
-    address spaces and KVM's own slots count.  On 64-bit hosts the cap cannot be reached; on 32-bit hosts it is
-    2^32 - 1 pages.  The check comes before that for overlap.""",
-    "Delete slots first; moves and changes of flags are still allowed.", _SET, needs=("page-total-cap",),
+    "page-total-cap", EINVAL, "The pages of all slots of the VM would no longer fit an unsigned "
+                              "long.",
+    """The total (nr_memslot_pages) is kept exact so that the shadow-MMU budget can be derived from
+    it; all address spaces and KVM's own slots count.  On 64-bit hosts the cap cannot be reached; on
+    32-bit hosts it is 2^32 - 1 pages.  The check comes before that for overlap.""",
+    "Delete slots first; moves and changes of flags are still allowed.", _SET,
+    needs=("page-total-cap",),
 )
 GUEST_MEMFD_CHANGE = Rule(
     "guest-memfd-change", EINVAL, "A region with KVM_MEM_GUEST_MEMFD names a slot that exists.",
@@ -37,9 +41,11 @@ GUEST_MEMFD_CHANGE = Rule(
 )
 USERSPACE_ADDR_CHANGE = Rule(
     "userspace-addr-change", EINVAL, "The slot exists with another userspace_addr.",
-    """The backing of a slot cannot change.  On 32-bit hosts the address given is compared with all 64 bits, the
-    stored one has 32 (not on 5.7 to 5.16): a slot made with rubbish in the upper half cannot be named again.""",
-    "Delete the slot, then create it with the new address; guests must not touch it in between.", _SET,
+    """The backing of a slot cannot change.  On 32-bit hosts the address given is compared with all
+    64 bits, the stored one has 32 (not on 5.7 to 5.16): a slot made with rubbish in the upper half
+    cannot be named again.""",
+    "Delete the slot, then create it with the new address; guests must not touch it in between.",
+    _SET,
 )
 SIZE_CHANGE = Rule(
     "size-change", EINVAL, "The slot exists with another size.", "A slot cannot be resized.",
@@ -52,9 +58,10 @@ READONLY_CHANGE = Rule(
 )
 GUEST_MEMFD_TOGGLE = Rule(
     "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the region is not.",
-    """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind, a
-    memory-safety bug.""",
-    "Delete the slot and create it anew.", _SET, needs=("guest-memfd", "guest-memfd-toggle-refused"),
+    """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind,
+    a memory-safety bug.""",
+    "Delete the slot and create it anew.", _SET,
+    needs=("guest-memfd", "guest-memfd-toggle-refused"),
 )
 # fmt: on
 
@@ -98,7 +105,9 @@ def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
     machine = attempt.machine
     given = attempt.hva if machine.truncates_hva else attempt.region.userspace_addr
     if given != old.userspace_addr:
-        return USERSPACE_ADDR_CHANGE.refuse_for(old, userspace_addr=given, registered=old.userspace_addr)
+        return USERSPACE_ADDR_CHANGE.refuse_for(
+            old, userspace_addr=given, registered=old.userspace_addr
+        )
     if npages != old.npages:
         return SIZE_CHANGE.refuse_for(old, npages=npages, registered_npages=old.npages)
     changed = flags ^ old.flags
@@ -118,5 +127,8 @@ def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
 
 def _no_pages(attempt: RegionAttempt) -> Refused | Unmodelled:
     if attempt.region.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
-        return Unmodelled("a size of a multiple of 2^44 on a 32-bit host from 5.7 to 5.14 makes a slot of no pages")
+        return Unmodelled(
+            "a size of a multiple of 2^44 on a 32-bit host from 5.7 to 5.14 makes a slot of no "
+            "pages"
+        )
     return DELETE_MISSING.refuse(slot_id=attempt.slot_id, as_id=attempt.as_id)

@@ -20,7 +20,8 @@ SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "asker.c")
 _DIRECTORY, _CHARACTER_DEVICE, _PROGRAM, _FILE = 0o040755, 0o020600, 0o100755, 0o100644
 _LIBRARIES = {
     "amd64": "gcc libc6-dev", "i386": "gcc-i686-linux-gnu libc6-dev-i386-cross",
-    "arm64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "riscv64": "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross",
+    "arm64": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross", "riscv64": "gcc-riscv64-linux-gnu "
+        "libc6-dev-riscv64-cross",
     "ppc64el": "gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross",
 }  # fmt: skip
 
@@ -41,7 +42,8 @@ def compiled(arch: str) -> str:
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if ended.returncode:
             raise DeviceUnavailableError(
-                f"{compiler} cannot compile the asking program (apt-get install {_LIBRARIES[arch]}?): "
+                f"{compiler} cannot compile the asking program (apt-get install "
+                f"{_LIBRARIES[arch]}?): "
                 f"{ended.stderr.strip()[-300:]}"
             )
         os.rename(unfinished, program)
@@ -87,7 +89,9 @@ def _unpacked(path: str) -> bytes:
     if path.endswith(".gz"):
         return gzip.decompress(data)
     if path.endswith(".zst"):
-        return subprocess.run([need("zstd", "zstd"), "-dc", path], capture_output=True, check=True).stdout
+        return subprocess.run(
+            [need("zstd", "zstd"), "-dc", path], capture_output=True, check=True
+        ).stdout
     return data
 
 
@@ -98,7 +102,9 @@ class Cpio:
         self._data = bytearray()
         self._inode = 1
 
-    def add(self, name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+    def add(
+        self, name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)
+    ) -> None:
         """Append a file, folder (no content) or device (major and minor number)."""
         self._inode += 1
         path = name.encode() + b"\0"
@@ -118,7 +124,10 @@ class Cpio:
 
 
 def initramfs(
-    program: bytes, modules: Sequence[tuple[str, bytes]], module_arguments: Mapping[str, str], script: str
+    program: bytes,
+    modules: Sequence[tuple[str, bytes]],
+    module_arguments: Mapping[str, str],
+    script: str,
 ) -> bytes:
     """The archive whose /init is the program."""
     archive = Cpio()

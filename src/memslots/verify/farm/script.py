@@ -22,7 +22,8 @@ def script_of(
 ) -> str:
     """The script of the sequences with these numbers.
 
-    limit_pages: guest pages of one VM beyond which the program does not ask; seconds: for one sequence.
+    limit_pages: guest pages of one VM beyond which the program does not ask; seconds: for one
+    sequence.
     """
     lines = [f"L {limit_pages}", f"T {seconds}"]
     if checksums:

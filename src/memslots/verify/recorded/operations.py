@@ -36,7 +36,10 @@ _BY_CALL = {call: (name, fields) for name, (call, fields) in OPERATIONS.items()}
 
 
 def operation_of(call: str, fields: Mapping[str, int]) -> Operation:
-    """The operation that makes a call by name.  Raises KeyError for one that the program cannot make."""
+    """The operation that makes a call by name.
+
+    Raises KeyError for one that the program cannot make.
+    """
     if call == "KVM_SET_MSRS":
         return ["kvm_write", fields["data"]]
     name, names = _BY_CALL[call]

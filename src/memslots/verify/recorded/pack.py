@@ -15,12 +15,16 @@ import tarfile
 
 def pack(folder: str, archive: str) -> int:
     """Write the archive; the number of files in it.  Raises OSError."""
-    names = sorted(name for name in os.listdir(folder) if name.endswith((".jsonl", ".jsonl.gz", ".jsonl.xz")))
+    names = sorted(
+        name for name in os.listdir(folder) if name.endswith((".jsonl", ".jsonl.gz", ".jsonl.xz"))
+    )
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in names:
             path = os.path.join(folder, name)
-            opener = gzip.open if name.endswith(".gz") else lzma.open if name.endswith(".xz") else open
+            opener = (
+                gzip.open if name.endswith(".gz") else lzma.open if name.endswith(".xz") else open
+            )
             with opener(path, "rb") as opened:
                 data = opened.read()
             member = tarfile.TarInfo(name.removesuffix(".gz").removesuffix(".xz"))

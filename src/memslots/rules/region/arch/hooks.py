@@ -27,6 +27,7 @@ PREPARE_HOOKS: dict[str, Prepare] = {
 }
 """Architecture: its hook."""
 RULES = (
-    *x86.RULES, *arm64.RULES, *riscv.RULES, *s390.RULES, *loongarch.RULES, *powerpc.RULES, *vma.RULES,
+    *x86.RULES, *arm64.RULES, *riscv.RULES, *s390.RULES, *loongarch.RULES, *powerpc.RULES,
+    *vma.RULES,
 )  # fmt: skip
 """Rules of the hooks, architecture by architecture."""

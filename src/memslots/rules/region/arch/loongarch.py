@@ -13,7 +13,8 @@ from ...attempt import RegionAttempt
 LOONGARCH_GPA_LIMIT = Rule(
     "gpa-size-limit", ENOMEM, "The slot ends beyond the guest-physical size.",
     "loongarch since 6.8: half of the virtual address size up to 6.12, all of it since.",
-    "Keep guest memory below the limit.", "kvm_arch_prepare_memory_region() in arch/loongarch/kvm/mmu.c",
+    "Keep guest memory below the limit.", "kvm_arch_prepare_memory_region() in "
+                                          "arch/loongarch/kvm/mmu.c",
     needs=("loongarch-gpa-limit",),
     arches=LOONGARCH,
 )
@@ -30,4 +31,6 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
         return None
     if end > machine.gfn_end_high:
         return LOONGARCH_GPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
-    return LOONGARCH_GPA_LIMIT.ask("how many virtual address bits has the host?  State them as +paN", end_gfn=end)
+    return LOONGARCH_GPA_LIMIT.ask(
+        "how many virtual address bits has the host?  State them as +paN", end_gfn=end
+    )

@@ -15,7 +15,8 @@ _SEGMENT_BYTES = 1 << 20
 # fmt: off
 UCONTROL_USER_SLOT = Rule(
     "ucontrol-user-slot", EINVAL, "A user-controlled VM gets a slot from user space.",
-    "Such a VM has one flat slot of KVM's own.", "Do not register memory on a ucontrol VM.", _PREPARE,
+    "Such a VM has one flat slot of KVM's own.", "Do not register memory on a ucontrol VM.",
+    _PREPARE,
     needs=("s390-ucontrol-no-user-slots",),
     arches=S390,
 )
@@ -27,18 +28,21 @@ SECURE_VM = Rule(
 )
 HVA_SEGMENT_UNALIGNED = Rule(
     "hva-segment-unaligned", EINVAL, "userspace_addr is not a multiple of 1 MiB.",
-    "The guest's memory was mapped by segments of 1 MiB up to 7.0.  guest_phys_addr is not checked for it.",
+    "The guest's memory was mapped by segments of 1 MiB up to 7.0.  guest_phys_addr is not "
+    "checked for it.",
     "Align the backing memory to 1 MiB.", _PREPARE, needs=("s390-segment-alignment",),
     arches=S390,
 )
 SIZE_SEGMENT_UNALIGNED = Rule(
     "size-segment-unaligned", EINVAL, "memory_size is not a multiple of 1 MiB.",
-    "See hva-segment-unaligned.", "Use slots of whole MiB.", _PREPARE, needs=("s390-segment-alignment",),
+    "See hva-segment-unaligned.", "Use slots of whole MiB.", _PREPARE,
+    needs=("s390-segment-alignment",),
     arches=S390,
 )
 MEMORY_LIMIT = Rule(
     "memory-limit", EINVAL, "The slot ends beyond the VM's memory limit.",
-    "The limit is what the hardware gives, unless user space lowered it (KVM_S390_VM_MEM_LIMIT_SIZE).",
+    "The limit is what the hardware gives, unless user space lowered it "
+    "(KVM_S390_VM_MEM_LIMIT_SIZE).",
     "Raise the limit before creating vCPUs, or give the guest less memory.", _PREPARE,
     arches=S390,
 )
@@ -66,5 +70,7 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
     if end > machine.gfn_end_high:
         return MEMORY_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
     if end > machine.gfn_end:
-        return MEMORY_LIMIT.ask("what is the VM's memory limit?  State it as +mem-limit=BYTES", end_gfn=end)
+        return MEMORY_LIMIT.ask(
+            "what is the VM's memory limit?  State it as +mem-limit=BYTES", end_gfn=end
+        )
     return None
