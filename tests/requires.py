@@ -69,7 +69,9 @@ def _records(module: str) -> str | None:
 
     try:
         with tempfile.TemporaryDirectory() as folder:
-            import_module(module).record(["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL)
+            import_module(module).record(
+                ["true"], os.path.join(folder, "probe"), stdout=subprocess.DEVNULL
+            )
     except MemslotsError as error:
         return str(error)
     return None
@@ -100,7 +102,11 @@ def farm_kernel() -> str | None:
 
 
 def _farm() -> str | None:
-    return None if farm_kernel() else "MEMSLOTS_FARM_CACHE names no folder with a kernel that can be booted here"
+    return (
+        None
+        if farm_kernel()
+        else "MEMSLOTS_FARM_CACHE names no folder with a kernel that can be booted here"
+    )
 
 
 _CHECKS = {"kvm": _kvm, "guest": _guest, "ptrace": _ptrace, "bpf": _bpf, "farm": _farm}

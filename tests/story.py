@@ -84,7 +84,9 @@ class Story:
     def vectors(self):
         """Numbers of the specification's test vectors that the comment names."""
         found = set()
-        for group in re.findall(r"[Vv]ectors?\s+((?:\d+(?:-\d+)?(?:,\s*|\s+and\s+)?)+)", " ".join(self.comment)):
+        for group in re.findall(
+            r"[Vv]ectors?\s+((?:\d+(?:-\d+)?(?:,\s*|\s+and\s+)?)+)", " ".join(self.comment)
+        ):
             for first, last in re.findall(r"(\d+)(?:-(\d+))?", group):
                 found.update(range(int(first), int(last or first) + 1))
         return found
@@ -112,7 +114,9 @@ def _expand(line):
     if len(words) == 1 and "/" in words[0]:
         return [(words[0], vm_type)]
     name, edits = re.fullmatch(r"([a-z0-9_]+?)((?:[+-].*)?)", words[0]).groups()
-    options = {words[i]: words[i + 1 :] for i in range(1, len(words)) if words[i] in ("from", "to", "but")}
+    options = {
+        words[i]: words[i + 1 :] for i in range(1, len(words)) if words[i] in ("from", "to", "but")
+    }
     names = list(ARCHES) if name == "every" else [name]
     left_out = set(options.get("but", ()))
     first = Version.parse(options["from"][0]) if "from" in options else BRANCHES[0]
@@ -263,8 +267,16 @@ class Teller:
         pairs = self._pairs(words)
         shift = self.vm.page_shift
         slot = self.number(pairs["slot"]) | self.number(pairs.get("as", "0")) << 16
-        gpa = self.number(pairs["gpa"]) if "gpa" in pairs else self.number(pairs.get("gfn", "0")) << shift
-        size = self.number(pairs["size"]) if "size" in pairs else self.number(pairs.get("npages", "0")) << shift
+        gpa = (
+            self.number(pairs["gpa"])
+            if "gpa" in pairs
+            else self.number(pairs.get("gfn", "0")) << shift
+        )
+        size = (
+            self.number(pairs["size"])
+            if "size" in pairs
+            else self.number(pairs.get("npages", "0")) << shift
+        )
         fd = pairs.get("fd", "0")
         fd = self.files[fd] if fd in self.files else int(fd)
         return Region(
@@ -299,7 +311,9 @@ class Teller:
         rest = [word for pair in pairs.items() if pair[0] != "gfn" for word in pair]
         for slot in range(first, last + 1):
             outcome = self.vm.submit(
-                self._request(["slot", str(slot), "gfn", str(gfn + (slot - first) * step), *rest], False)
+                self._request(
+                    ["slot", str(slot), "gfn", str(gfn + (slot - first) * step), *rest], False
+                )
             )
             if not isinstance(outcome, Accepted):
                 return f"{slot - first} accepted, then {self.say(outcome)}"
@@ -309,7 +323,10 @@ class Teller:
         """An ioctl of the VM by number, direction and size, as an old program would make it."""
         encoding = (int(nr, 0), int(direction), int(nbytes))
         for call in CALLS.values():
-            if encoding == (call.nr, call.direction, call.argument_bytes) and call.name != "KVM_SET_MEMORY_REGION":
+            if (
+                encoding == (call.nr, call.direction, call.argument_bytes)
+                and call.name != "KVM_SET_MEMORY_REGION"
+            ):
                 return self.say(self.vm.call(call.name))
         return errno_name(self.profile.arch.unknown_vm_ioctl)
 
@@ -328,7 +345,11 @@ class Teller:
         names = [name for name, bit in FLAGS.items() if bit and slot.flags & bit]
         names += ["INVALID"] if slot.is_invalid else []
         who = f" ({slot.owner})" if slot.owner else ""
-        hva = f"H+{slot.userspace_addr - H:#x}" if slot.userspace_addr >= H else str(slot.userspace_addr)
+        hva = (
+            f"H+{slot.userspace_addr - H:#x}"
+            if slot.userspace_addr >= H
+            else str(slot.userspace_addr)
+        )
         hva = hva.removesuffix("+0x0")
         return f"{slot.id}{who} gfn {slot.base_gfn} npages {slot.npages} hva {hva} flags {'|'.join(names) or '0'}"
 
@@ -345,7 +366,9 @@ class Teller:
         return self._place(self.vm.gpa_to_hva(self.number(gpa), int(words[1]) if words else 0))
 
     def _do_writes(self, gpa, *words):
-        return self._place(self.vm.gpa_to_hva(self.number(gpa), int(words[1]) if words else 0, write=True))
+        return self._place(
+            self.vm.gpa_to_hva(self.number(gpa), int(words[1]) if words else 0, write=True)
+        )
 
     def _place(self, hva):
         if hva is None:
@@ -375,7 +398,11 @@ class Teller:
         buffer_bytes = self.number(pairs["buffer"]) if "buffer" in pairs else None
         return self.say(
             self.vm.clear_dirty_log(
-                self.number(pairs["slot"]), self.number(pairs["first"]), self.number(pairs["num"]), None, buffer_bytes
+                self.number(pairs["slot"]),
+                self.number(pairs["first"]),
+                self.number(pairs["num"]),
+                None,
+                buffer_bytes,
             )
         )
 
@@ -388,7 +415,9 @@ class Teller:
         pairs = self._pairs(words)
         capability = _SWITCHES.get(name) or CAPS["KVM_CAP_" + name]
         return self.say(
-            self.vm.enable_cap(capability, self.number(argument), flags=self.number(pairs.get("flags", "0")))
+            self.vm.enable_cap(
+                capability, self.number(argument), flags=self.number(pairs.get("flags", "0"))
+            )
         )
 
     def _do_reset_rings(self):
@@ -398,7 +427,9 @@ class Teller:
 
     def _do_gmem(self, name, *words):
         pairs = self._pairs(words)
-        outcome = self.vm.create_guest_memfd(self.number(pairs["size"]), self.number(pairs.get("flags", "0")))
+        outcome = self.vm.create_guest_memfd(
+            self.number(pairs["size"]), self.number(pairs.get("flags", "0"))
+        )
         if not isinstance(outcome, Accepted):
             return self.say(outcome)
         self.files[name] = outcome.value
@@ -422,7 +453,9 @@ class Teller:
         pairs = self._pairs(words)
         return self.say(
             self.vm.pre_fault_memory(
-                self.number(pairs["gpa"]), self.number(pairs["size"]), self.number(pairs.get("flags", "0"))
+                self.number(pairs["gpa"]),
+                self.number(pairs["size"]),
+                self.number(pairs.get("flags", "0")),
             )
         )
 

@@ -11,7 +11,16 @@ import os
 
 import pytest
 
-from memslots import Process, RefusedError, Region, Undetermined, UnknownKernelError, Unmodelled, Vm, find
+from memslots import (
+    Process,
+    RefusedError,
+    Region,
+    Undetermined,
+    UnknownKernelError,
+    Unmodelled,
+    Vm,
+    find,
+)
 from memslots.errors import (
     InvariantBrokenError,
     MemslotsError,
@@ -106,7 +115,9 @@ CALLS = {
     "clear_dirty_log slot": lambda vm, bad: vm.clear_dirty_log(bad, 0, 0),
     "clear_dirty_log first": lambda vm, bad: vm.clear_dirty_log(0, bad, 0),
     "clear_dirty_log num": lambda vm, bad: vm.clear_dirty_log(0, 0, bad),
-    "clear_dirty_log mask": lambda vm, bad: vm.clear_dirty_log(0, 0, 64, bad if bad is not None else "x"),
+    "clear_dirty_log mask": lambda vm, bad: vm.clear_dirty_log(
+        0, 0, 64, bad if bad is not None else "x"
+    ),
     "mark_dirty": lambda vm, bad: vm.mark_dirty(bad),
     "mark_dirty space": lambda vm, bad: vm.mark_dirty(0, bad),
     "check_extension": lambda vm, bad: vm.check_extension(bad),
@@ -238,7 +249,14 @@ def test_not_observed_not_modelled_and_broken_are_three_things():
     with pytest.raises(InvariantBrokenError, match="page total 7, slots have 1"):
         vm.check()
 
-    kinds = (UndeterminedError, UnmodelledError, InvariantBrokenError, RefusedError, UnknownKernelError, TraceError)
+    kinds = (
+        UndeterminedError,
+        UnmodelledError,
+        InvariantBrokenError,
+        RefusedError,
+        UnknownKernelError,
+        TraceError,
+    )
     for one in kinds:
         assert issubclass(one, MemslotsError)
         assert [other for other in kinds if issubclass(one, other)] == [one]

@@ -37,7 +37,9 @@ def test_story(story):
         given = story.run(kernel, vm_type)
         for block, want, got in zip(story.blocks, wanted, given):
             for command, *pair in zip(block.commands, want, got):
-                assert pair[0] == pair[1], f"{story.path}:{block.line}: {kernel} type {vm_type}: {command}"
+                assert pair[0] == pair[1], (
+                    f"{story.path}:{block.line}: {kernel} type {vm_type}: {command}"
+                )
             assert len(want) == len(got), f"{story.path}:{block.line}: one answer a command"
 
 
@@ -62,7 +64,9 @@ def test_every_vector_is_told():
 
 def test_a_wrong_answer_fails(tmp_path):
     path = tmp_path / "wrong.txt"
-    path.write_text("# Creates.\nvm 6.1/x86_64\n\nset slot 0 npages 1 hva H\n----\nEEXIST slot-overlap\n")
+    path.write_text(
+        "# Creates.\nvm 6.1/x86_64\n\nset slot 0 npages 1 hva H\n----\nEEXIST slot-overlap\n"
+    )
     (story,) = read_stories(str(path))
     assert story.run("6.1/x86_64", 0) == [["0"]] != [block.answers for block in story.blocks]
     assert rewritten(path.read_text().splitlines(), [story])[-1] == "0"
@@ -70,7 +74,12 @@ def test_a_wrong_answer_fails(tmp_path):
 
 def test_a_bad_story_says_where(tmp_path):
     path = tmp_path / "bad.txt"
-    for text in ("", "# no kernel\n\ntotal\n----\n0\n", "vm 6.1/x86_64\n\ntotal\n----\n0\n", "# a\nvm x\n\ntotal\n\n"):
+    for text in (
+        "",
+        "# no kernel\n\ntotal\n----\n0\n",
+        "vm 6.1/x86_64\n\ntotal\n----\n0\n",
+        "# a\nvm x\n\ntotal\n\n",
+    ):
         path.write_text(text)
         with pytest.raises(StoryError, match=r"bad\.txt:\d+"):
             read_stories(str(path))

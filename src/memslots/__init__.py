@@ -14,7 +14,8 @@ in its wing:
     uapi/             what user space and KVM say to each other; knows no release
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
-        arch version history profile distributions footprint user_range vm_capabilities machine
+        arch version evidence fact limits history profile distributions footprint user_range
+        vm_capabilities machine
         names
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
@@ -24,7 +25,7 @@ in its wing:
         region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
         region.overlap region.same_id dirty_log dirty_ring guest_memfd irqchip memory_attributes
         nr_mmu_pages region.arch.arm64 region.arch.riscv region.arguments enable_cap
-        region.arch.hooks check_extension region.set_memory_region own_slots create_vcpu
+        region.arch.hooks check_extension unobserved region.set_memory_region own_slots create_vcpu
         tss_and_identity catalogue decide presence
     model/            descriptors, and `Vm`: decide, carry out
         kvm session vm
@@ -47,7 +48,7 @@ in its wing:
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages pair recorded.player farm.initramfs native recorded.compare
-        shrink farm.boot verify booted_vm booted farm.rerun farm.__main__
+        shrink farm.boot verify booted_vm booted farm.rerun farm.changelogs farm.dates farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)

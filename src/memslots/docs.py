@@ -21,8 +21,11 @@ changes between two. `K` is `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, or a di
 asked; `+name`, `-name` and `+name=value` add and take away facts and options, because distributions carry changes back.
 A release without a point release stands for the newest one of its branch.
 
-Facts are dated from what real kernels answered (asked), from reading the source of releases (source), or from the
-history of the project (history: right within one or two releases). `--json` prints `memslots.kernels/1` (releases by
+Each fact says how it is known: by which commit, with the stable releases in which it came; by which source that was
+read; by which recorded answers. Where nobody looked at the releases between one without and one with a fact, `memslots
+kernel` says so, and a call that needs the fact is undetermined: name the point release, or state `+fact` or `-fact`.
+`python -m memslots.verify.farm dates` reads the stable releases off the changelogs of Debian again (see
+[farm](farm.md)). `--json` prints `memslots.kernels/1` (releases by
 architecture, distributions), `memslots.kernel/1` (one kernel: limits, facts and options with provenance, rules, answers
 to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with two values).
 

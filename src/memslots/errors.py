@@ -3,6 +3,7 @@
     MemslotsError
     +-- RefusedError (also an OSError)   the kernel would refuse; raised on demand only
     +-- UndeterminedError                a fact that decides was not observed
+    +-- UnobservedError                  the same of a release; where a call is decided it becomes Undetermined
     +-- UnmodelledError                  memslots does not model this yet
     +-- UnknownKernelError               no such kernel, architecture or fact
     +-- TraceError                       a recording that cannot be read
@@ -23,6 +24,16 @@ import errno as _errno
 
 class MemslotsError(Exception):
     """Everything memslots raises on purpose, but for wrong arguments."""
+
+
+class UnobservedError(MemslotsError):
+    """Nobody knows whether a release has this fact.  Deciding a call turns it into Undetermined."""
+
+    def __init__(self, fact: str, question: str) -> None:
+        super().__init__(question)
+        self.fact = fact
+        self.question = question
+        """What would tell."""
 
 
 class UnknownKernelError(MemslotsError, ValueError):

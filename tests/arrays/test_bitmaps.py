@@ -25,7 +25,9 @@ def reference(octets, npages):
 @pytest.mark.parametrize("clustered", [False, True])
 def test_every_density(density, npages, clustered):
     rng = np.random.default_rng(1)
-    flags = rng.random(npages) < density if not clustered else np.arange(npages) % 4096 < density * 4096
+    flags = (
+        rng.random(npages) < density if not clustered else np.arange(npages) % 4096 < density * 4096
+    )
     bits = np.packbits(flags, bitorder="little")
     octets = np.zeros(-(-npages // 64) * 8, np.uint8)
     octets[: bits.size] = bits
@@ -81,7 +83,9 @@ def test_bitmaps_of_a_big_endian_host(pages, long_bits):
     step = long_bits // 8
     big = b"".join(little[at : at + step][::-1] for at in range(0, nbytes, step))
     for bitmap, order in ((little, "little"), (big, "big")):
-        assert dirty_pages(bitmap, 300, byteorder=order, long_bits=long_bits).tolist() == sorted(pages)
+        assert dirty_pages(bitmap, 300, byteorder=order, long_bits=long_bits).tolist() == sorted(
+            pages
+        )
         assert count(bitmap, 300, byteorder=order, long_bits=long_bits) == len(pages)
 
 
@@ -115,7 +119,13 @@ def test_gfns_of_a_slot():
 
 
 def test_pages_of_every_type_and_order():
-    for pages in ([5, 3, 5], np.array([5, 3, 5], np.uint8), np.array([5, 3, 5], ">i4"), (3, 5), np.array([[3], [5]])):
+    for pages in (
+        [5, 3, 5],
+        np.array([5, 3, 5], np.uint8),
+        np.array([5, 3, 5], ">i4"),
+        (3, 5),
+        np.array([[3], [5]]),
+    ):
         assert dirty_pages(bitmap_of(pages, 1000)).tolist() == [3, 5]
         assert dirty_pages(bitmap_of(pages, 100)).tolist() == [3, 5]
     assert bitmap_of([], 0).size == 0

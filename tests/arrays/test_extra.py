@@ -12,7 +12,11 @@ WITHOUT = "import sys; sys.modules['numpy'] = None\n"
 
 def run(program):
     done = subprocess.run(
-        [sys.executable, "-c", program], env={"PYTHONPATH": str(SRC)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(SRC)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -24,7 +28,9 @@ def test_everything_but_arrays_is_imported_without_numpy():
         for path in SRC.rglob("*.py")
         if not path.stem.startswith("__") and "arrays" not in path.parts
     )
-    program = "import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in names)
+    program = "import importlib\n" + "".join(
+        f"importlib.import_module({name!r})\n" for name in names
+    )
     program += "import sys; print(any(name.split('.')[0] == 'numpy' for name in sys.modules))"
     assert run(program).split()[-1] == "False"
 

@@ -73,7 +73,9 @@ class TestLive:
             assert guest_memory(vm, 0, 8 * PAGE_BYTES).size == 8 * PAGE_BYTES
             assert guest_memory(vm, 9 * PAGE_BYTES, PAGE_BYTES).size == PAGE_BYTES
             assert guest_memory(vm, 0, 0).size == 0
-            with pytest.raises(ValueError, match=r"do not follow each other in the host: after 0x2 bytes"):
+            with pytest.raises(
+                ValueError, match=r"do not follow each other in the host: after 0x2 bytes"
+            ):
                 guest_memory(vm, 8 * PAGE_BYTES - 2, 4)
             for start, length in ((10 * PAGE_BYTES - 1, 2), (10 * PAGE_BYTES, 1), (2**64 - 1, 1)):
                 with pytest.raises(ValueError, match="no slot at gpa"):
@@ -101,7 +103,9 @@ class TestLive:
             write_guest(vm, 0, b"")
             with pytest.raises(ValueError, match="no slot at gpa 0xa000"):
                 write_guest(vm, 10 * PAGE_BYTES - 2, b"1234")
-            assert read_guest(vm, 10 * PAGE_BYTES - 2, 2).tolist() == [0, 0], "nothing is written then"
+            assert read_guest(vm, 10 * PAGE_BYTES - 2, 2).tolist() == [0, 0], (
+                "nothing is written then"
+            )
             with pytest.raises(ValueError, match="no slot at gpa 0x0"):
                 read_guest(vm, 0, 1, as_id=1)
 
@@ -111,7 +115,9 @@ class TestLive:
         memory = anonymous(PAGE_BYTES)
         with LiveVm() as vm:
             vm.set_user_memory_region(3, 0, 0, PAGE_BYTES, memory.address).unwrap()
-            with pytest.raises(ValueError, match="slot 0x3 lies on memory that the VM does not own"):
+            with pytest.raises(
+                ValueError, match="slot 0x3 lies on memory that the VM does not own"
+            ):
                 guest_memory(vm, 0, 1)
             vm.own(memory)
             guest_memory(vm, 0, 1)[0] = 1
@@ -122,7 +128,9 @@ class TestLive:
             made = Translator(vm)
             gpas = np.arange(0, 12 * PAGE_BYTES, 511)
             wanted = [vm.gpa_to_hva(int(gpa)) for gpa in gpas]
-            assert made.gpa_to_hva(gpas).tolist() == [NO_HVA if hva is None else hva for hva in wanted]
+            assert made.gpa_to_hva(gpas).tolist() == [
+                NO_HVA if hva is None else hva for hva in wanted
+            ]
             assert slot_table(vm)["userspace_addr"].tolist() == [
                 memory.address,
                 memory.address + 4 * PAGE_BYTES,

@@ -19,7 +19,11 @@ def test_sessions():
 
 @requires("kvm")
 def test_programs():
-    programs = [code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if ">>>" not in code]
+    programs = [
+        code
+        for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        if ">>>" not in code
+    ]
     assert len(programs) == 1
     for code in programs:
         exec(compile(code, str(PAGE), "exec"), {})

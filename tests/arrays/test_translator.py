@@ -22,7 +22,9 @@ def slots_of(layout, shift=12):
     slots, gfn = [], 0
     for number, (gap, npages, flags) in enumerate(layout):
         gfn += gap
-        slots.append(Slot(0, number * 7 % 509, gfn, npages, HVA + ((number * 5 % 64) << (shift + 34)), flags))
+        slots.append(
+            Slot(0, number * 7 % 509, gfn, npages, HVA + ((number * 5 % 64) << (shift + 34)), flags)
+        )
         gfn += npages
     return slots
 
@@ -31,13 +33,19 @@ def expected(slots, gpa, shift, write=False):
     for slot in slots:
         if slot.base_gfn <= gpa >> shift < slot.end_gfn:
             backed = not slot.is_invalid and not (write and slot.flags & KVM_MEM_READONLY)
-            return slot.userspace_addr + gpa - (slot.base_gfn << shift) if backed else NO_HVA, slot.id
+            return slot.userspace_addr + gpa - (
+                slot.base_gfn << shift
+            ) if backed else NO_HVA, slot.id
     return NO_HVA, NO_SLOT
 
 
 def interesting_gfns(slots):
     edges = {edge for slot in slots for edge in (slot.base_gfn, slot.end_gfn)}
-    near = {edge + step for edge in edges | {0, TOP, 1 << 53, 1 << 63, 1 << 64} for step in (-2, -1, 0, 1)}
+    near = {
+        edge + step
+        for edge in edges | {0, TOP, 1 << 53, 1 << 63, 1 << 64}
+        for step in (-2, -1, 0, 1)
+    }
     return sorted(gfn for gfn in near if 0 <= gfn < 1 << 64)
 
 
@@ -56,16 +64,24 @@ def _check(slots, shift, methods, write):
     made = Translator(slots, page_shift=shift, write=write)
     gfns = interesting_gfns(slots)
     as_gfns = [
-        expected(slots, gfn << shift, shift, write) if gfn < 1 << 64 - shift else (NO_HVA, NO_SLOT) for gfn in gfns
+        expected(slots, gfn << shift, shift, write) if gfn < 1 << 64 - shift else (NO_HVA, NO_SLOT)
+        for gfn in gfns
     ]
-    gpas = sorted({gfn << shift for gfn in gfns if gfn < 1 << 64 - shift} | {0xFFF, 2**53 + 1, 2**63 + 1, 2**64 - 1})
+    gpas = sorted(
+        {gfn << shift for gfn in gfns if gfn < 1 << 64 - shift}
+        | {0xFFF, 2**53 + 1, 2**63 + 1, 2**64 - 1}
+    )
     gpas += [gpa + 1 for gpa in gpas if gpa + 1 < 1 << 64]
     as_gpas = [expected(slots, gpa, shift, write) for gpa in gpas]
     for method in methods:
         assert made.gfn_to_hva(gfns, method=method).tolist() == [hva for hva, _ in as_gfns], method
-        assert made.gfn_to_slot(gfns, method=method).tolist() == [slot for _, slot in as_gfns], method
+        assert made.gfn_to_slot(gfns, method=method).tolist() == [slot for _, slot in as_gfns], (
+            method
+        )
         assert made.gpa_to_hva(gpas, method=method).tolist() == [hva for hva, _ in as_gpas], method
-        assert made.gpa_to_slot(gpas, method=method).tolist() == [slot for _, slot in as_gpas], method
+        assert made.gpa_to_slot(gpas, method=method).tolist() == [slot for _, slot in as_gpas], (
+            method
+        )
 
 
 sizes = st.one_of(st.integers(1, 5), st.sampled_from([64, 512, 1 << 15]))
@@ -100,7 +116,9 @@ def test_no_slot_one_slot_and_one_page_at_each_end():
     check([Slot(0, 3, 5, 1 << 20, 0, 0)])
     ends = [Slot(0, 0, 0, 1, HVA, 0), Slot(0, 1, TOP - 1, 1, HVA + 4096, 0)]
     check(ends, methods=(None, "search"))
-    assert Translator(ends, page_shift=12).method(1 << 30) == "search", "a table would have 2**52 entries"
+    assert Translator(ends, page_shift=12).method(1 << 30) == "search", (
+        "a table would have 2**52 entries"
+    )
     with pytest.raises(ValueError, match="a table of pages would have"):
         Translator(ends, page_shift=12).gfn_to_hva([0], method="pages")
 
@@ -122,7 +140,9 @@ def test_beside_the_model():
                 found = made.gpa_to_hva(gpas, method=method).tolist()
                 assert found == [NO_HVA if hva is None else hva for hva in hvas]
         found = [vm.slot_at(int(gpa), as_id) for gpa in gpas]
-        assert made.gpa_to_slot(gpas).tolist() == [NO_SLOT if slot is None else slot.id for slot in found]
+        assert made.gpa_to_slot(gpas).tolist() == [
+            NO_SLOT if slot is None else slot.id for slot in found
+        ]
     assert len(slot_table(vm)) == sum(1 for as_id in (0, 1) for _ in vm.slots(as_id))
 
 
@@ -139,7 +159,9 @@ def test_blocks_large_batches_and_many_slots():
         assert (results[0] == results[2]).all()
         some = rng.integers(0, size, 50)
         if these is wide:
-            assert results[0][some].tolist() == [expected(these, int(gfns[i]) << 12, 12)[0] for i in some]
+            assert results[0][some].tolist() == [
+                expected(these, int(gfns[i]) << 12, 12)[0] for i in some
+            ]
 
 
 def test_the_way_depends_on_edges_and_on_how_much_is_asked():
@@ -175,7 +197,9 @@ def test_granules():
 
 
 class TestIntegers:
-    made = Translator([Slot(0, 1, TOP - 4, 4, HVA, 0), Slot(0, 2, 16, 16, HVA + (1 << 30), 0)], page_shift=12)
+    made = Translator(
+        [Slot(0, 1, TOP - 4, 4, HVA, 0), Slot(0, 2, 16, 16, HVA + (1 << 30), 0)], page_shift=12
+    )
 
     @pytest.mark.parametrize(
         "dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">u8", "<u8", ">i8", ">i4"]
@@ -191,7 +215,12 @@ class TestIntegers:
         """Lists that numpy makes float64 of, and neighbours that float64 cannot tell apart."""
         assert np.array([1, 2**63]).dtype == np.float64
         top = (TOP - 4) << 12
-        assert self.made.gpa_to_slot([1, top - 1, top, 2**64 - 1]).tolist() == [NO_SLOT, NO_SLOT, 1, 1]
+        assert self.made.gpa_to_slot([1, top - 1, top, 2**64 - 1]).tolist() == [
+            NO_SLOT,
+            NO_SLOT,
+            1,
+            1,
+        ]
         last = np.array([2**63 - 1], np.int64)
         assert self.made.gpa_to_slot(last).tolist() == [NO_SLOT]
         for method in METHODS[:1]:
@@ -218,7 +247,9 @@ class TestIntegers:
         with pytest.raises(TypeError, match="must be integers"):
             self.made.gfn_to_hva(values)
 
-    @pytest.mark.parametrize("values", [[-1], [1 << 64], np.array([5, -7]), np.array([-1], np.int8), -1, 1 << 64])
+    @pytest.mark.parametrize(
+        "values", [[-1], [1 << 64], np.array([5, -7]), np.array([-1], np.int8), -1, 1 << 64]
+    )
     def test_what_is_out_of_range(self, values):
         with pytest.raises(ValueError, match="gfns must"):
             self.made.gfn_to_slot(values)
@@ -227,15 +258,23 @@ class TestIntegers:
         grid = np.arange(24).reshape(2, 3, 4)
         assert self.made.gfn_to_hva(grid).shape == (2, 3, 4)
         assert self.made.gfn_to_slot(grid.T).tolist() == [
-            [[NO_SLOT if gfn < 16 else 2 for gfn in row] for row in plane] for plane in grid.T.tolist()
+            [[NO_SLOT if gfn < 16 else 2 for gfn in row] for row in plane]
+            for plane in grid.T.tolist()
         ]
         assert self.made.gfn_to_slot(grid.reshape(-1)[::-3]).tolist()[:3] == [2, 2, 2]
-        assert self.made.gfn_to_hva([]).shape == self.made.gfn_to_hva(np.empty(0, np.uint64)).shape == (0,)
+        assert (
+            self.made.gfn_to_hva([]).shape
+            == self.made.gfn_to_hva(np.empty(0, np.uint64)).shape
+            == (0,)
+        )
         assert self.made.gfn_to_slot(17) == self.made.gfn_to_slot(np.uint8(17)) == 2
         assert self.made.gfn_to_slot(range(15, 18)).tolist() == [NO_SLOT, 2, 2]
         assert self.made.gfn_to_hva((16,)).dtype == np.uint64
         assert self.made.gfn_to_slot((16,)).dtype == np.int32
-        assert self.made.gfn_to_slot(memoryview(np.array([16, 3], np.uint64))).tolist() == [2, NO_SLOT]
+        assert self.made.gfn_to_slot(memoryview(np.array([16, 3], np.uint64))).tolist() == [
+            2,
+            NO_SLOT,
+        ]
 
 
 class TestOut:
@@ -256,7 +295,11 @@ class TestOut:
         rng = np.random.default_rng(1)
         store = rng.integers(0, 40 << (12 if call == "gpa_to_hva" else 0), 200_000, dtype=np.uint64)
         translate = getattr(self.made, call)
-        for source, target in ((slice(None), slice(None)), (slice(0, -3), slice(3, None)), (slice(3, None), slice(-3))):
+        for source, target in (
+            (slice(None), slice(None)),
+            (slice(0, -3), slice(3, None)),
+            (slice(3, None), slice(-3)),
+        ):
             work = store.copy()
             want = translate(work[source].copy(), method=method)
             assert (translate(work[source], work[target], method=method) == want).all()
@@ -300,20 +343,35 @@ class TestSlots:
             assert (other == table).all()
         assert Translator(vm).page_shift == 14
         for slots in (calls, list(vm.slots()), table, iter(calls)):
-            assert Translator(slots, page_shift=14).gpa_to_hva([0x4000]).tolist() == [HVA + (1 << 20) + 0x4000]
+            assert Translator(slots, page_shift=14).gpa_to_hva([0x4000]).tolist() == [
+                HVA + (1 << 20) + 0x4000
+            ]
 
     def test_address_spaces(self):
         slots = [Slot(1, 5, 0, 4, HVA, 0), Slot(0, 5, 2, 4, HVA + 4096, 0)]
         assert slot_table(slots)["as_id"].tolist() == [0, 1]
         assert slot_table(slots, 1)["base_gfn"].tolist() == [0]
-        assert Translator(slots, page_shift=12).gfn_to_slot(range(3)).tolist() == [NO_SLOT, NO_SLOT, 5]
-        assert Translator(slots, 1, page_shift=12).gfn_to_slot(range(5)).tolist() == [5, 5, 5, 5, NO_SLOT]
+        assert Translator(slots, page_shift=12).gfn_to_slot(range(3)).tolist() == [
+            NO_SLOT,
+            NO_SLOT,
+            5,
+        ]
+        assert Translator(slots, 1, page_shift=12).gfn_to_slot(range(5)).tolist() == [
+            5,
+            5,
+            5,
+            5,
+            NO_SLOT,
+        ]
         assert len(Translator(slots, 7, page_shift=12).table) == 0
 
     @pytest.mark.parametrize(
         ("slots", "message"),
         [
-            ([Slot(0, 0, 0, 4, HVA, 0), Slot(0, 1, 3, 4, HVA, 0)], r"slots overlap: 0:0 gfns \[0x0, 0x4\).*and 0:1"),
+            (
+                [Slot(0, 0, 0, 4, HVA, 0), Slot(0, 1, 3, 4, HVA, 0)],
+                r"slots overlap: 0:0 gfns \[0x0, 0x4\).*and 0:1",
+            ),
             ([Slot(0, 0, TOP - 1, 2, HVA, 0)], "no whole pages of a 64-bit space: slot 0:0"),
             ([Slot(0, 0, 1 << 60, 2, HVA, 0)], "no whole pages"),
             ([Slot(0, 0, 0, 1 << 52, HVA, 0)], "no whole pages"),
@@ -346,4 +404,7 @@ class TestSlots:
             Translator(Vm("6.1/x86_64"), page_shift=14)
         with pytest.raises(ValueError, match="method is one of search, granules, pages"):
             Translator([], page_shift=12).gfn_to_hva([], method="numba")
-        assert repr(Translator([], page_shift=12)) == "<Translator of 0 slots, address space 0, page shift 12>"
+        assert (
+            repr(Translator([], page_shift=12))
+            == "<Translator of 0 slots, address space 0, page shift 12>"
+        )

@@ -24,7 +24,9 @@ def test_sizes() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "x", "4 XB", "-1", -1, True, None, 1.5, "0.3 KiB", "1.5", [1], "0x", "\uff14"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "4 XB", "-1", -1, True, None, 1.5, "0.3 KiB", "1.5", [1], "0x", "\uff14"]
+)
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError, match=r"bytes|negative"):
         size_of(text)
@@ -33,12 +35,38 @@ def test_what_is_no_size(text: object) -> None:
 def test_slots_become_calls_in_order() -> None:
     layout = layout_of(
         {
-            "vm": {"irqchip": True, "tss": "0xfffbd000", "identity-map": 0xFFFBC000, "vcpus": 2, "dirty-ring": "64K"},
+            "vm": {
+                "irqchip": True,
+                "tss": "0xfffbd000",
+                "identity-map": 0xFFFBC000,
+                "vcpus": 2,
+                "dirty-ring": "64K",
+            },
             "slot": [
                 {"name": "ram", "gpa": 0, "size": "1 MiB"},
-                {"name": "dimm", "gpa": "1 GiB", "size": "1 MiB", "count": 3, "every": "16 MiB", "slot": 7},
-                {"name": "smm", "gpa": 0, "size": "64 KiB", "space": 1, "alias": "ram", "offset": "64 KiB"},
-                {"name": "rom", "gpa": "2 GiB", "size": "1 MiB", "flags": ["readonly", "log"], "hva": "0x7f0000000000"},
+                {
+                    "name": "dimm",
+                    "gpa": "1 GiB",
+                    "size": "1 MiB",
+                    "count": 3,
+                    "every": "16 MiB",
+                    "slot": 7,
+                },
+                {
+                    "name": "smm",
+                    "gpa": 0,
+                    "size": "64 KiB",
+                    "space": 1,
+                    "alias": "ram",
+                    "offset": "64 KiB",
+                },
+                {
+                    "name": "rom",
+                    "gpa": "2 GiB",
+                    "size": "1 MiB",
+                    "flags": ["readonly", "log"],
+                    "hva": "0x7f0000000000",
+                },
             ],
             "then": [
                 {"do": "move", "slot": 8, "gpa": "3 GiB"},
@@ -48,7 +76,10 @@ def test_slots_become_calls_in_order() -> None:
             ],
         }
     )
-    calls = [(event.call.removeprefix("KVM_"), dict(event.fields)) for event in layout.events("6.1/x86_64")]
+    calls = [
+        (event.call.removeprefix("KVM_"), dict(event.fields))
+        for event in layout.events("6.1/x86_64")
+    ]
     assert [call for call, _ in calls] == [
         "CREATE_VM", "ENABLE_CAP", "CREATE_IRQCHIP", "SET_IDENTITY_MAP_ADDR", "SET_TSS_ADDR",
         *["SET_USER_MEMORY_REGION"] * 6, "CREATE_VCPU", "CREATE_VCPU", *["SET_USER_MEMORY_REGION"] * 3, "CREATE_VCPU",
@@ -63,21 +94,34 @@ def test_slots_become_calls_in_order() -> None:
     assert slots[2]["userspace_addr"] == slots[1]["userspace_addr"] + (1 << 20)
     assert slots[4]["userspace_addr"] == slots[0]["userspace_addr"] + 65536
     assert (slots[5]["flags"], slots[5]["userspace_addr"]) == (3, 0x7F00_0000_0000)
-    assert (slots[6]["guest_phys_addr"], slots[7]["flags"], slots[8]["memory_size"]) == (3 << 30, 1, 0)
+    assert (slots[6]["guest_phys_addr"], slots[7]["flags"], slots[8]["memory_size"]) == (
+        3 << 30,
+        1,
+        0,
+    )
     assert slots[7]["guest_phys_addr"] == 3 << 30
 
 
 def test_guest_memfd_slots_share_a_file() -> None:
-    layout = layout_of({"slot": [{"name": "ram", "gpa": 0, "size": "2 MiB", "count": 2, "flags": "guest-memfd"}]})
+    layout = layout_of(
+        {"slot": [{"name": "ram", "gpa": 0, "size": "2 MiB", "count": 2, "flags": "guest-memfd"}]}
+    )
     events = layout.events("7.2/x86_64")
-    assert [event.call for event in events[1:]] == ["KVM_CREATE_GUEST_MEMFD"] + ["KVM_SET_USER_MEMORY_REGION2"] * 2
+    assert [event.call for event in events[1:]] == ["KVM_CREATE_GUEST_MEMFD"] + [
+        "KVM_SET_USER_MEMORY_REGION2"
+    ] * 2
     assert [event.get("guest_memfd_offset") for event in events[2:]] == [0, 2 << 20]
     assert events[1].get("size") == 4 << 20
 
 
 def test_a_32_bit_process_has_no_room_for_more_than_3_gib() -> None:
     layout = layout_of(
-        {"slot": [{"gpa": 0, "size": "1 GiB", "count": 2}, {"gpa": "2 GiB", "size": "1 GiB", "count": 3}]}
+        {
+            "slot": [
+                {"gpa": 0, "size": "1 GiB", "count": 2},
+                {"gpa": "2 GiB", "size": "1 GiB", "count": 3},
+            ]
+        }
     )
     assert [event.get("userspace_addr") for event in layout.events("6.1/i386")[2:]] == [
         0x20_0000 + (1 << 30),
@@ -96,12 +140,21 @@ def test_a_32_bit_process_has_no_room_for_more_than_3_gib() -> None:
         ({"slot": [{"gpa": 0}]}, "slot 1: 'size' is missing"),
         ({"slot": [{"gpa": 0, "size": "4 XB"}]}, "slot 1: size: '4 XB' is not a number of bytes"),
         ({"slot": [{"gpa": 0, "size": 1, "flags": ["exec"]}]}, "slot 1: flags"),
-        ({"slot": [{"gpa": 0, "size": 1, "slot": 65536}]}, "slot 1: slot: 65536 does not fit 16 bits"),
+        (
+            {"slot": [{"gpa": 0, "size": 1, "slot": 65536}]},
+            "slot 1: slot: 65536 does not fit 16 bits",
+        ),
         ({"slot": [{"gpa": 0, "size": 1, "count": 0}]}, "slot 1: count"),
-        ({"slot": [{"gpa": 0, "size": 1, "alias": "ram"}]}, "slot 1: alias 'ram' is not the name of a slot above"),
+        (
+            {"slot": [{"gpa": 0, "size": 1, "alias": "ram"}]},
+            "slot 1: alias 'ram' is not the name of a slot above",
+        ),
         ({"vm": {"irqchip": 1}}, "vm: irqchip: 1 is neither true nor false"),
         ({"vm": {"tsss": 1}}, "vm: no such key: 'tsss'; did you mean 'tss'"),
-        ({"then": [{"do": "grow", "slot": 1}]}, "then 1: do: 'grow' is none of delete, move, flags, vcpu"),
+        (
+            {"then": [{"do": "grow", "slot": 1}]},
+            "then 1: do: 'grow' is none of delete, move, flags, vcpu",
+        ),
         ({"then": [{"do": "delete"}]}, "then 1: 'slot' is missing"),
         ({"then": [{"do": "move", "slot": 1}]}, "then 1: 'gpa' is missing"),
         ({"kernels": "6.1"}, "kernels: '6.1' is no list of texts"),
@@ -116,7 +169,9 @@ def test_mistakes_are_named(tables: object, message: str) -> None:
 @needs_toml
 def test_toml_knows_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    path.write_text('name = "a"\n[[slot]]\ngpa = 0\nsize = 4096\n\n[[slot]]\ngpa = 8192\nsize = "4 KiB"\n')
+    path.write_text(
+        'name = "a"\n[[slot]]\ngpa = 0\nsize = 4096\n\n[[slot]]\ngpa = 8192\nsize = "4 KiB"\n'
+    )
     assert [event.line for event in load(path).events("6.1")] == [0, 2, 6]
     path.write_text("[[slot]\n")
     with pytest.raises(ValueError, match=r"a\.toml: .*line 1"):
@@ -164,7 +219,10 @@ FlatView #1
   0000000000000000-000000000009ffff (prio 0, ram): pc.ram
   00000000000a0000-00000000000bffff (prio 1, i/o): vga-lowmem
 """
-    assert [(slot.space, slot.size) for slot in layout_of_mtree(text).slots] == [(0, 0xA0000), (1, 0xC0000)]
+    assert [(slot.space, slot.size) for slot in layout_of_mtree(text).slots] == [
+        (0, 0xA0000),
+        (1, 0xC0000),
+    ]
     with pytest.raises(ValueError, match="no RAM or ROM"):
         layout_of_mtree("FlatView #0\n Root memory region: none\n")
 
@@ -173,7 +231,14 @@ FlatView #1
 def test_the_example_layouts_run_everywhere(path: Path) -> None:
     if path.suffix == ".toml" and sys.version_info < (3, 11):
         pytest.skip("tomllib came with 3.11")
-    for kernel in ("4.19/x86_64", "7.2/x86_64", "6.1/i386", "6.12/arm64+64k", "6.12/s390x", "7.2/loongarch64"):
+    for kernel in (
+        "4.19/x86_64",
+        "7.2/x86_64",
+        "6.1/i386",
+        "6.12/arm64+64k",
+        "6.12/s390x",
+        "7.2/loongarch64",
+    ):
         replay = replay_of(load(path), find(kernel))
         for step in replay:
             assert step.answer is not None

@@ -37,9 +37,13 @@ FUNCTIONS = {
 }
 
 
-def _arrays(kernel: str, gfn: int, npages: int, flags: int = 0, **conditions: bool) -> dict[str, list[int]]:
+def _arrays(
+    kernel: str, gfn: int, npages: int, flags: int = 0, **conditions: bool
+) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
-    for array in arrays_of(find(kernel), Slot(0, 0, gfn, npages, 0, flags), Conditions(**conditions)):
+    for array in arrays_of(
+        find(kernel), Slot(0, 0, gfn, npages, 0, flags), Conditions(**conditions)
+    ):
         found.setdefault(array.kind, []).append(array.allocated)
     return found
 
@@ -102,7 +106,12 @@ def test_presence(kernel: str, nested: bool, tracker: bool, rmaps: bool, track: 
 
 
 def test_before_5_18_small_arrays_are_slab_objects() -> None:
-    assert _arrays("5.10/x86_64", 0, 1, 1) == {RMAP: [8, 8, 8], LARGE_PAGES: [8, 8], WRITE_TRACK: [8], BITMAP: [16]}
+    assert _arrays("5.10.209/x86_64", 0, 1, 1) == {
+        RMAP: [8, 8, 8],
+        LARGE_PAGES: [8, 8],
+        WRITE_TRACK: [8],
+        BITMAP: [16],
+    }
     assert _arrays("5.17/x86_64+page-track", 0, 1024)[WRITE_TRACK] == [2048]
     assert _arrays("5.10/x86_64", 0, 1025)[RMAP][0] == 12288
 

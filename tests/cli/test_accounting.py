@@ -78,7 +78,9 @@ def test_the_5462nd_slot_of_just_under_3_gib_is_refused() -> None:
 def test_a_refused_slot_takes_nothing_away_when_it_is_deleted() -> None:
     big = (1 << 32) - 1
     changes = [Change("1", big, 1), Change("2", 100, 2), Change("3", -100, 2), Change("4", -big, 1)]
-    totals = [(row.figure(32, "d").total, row.figure(32, "a").total) for row in compare(changes, (32,))]
+    totals = [
+        (row.figure(32, "d").total, row.figure(32, "a").total) for row in compare(changes, (32,))
+    ]
     assert totals == [(big, big), (big, 99), (big, big), (0, 0)]
 
 
@@ -125,7 +127,12 @@ def test_json_has_every_row() -> None:
     code, out, _ = call("memslots accounting --slot-pages 524272 --slots 411 --json")
     found = json.loads(out)
     assert (code, found["schema"], len(found["rows"])) == (0, "memslots.accounting/1", 411)
-    assert found["hosts"][0]["first_wrong_total_pages"] == {"a": 214748365, "b": 3250, "c": 214748364800, "d": None}
+    assert found["hosts"][0]["first_wrong_total_pages"] == {
+        "a": 214748365,
+        "b": 3250,
+        "c": 214748364800,
+        "d": None,
+    }
     assert found["rows"][409]["figures"][0] == {
         "host_bits": 32, "design": "a", "total_pages": 214951520, "budget": 4063, "verdict": "wrong",
     }  # fmt: skip
@@ -170,9 +177,17 @@ def test_one_vm_call_by_call(words: str, shown: str) -> None:
     code, out, _ = call(f"memslots accounting {words} --json")
     found = json.loads(out)
     assert (code, found["schema"]) == (0, "memslots.page-total/1")
-    assert {"kind", "count", "npages", "errno", "rule", "total", "budget", "slots_read", "swaps"} <= set(
-        found["acts"][0]
-    )
+    assert {
+        "kind",
+        "count",
+        "npages",
+        "errno",
+        "rule",
+        "total",
+        "budget",
+        "slots_read",
+        "swaps",
+    } <= set(found["acts"][0])
 
 
 def test_a_design_of_ones_own_as_text_and_json() -> None:
@@ -186,13 +201,17 @@ def test_a_design_of_ones_own_as_text_and_json() -> None:
     assert code == 1
     assert found["schema"] == "memslots.accounting/1"
     assert found["own"]["words"][0]["first_wrong_total"]["pages"] == 3250
-    assert found["own"]["words"][0]["fault"]["changes"] == [{"kind": "create", "slot": 0, "npages": 3250}]
+    assert found["own"]["words"][0]["fault"]["changes"] == [
+        {"kind": "create", "slot": 0, "npages": 3250}
+    ]
     own = [figure for figure in found["rows"][1]["figures"] if figure["design"] == "own"]
     assert [figure["budget"] for figure in own] == [5242, 5242]
 
 
 def test_a_right_design_ends_with_0() -> None:
-    code, out, _ = call("memslots accounting --design examples/accounting/cached_total.py --pages 3250 --host-bits 32")
+    code, out, _ = call(
+        "memslots accounting --design examples/accounting/cached_total.py --pages 3250 --host-bits 32"
+    )
     assert code == 0
     assert "  32-bit host         nothing wrong was found\n" in out
 

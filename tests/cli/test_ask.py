@@ -16,14 +16,20 @@ from memslots.rules.decide import DECISIONS
 from memslots.uapi.calls import CALLS, REGION_CALLS
 from memslots.uapi.region import Region
 
-EXAMPLES = [line.strip() for line in import_module("memslots.cli.ask").EPILOG.splitlines() if line.startswith("  echo")]
+EXAMPLES = [
+    line.strip()
+    for line in import_module("memslots.cli.ask").EPILOG.splitlines()
+    if line.startswith("  echo")
+]
 OUTPUTS = ["0", '"rule": "size-unaligned"', "-22"]
 
 
 def _ask(data: bytes, *options: str) -> tuple[int, list[object]]:
     command = [sys.executable, "-m", "memslots", "ask", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60, check=False)
+    done = subprocess.run(
+        command, input=data, capture_output=True, env=environment, timeout=60, check=False
+    )
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -90,17 +96,26 @@ def test_a_lock_step_conversation_gets_each_answer_at_once() -> None:
 
 def test_detail() -> None:
     oracle = Oracle("6.1/x86_64", detail=True)
-    assert json.loads(oracle.answer("[0, 0, 0, 4096, 65536]")) == {"result": 0, "pages": 1, "mmu_budget": 64}
+    assert json.loads(oracle.answer("[0, 0, 0, 4096, 65536]")) == {
+        "result": 0,
+        "pages": 1,
+        "mmu_budget": 64,
+    }
     refused = json.loads(oracle.answer("[1, 0, 0, 4096, 65536]"))
     assert (refused["result"], refused["errno"], refused["rule"]) == (-17, "EEXIST", "slot-overlap")
     depends = json.loads(oracle.answer(f"[1, 0, {1 << 40}, 4096, 65536]"))
     assert (depends["result"], depends["rule"]) == (None, "gfn-above-max")
     assert "physical address bits" in depends["question"]
-    assert "mmu_budget" not in json.loads(Oracle("6.1/arm64", detail=True).answer("[0, 0, 0, 4096, 65536]"))
+    assert "mmu_budget" not in json.loads(
+        Oracle("6.1/arm64", detail=True).answer("[0, 0, 0, 4096, 65536]")
+    )
 
 
 def test_fast_and_slow_ways_agree() -> None:
-    lines = [json.dumps([slot % 5, slot % 3, slot * 4096 % 40960, slot % 4 * 4096, 65536]) for slot in range(300)]
+    lines = [
+        json.dumps([slot % 5, slot % 3, slot * 4096 % 40960, slot % 4 * 4096, 65536])
+        for slot in range(300)
+    ]
     fast, slow = Oracle("6.1/x86_64"), Oracle("6.1/x86_64")
     assert fast.answers(lines).split() == [slow.answer(line) for line in lines]
     assert len(set(fast.answers(lines).split())) > 1
@@ -108,7 +123,15 @@ def test_fast_and_slow_ways_agree() -> None:
 
 def test_every_configuring_call_can_be_asked() -> None:
     assert set(ASKED_CALLS) - {"close"} == set(DECISIONS) | set(REGION_CALLS)
-    numbers = {"addr": 0xFFFB_D000, "slot": 0, "num_pages": 64, "first_page": 0, "nr_pages": 64, "size": 4096, "fd": 9}
+    numbers = {
+        "addr": 0xFFFB_D000,
+        "slot": 0,
+        "num_pages": 64,
+        "first_page": 0,
+        "nr_pages": 64,
+        "size": 4096,
+        "fd": 9,
+    }
     for name in DECISIONS:
         needed = CALLS[name].needs
         oracle = Oracle("7.2/x86_64")

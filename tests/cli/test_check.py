@@ -105,9 +105,16 @@ def test_json() -> None:
     code, out, _ = call("memslots check examples/layouts/arm64-virt.toml --json")
     found = json.loads(out)
     assert (code, found["schema"], found["exit_code"]) == (1, "memslots.check/1", 1)
-    assert found["kernels"]["5.11/arm64"][5] == {"verdict": "refused", "rule": "ipa-limit", "errno": "EFAULT"}
+    assert found["kernels"]["5.11/arm64"][5] == {
+        "verdict": "refused",
+        "rule": "ipa-limit",
+        "errno": "EFAULT",
+    }
     assert found["problems"][0]["passes"] == [
-        {"change": "with memory_size 0x10000 (rounded up; the backing must be as long)", "not_enough_on": []}
+        {
+            "change": "with memory_size 0x10000 (rounded up; the backing must be as long)",
+            "not_enough_on": [],
+        }
     ]
     assert found["calls"][3]["line"] == 21
 
@@ -116,7 +123,9 @@ def test_junit() -> None:
     code, out, _ = call("memslots check examples/layouts/arm64-virt.toml --format junit")
     suites = ElementTree.fromstring(out).findall("testsuite")
     assert code == 1
-    assert [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in suites][:2] == [
+    assert [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in suites][
+        :2
+    ] == [
         ("5.4/arm64", "8", "1"),
         ("5.11/arm64", "8", "1"),
     ]
@@ -129,9 +138,15 @@ def test_sarif_points_into_the_layout() -> None:
     _, out, _ = call("memslots check examples/layouts/arm64-virt.toml --format sarif")
     found = json.loads(out)
     results = found["runs"][0]["results"]
-    assert (found["version"], [result["ruleId"] for result in results]) == ("2.1.0", ["size-unaligned", "ipa-limit"])
+    assert (found["version"], [result["ruleId"] for result in results]) == (
+        "2.1.0",
+        ["size-unaligned", "ipa-limit"],
+    )
     place = results[0]["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "examples/layouts/arm64-virt.toml"}, "region": {"startLine": 21}}
+    assert place == {
+        "artifactLocation": {"uri": "examples/layouts/arm64-virt.toml"},
+        "region": {"startLine": 21},
+    }
     assert (ROOT / place["artifactLocation"]["uri"]).read_text().splitlines()[20] == "[[slot]]"
 
 
@@ -145,7 +160,9 @@ def test_the_helper_for_tests_of_others() -> None:
 
 
 def test_names_of_many_kernels() -> None:
-    assert [profile.name for profile in named_kernels(["all"])] == [f"{version}/x86_64" for version in BRANCHES]
+    assert [profile.name for profile in named_kernels(["all"])] == [
+        f"{version}/x86_64" for version in BRANCHES
+    ]
     assert named_kernels(["all/riscv64"])[0].name == "5.16/riscv64"
     assert len(named_kernels(["all/all"])) > 8 * 20
     assert len(named_kernels(["6.1", "6.1/x86_64", "all"])) == len(BRANCHES)

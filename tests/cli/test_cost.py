@@ -97,7 +97,9 @@ def test_shadow_paging_costs_about_ten_bytes_a_page() -> None:
 
 
 def test_json_adds_up() -> None:
-    code, out, _ = call("memslots cost examples/layouts/pc.toml --kernel 5.10/x86_64 --nested --json")
+    code, out, _ = call(
+        "memslots cost examples/layouts/pc.toml --kernel 5.10/x86_64 --nested --json"
+    )
     found = json.loads(out)
     assert (code, found["schema"], found["nested"]) == (0, "memslots.cost/1", True)
     assert sum(found["by_kind_bytes"].values()) == found["total_bytes"]

@@ -11,7 +11,9 @@ from memslots.cli.main import COMMANDS, _available, main
 
 
 def run(*words, data=b""):
-    return subprocess.run([sys.executable, "-m", "memslots", *words], input=data, capture_output=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "memslots", *words], input=data, capture_output=True, check=False
+    )
 
 
 def test_no_words_is_a_usage_error_with_the_overview(capsys):
@@ -44,7 +46,16 @@ def test_help_loads_nothing_heavy():
     code = "import sys; from memslots.cli.main import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
-    assert not loaded & {"argparse", "re", "json", "dataclasses", "typing", "pathlib", "enum", "ctypes"}
+    assert not loaded & {
+        "argparse",
+        "re",
+        "json",
+        "dataclasses",
+        "typing",
+        "pathlib",
+        "enum",
+        "ctypes",
+    }
     assert not {name for name in loaded if name.startswith("memslots.kernel")}
 
 

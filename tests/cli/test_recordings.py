@@ -93,7 +93,9 @@ def test_timeline_json():
 
 
 def test_conformance_of_one_kernel():
-    code, out, _ = call("memslots conformance --kernel host-6.18-x86_64 tests/verify/recorded/answers.tar.xz")
+    code, out, _ = call(
+        "memslots conformance --kernel host-6.18-x86_64 tests/verify/recorded/answers.tar.xz"
+    )
     assert code == 0
     assert out.splitlines()[-1] == "36788 operations, 0 disagreements, 0 excepted"
 
@@ -115,7 +117,9 @@ def test_words_that_mean_nothing_are_refused(line, said):
 
 
 def test_more_refusals_than_shown_still_count():
-    code, out, _ = call("memslots explain --most 1 examples/recordings/refusals-by-rule-x86-6.18.strace")
+    code, out, _ = call(
+        "memslots explain --most 1 examples/recordings/refusals-by-rule-x86-6.18.strace"
+    )
     assert code == 1
     assert "more refused calls" in out
 

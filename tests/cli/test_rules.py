@@ -49,7 +49,10 @@ def test_json() -> None:
     assert found["schema"] == "memslots.rules/1"
     assert [rule["id"] for rule in found["rules"]] == [rule.id for rule in all_rules()]
     overlap = next(rule for rule in found["rules"] if rule["id"] == "slot-overlap")
-    assert (overlap["errno"], overlap["releases"].keys()) == ("EEXIST", {p.arch.name for p in surveyed()})
+    assert (overlap["errno"], overlap["releases"].keys()) == (
+        "EEXIST",
+        {p.arch.name for p in surveyed()},
+    )
     assert json.loads(call("memslots rule slot-overlap --json")[1])["rules"] == [overlap]
 
 

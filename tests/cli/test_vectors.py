@@ -48,8 +48,14 @@ def test_a_seed_is_the_same_again_and_another_is_not() -> None:
 
 
 def test_rows_have_what_the_schema_says() -> None:
-    header, one = [json.loads(line) for line in vectors("6.1/x86_64+pa46", seed=1, sequences=1, calls=30)]
-    assert (header["kernel"], header["page_bytes"], header["options"]) == ("6.1/x86_64+pa46", 4096, {"gpa-bits": 46})
+    header, one = [
+        json.loads(line) for line in vectors("6.1/x86_64+pa46", seed=1, sequences=1, calls=30)
+    ]
+    assert (header["kernel"], header["page_bytes"], header["options"]) == (
+        "6.1/x86_64+pa46",
+        4096,
+        {"gpa-bits": 46},
+    )
     for row in one["calls"]:
         assert set(row) <= {"call", "fields", "result", "errno", "rule", "pages", "mmu_budget"}
         assert ("errno" in row) == (row["result"] < 0) == ("rule" in row)

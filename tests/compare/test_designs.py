@@ -40,7 +40,12 @@ def test_worked_values(pages, in_64_bits, in_32_bits):
     assert permille_budget(pages, 64) == in_64_bits == Walk(64).budget(pages)
     assert permille_budget(pages, 32) == in_32_bits == Walk(32).budget(pages)
     # design (d) is what 64 bits of (a) give, on hosts of either width
-    assert ratio_budget(pages) == in_64_bits == CappedTotal(32).budget(pages) == CappedTotal(64).budget(pages)
+    assert (
+        ratio_budget(pages)
+        == in_64_bits
+        == CappedTotal(32).budget(pages)
+        == CappedTotal(64).budget(pages)
+    )
     for bits in (32, 64):
         assert Constant(bits).budget(pages) == 64
         assert WideTotal(bits).budget(pages) == in_64_bits
@@ -123,10 +128,15 @@ def test_the_four_designs_on_the_same_calls(design, budgets):
 
 
 def test_a_kernel_has_the_design_of_its_time():
-    kinds = {"4.19/x86_64": Walk, "5.16/x86_64": Walk, "5.17/x86_64": CappedTotal, "7.2/i386": CappedTotal}
+    kinds = {
+        "4.19/x86_64": Walk,
+        "5.16/x86_64": Walk,
+        "5.17/x86_64": CappedTotal,
+        "7.2/i386": CappedTotal,
+    }
     for name, kind in kinds.items():
         assert type(Vm(name).state.design) is kind
-    assert Vm("4.19/x86_64").state.design.long_bits == 32
+    assert Vm("4.19.72/x86_64").state.design.long_bits == 32
     assert Vm("5.4/x86_64").state.design.long_bits == 64
     assert Vm("5.4/i386").state.design.long_bits == 32
     assert Vm("6.1/arm64").mmu_budget is None

@@ -73,7 +73,9 @@ class CapTooEarly(Merged):
     """Refuses the last page."""
 
     def refuses(self, kind, npages):
-        return kind == "create" and int(self.total) + int(npages) >= (1 << type(self.total).bits) - 1
+        return (
+            kind == "create" and int(self.total) + int(npages) >= (1 << type(self.total).bits) - 1
+        )
 
 
 class CountsFlags(Merged):
@@ -218,12 +220,18 @@ def test_merged_keeps_the_same_books_as_d():
             gone = draw.choice(sorted(live))
             changes.append(Change("", -live.pop(gone), gone))
         else:
-            changes.append(Change("", 0, draw.choice(sorted(live)), draw.choice((MOVE, FLAGS_ONLY))))
+            changes.append(
+                Change("", 0, draw.choice(sorted(live)), draw.choice((MOVE, FLAGS_ONLY)))
+            )
     verdicts = set()
     for row in compare(changes, (32, 64), OwnDesign(Merged)):
         for bits in (32, 64):
             own, known = row.figure(bits, OWN), row.figure(bits, "d")
-            assert (own.total, own.budget, own.verdict) == (known.total, known.budget, known.verdict)
+            assert (own.total, own.budget, own.verdict) == (
+                known.total,
+                known.budget,
+                known.verdict,
+            )
             verdicts.add((bits, own.verdict))
     assert verdicts == {(32, "exact"), (32, "refused"), (64, "exact")}
 
@@ -240,7 +248,11 @@ def test_edges_stand_beside_what_wraps():
 
 
 def test_two_vms_have_a_total_each():
-    changes = [Change("1", 1 << 18, 0, vm="one"), Change("2", 1 << 18, 0, vm="two"), Change("3", 1 << 18, 1, vm="one")]
+    changes = [
+        Change("1", 1 << 18, 0, vm="one"),
+        Change("2", 1 << 18, 0, vm="two"),
+        Change("3", 1 << 18, 1, vm="one"),
+    ]
     rows = list(compare(changes, (64,), OwnDesign(Merged)))
     assert [(row.pages, row.figure(64, "d").budget, row.figure(64, OWN).budget) for row in rows] == [
         (1 << 18, 5242, 5242), (1 << 18, 5242, 5242), (2 << 18, 10485, 10485),
@@ -248,7 +260,9 @@ def test_two_vms_have_a_total_each():
 
 
 def test_the_comparison_says_whether_it_is_wrong():
-    assert Comparison(slots=3, slot_pages=1 << 18, design="budget-first", host_bits=(32,)).is_own_wrong
+    assert Comparison(
+        slots=3, slot_pages=1 << 18, design="budget-first", host_bits=(32,)
+    ).is_own_wrong
     made = Comparison(pages="1,2", design="merged")
     assert not made.is_own_wrong
     assert set(made.faults) == {32, 64, *SMALL_WORDS}

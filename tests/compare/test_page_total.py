@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from memslots.compare.page_total import CREATE, DELETE, FILL, OVER, filled, kinds_of_change, lost_count, requested
+from memslots.compare.page_total import (
+    CREATE,
+    DELETE,
+    FILL,
+    OVER,
+    filled,
+    kinds_of_change,
+    lost_count,
+    requested,
+)
 
 GIB = 1 << 18
 

@@ -172,7 +172,12 @@ def test_it_follows_both_answers_and_finds_what_fails():
     assert permille_budget(wrong, 32) != ratio_budget(wrong)
     # one page more than where it is right
     first = first_wrong_total("a", 32)
-    assert counterexample(both(Walk(32), total), same, total >= 0, total <= first)[total.term].as_long() == first
+    assert (
+        counterexample(both(Walk(32), total), same, total >= 0, total <= first)[
+            total.term
+        ].as_long()
+        == first
+    )
 
 
 @pytest.mark.parametrize("value", [0, 3250, 214748365, 4294967296, 50 << 32, 922337203685477581])
@@ -181,8 +186,16 @@ def test_the_symbolic_run_is_the_concrete_one(value, bits):
     for design in DESIGNS:
         made = design(bits)
         fixed = Truth(total.term == value)
-        proved(lambda made=made: made.budget(total), lambda got, made=made: got == made.budget(value), fixed)
-        proved(lambda made=made: made.total(total), lambda got, made=made: got == made.total(value), fixed)
+        proved(
+            lambda made=made: made.budget(total),
+            lambda got, made=made: got == made.budget(value),
+            fixed,
+        )
+        proved(
+            lambda made=made: made.total(total),
+            lambda got, made=made: got == made.total(value),
+            fixed,
+        )
 
 
 # -- wrong first at
@@ -260,7 +273,12 @@ def test_no_deletion_underflows_while_the_total_is_the_sum():
         others >= 0, pages >= 1,
     )  # fmt: skip
     lost = Number(z3.Int("lost"))
-    proved(lambda: total_would_underflow(pages - lost, pages), lambda got: got, lost >= 1, pages >= lost)
+    proved(
+        lambda: total_would_underflow(pages - lost, pages),
+        lambda got: got,
+        lost >= 1,
+        pages >= lost,
+    )
 
 
 def test_no_vm_of_a_64_bit_host_reaches_a_fault():

@@ -13,7 +13,9 @@ HEADERS = frozenset(
      "candidates", "question", "ask", "exit", "data", "why", "no-mutation")
 )  # fmt: skip
 REQUIRED = ("id", "provenance", "program", "kind", "verdict", "exit", "data", "why")
-VERDICT = re.compile(r"(?:(?:rule|cause|finding):[a-z0-9]+(?:-[a-z0-9]+)*|undecidable|healthy|nothing)")
+VERDICT = re.compile(
+    r"(?:(?:rule|cause|finding):[a-z0-9]+(?:-[a-z0-9]+)*|undecidable|healthy|nothing)"
+)
 FAILURE, HEALTHY, NOTHING, UNDECIDABLE = "failure", "healthy", "nothing", "undecidable"
 
 
@@ -65,7 +67,11 @@ class Case:
     @property
     def accepted(self) -> frozenset[str]:
         """All verdicts that are right."""
-        return self.accept | {self.verdict} | (self.candidates if self.verdict == UNDECIDABLE else frozenset())
+        return (
+            self.accept
+            | {self.verdict}
+            | (self.candidates if self.verdict == UNDECIDABLE else frozenset())
+        )
 
 
 class CaseError(ValueError):
@@ -78,7 +84,9 @@ class _Header:
     values: dict[str, str] = field(default_factory=dict)
 
     def names(self, name: str) -> frozenset[str]:
-        return frozenset(word.strip() for word in self.values.get(name, "").split(",") if word.strip())
+        return frozenset(
+            word.strip() for word in self.values.get(name, "").split(",") if word.strip()
+        )
 
 
 def parse(path: Path) -> Case:

@@ -34,15 +34,21 @@ def wrap(case: Case, chance: random.Random) -> str | None:
         if len(line) <= width:
             folded.append(line)
         else:
-            folded += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
+            folded += textwrap.wrap(
+                line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+            )
     return "\n".join(folded)
 
 
 def quote(case: Case, chance: random.Random) -> str:
     """Quoted in a mail, once or twice, below the line that names the sender."""
     mark = chance.choice(("> ", ">> ", "> > ", "| "))
-    sender = chance.choice(("On Thu, 6 Jun 2024 at 10:21, Alex wrote:", "Am 03.02.25 um 14:07 schrieb J. M.:", "Hi,"))
-    return "\n".join([sender, *((mark + line).rstrip() for line in case.paste.rstrip("\n").split("\n")), ""])
+    sender = chance.choice(
+        ("On Thu, 6 Jun 2024 at 10:21, Alex wrote:", "Am 03.02.25 um 14:07 schrieb J. M.:", "Hi,")
+    )
+    return "\n".join(
+        [sender, *((mark + line).rstrip() for line in case.paste.rstrip("\n").split("\n")), ""]
+    )
 
 
 def journal(case: Case, chance: random.Random) -> str:
@@ -66,13 +72,18 @@ def number_lines(case: Case, chance: random.Random) -> str:
     form = chance.choice(("{:5d}  ", "{:4d}: ", "{}:", "{:3d} | "))
     start = chance.choice((1, 1, 17, 230))
     lines = case.paste.rstrip("\n").split("\n")
-    return "\n".join([*(form.format(start + number) + line for number, line in enumerate(lines)), ""])
+    return "\n".join(
+        [*(form.format(start + number) + line for number, line in enumerate(lines)), ""]
+    )
 
 
 def prompt(case: Case, chance: random.Random) -> str:
     """Between two prompts of a shell."""
     before, after = chance.choice(
-        (("ubuntu@host:~$ cat error.txt", "ubuntu@host:~$ "), ("[root@hv2 ~]# tail -n 40 vm.log", "[root@hv2 ~]# "))
+        (
+            ("ubuntu@host:~$ cat error.txt", "ubuntu@host:~$ "),
+            ("[root@hv2 ~]# tail -n 40 vm.log", "[root@hv2 ~]# "),
+        )
     )
     return f"{before}\n{case.paste.rstrip(chr(10))}\n{after}\n"
 
@@ -91,7 +102,11 @@ def numbers(case: Case, chance: random.Random) -> str | None:
     if case.kind in LAYOUT:
         return None
     moved = chance.randrange(1, 24) << 30
-    plus_pid, plus_slot, plus_hour = chance.randrange(11, 900), chance.randrange(1, 20), chance.randrange(1, 9)
+    plus_pid, plus_slot, plus_hour = (
+        chance.randrange(11, 900),
+        chance.randrange(1, 20),
+        chance.randrange(1, 9),
+    )
 
     if any(int(digits, 16) + moved >= 1 << 47 for digits in _HVA.findall(case.paste)):
         moved = -moved
@@ -105,8 +120,12 @@ def numbers(case: Case, chance: random.Random) -> str | None:
 
     text = _HVA.sub(hva, case.paste)
     text = _PID.sub(lambda found: found.group(1) + str(int(found.group(2)) + plus_pid), text)
-    text = _CLOCK.sub(lambda found: f"{(int(found.group(1)) + plus_hour) % 24:02}:{found[2]}:{found[3]}", text)
-    named = re.search(r"slot \d", case.other) or re.search(r"KVM_CAP_NR_MEMSLOTS|slots=|DIMM", case.paste)
+    text = _CLOCK.sub(
+        lambda found: f"{(int(found.group(1)) + plus_hour) % 24:02}:{found[2]}:{found[3]}", text
+    )
+    named = re.search(r"slot \d", case.other) or re.search(
+        r"KVM_CAP_NR_MEMSLOTS|slots=|DIMM", case.paste
+    )
     if not named and len(_SLOT.findall(text)) == len(re.findall(r"\b[Ss]lot\b(?=\W{0,3}\d)", text)):
         text = _SLOT.sub(slot, text)  # every mention is of a form that is replaced
     return text if text != case.paste else None

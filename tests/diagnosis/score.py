@@ -45,7 +45,9 @@ def mark(case: Case, verdict: Verdict) -> str:
     if not verdict.ranked and case.accept & {HEALTHY, NOTHING} and verdict.exit in case.exits:
         return _without_answers(case, verdict)
     if not verdict.ranked and case.verdict == UNDECIDABLE and verdict.exit == 1 and verdict.advice:
-        return "right" if not case.ask or re.search(case.ask, verdict.text, re.IGNORECASE) else "bare"
+        return (
+            "right" if not case.ask or re.search(case.ask, verdict.text, re.IGNORECASE) else "bare"
+        )
     if not verdict.ranked:
         return "silent" if verdict.exit == 0 else "bare"
     return _by_answers(case, verdict)
@@ -95,7 +97,10 @@ class Table:
     def lines(self, head: str) -> list[str]:
         """The table in Markdown, with its total."""
         total: Counter[str] = sum(self.rows.values(), Counter())
-        found = [f"| {head} | n | {' | '.join(MARKS)} | right % | advice % |", f"| --- |{' ---: |' * (len(MARKS) + 3)}"]
+        found = [
+            f"| {head} | n | {' | '.join(MARKS)} | right % | advice % |",
+            f"| --- |{' ---: |' * (len(MARKS) + 3)}",
+        ]
         for row, counts in [*sorted(self.rows.items()), ("**all**", total)]:
             n = sum(counts[name] for name in MARKS)
             cells = " | ".join(str(counts[name]) for name in MARKS)
@@ -128,7 +133,9 @@ def score(chosen: list[Case], mutated: bool, only: str, show: bool) -> dict[str,
         sufficient = "" if case.data == "yes" else ", data not sufficient"
         parts.add(case.part + sufficient, found, verdict.advice)
         if found != "right":
-            bad.append(f"{found:6} {case.id} ({case.kind}): expected {case.verdict}; {_said(verdict)}")
+            bad.append(
+                f"{found:6} {case.id} ({case.kind}): expected {case.verdict}; {_said(verdict)}"
+            )
         for name, text in mutants(case) if mutated else ():
             if only and name != only:
                 continue
@@ -139,7 +146,9 @@ def score(chosen: list[Case], mutated: bool, only: str, show: bool) -> dict[str,
                 kept_of += 1
                 kept += result == "right"
                 if result != "right":
-                    bad.append(f"{result:6} {case.id} [{name}]: expected {case.verdict}; {_said(altered)}")
+                    bad.append(
+                        f"{result:6} {case.id} [{name}]: expected {case.verdict}; {_said(altered)}"
+                    )
     lines = [*kinds.lines("kind"), "", *parts.lines("part")]
     if mutated:
         lines += ["", *changed.lines("mutation")]
@@ -154,13 +163,19 @@ def score(chosen: list[Case], mutated: bool, only: str, show: bool) -> dict[str,
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--held", action="store_true", help="own cases that are held back")
     parser.add_argument("--tune", action="store_true", help="own cases for tuning")
     parser.add_argument("--examples", action="store_true", help="public failures carried over")
     parser.add_argument("--all", action="store_true", help="all of these (the default)")
-    parser.add_argument("--mutations", action="store_true", help="also every mutation of every case")
-    parser.add_argument("--only", default="", metavar="NAME", choices=("", *MUTATIONS), help="this mutation alone")
+    parser.add_argument(
+        "--mutations", action="store_true", help="also every mutation of every case"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="NAME", choices=("", *MUTATIONS), help="this mutation alone"
+    )
     parser.add_argument("--case", default="", metavar="ID", help="cases whose id contains this")
     parser.add_argument("--quiet", action="store_true", help="tables without the list of failures")
     return parser.parse_args()
@@ -169,7 +184,9 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """The command; 0 if every case is right."""
     options = _arguments()
-    parts = [name for name in ("examples", "tune", "held") if getattr(options, name) and not options.all]
+    parts = [
+        name for name in ("examples", "tune", "held") if getattr(options, name) and not options.all
+    ]
     chosen = [case for case in cases(*parts) if options.case in case.id]
     marks = score(chosen, options.mutations, options.only, not options.quiet)
     return 0 if all(found == "right" for found in marks.values()) else 1

@@ -16,7 +16,11 @@ from memslots.explain.findings import KINDS
 from memslots.rules.catalogue import find_rule
 
 CASES = cases()
-CAUSES = set(re.findall(r"^### ([a-z0-9-]+)$", (Path(__file__).parent / "CAUSES.md").read_text(), re.MULTILINE))
+CAUSES = set(
+    re.findall(
+        r"^### ([a-z0-9-]+)$", (Path(__file__).parent / "CAUSES.md").read_text(), re.MULTILINE
+    )
+)
 PLANNED_FINDINGS = frozenset(("gmem-offset-huge-misaligned",))
 """Findings that a case accepts and the program does not have yet."""
 
@@ -106,7 +110,9 @@ def case_named(name):
 def test_the_expected_answer_is_right(case):
     plain = replace(case, other="", ask="")
     answers = sorted(case.candidates) or ([case.verdict] if ":" in case.verdict else [])
-    code = 2 if case.verdict == "nothing" and 2 in case.exits else max(case.exits & {0, 1}, default=2)
+    code = (
+        2 if case.verdict == "nothing" and 2 in case.exits else max(case.exits & {0, 1}, default=2)
+    )
     assert mark(plain, Verdict(tops=answers[:1], ranked=answers, advice=True, exit=code)) == "right"
 
 
@@ -116,7 +122,10 @@ def test_marks():
     assert mark(overlap, right) == "right"
     right.text = "another slot"
     assert mark(overlap, right) == "near"
-    assert mark(overlap, Verdict(tops=["rule:gpa-wraps"], ranked=["rule:gpa-wraps"], exit=1)) == "wrong"
+    assert (
+        mark(overlap, Verdict(tops=["rule:gpa-wraps"], ranked=["rule:gpa-wraps"], exit=1))
+        == "wrong"
+    )
     assert mark(overlap, Verdict(exit=2)) == "bare"
     assert mark(overlap, Verdict(exit=0)) == "silent"
     assert mark(overlap, Verdict(failed="ValueError")) == "crash"
@@ -125,7 +134,10 @@ def test_marks():
 def test_a_healthy_paste_wants_silence():
     healthy = case_named("own-124")
     assert mark(healthy, Verdict(exit=0)) == "right"
-    assert mark(healthy, Verdict(tops=["rule:delete-missing"], ranked=["rule:delete-missing"], exit=1)) == "wrong"
+    assert (
+        mark(healthy, Verdict(tops=["rule:delete-missing"], ranked=["rule:delete-missing"], exit=1))
+        == "wrong"
+    )
 
 
 def test_what_cannot_be_decided_must_not_be_claimed():
@@ -138,7 +150,11 @@ def test_what_cannot_be_decided_must_not_be_claimed():
 
 
 def test_a_cause_in_the_document_is_read():
-    document = {"explanations": [{"cause": "memlock-limit", "certainty": "certain", "advice": ["ulimit -l"]}]}
+    document = {
+        "explanations": [
+            {"cause": "memlock-limit", "certainty": "certain", "advice": ["ulimit -l"]}
+        ]
+    }
     verdict = verdict_of(document, 1)
     assert verdict.tops == ["cause:memlock-limit"]
     assert verdict.advice

@@ -77,7 +77,9 @@ def verdict_of(document: dict[str, object], exit_code: int) -> Verdict:
         verdict.text += json.dumps(
             {name: explanation[name] for name in _SAID if name in explanation}, ensure_ascii=False
         )
-        rule_advises = explanation.get("rule") is not None and explanation.get("certainty") == "certain"
+        rule_advises = (
+            explanation.get("rule") is not None and explanation.get("certainty") == "certain"
+        )
         verdict.advice |= rule_advises or any(explanation.get(name) for name in _ADVICE)
     for finding in _list(document.get("findings")):
         if finding.get("severity") == "warning":
@@ -99,7 +101,9 @@ def _answers(explanation: dict[str, object]) -> Iterator[str]:
         yield _named("cause", explanation["cause"])
     elif explanation.get("certainty") == "not a memslot problem":
         errno = -int(explanation.get("observed") or 0)  # type: ignore[call-overload]
-        for name in _LOOKALIKE.get(str(explanation.get("call")), {}).get(errno, ("unnamed-look-alike",)):
+        for name in _LOOKALIKE.get(str(explanation.get("call")), {}).get(
+            errno, ("unnamed-look-alike",)
+        ):
             yield _named("cause", name)
     elif explanation.get("rule"):
         yield _named("rule", explanation["rule"])

@@ -25,7 +25,9 @@ _QEMU_REGION = re.compile(
     r": (?P<why>[A-Z][\w/ ]+)$",
     re.MULTILINE,
 )
-_PHYS_MEM = re.compile(r"\n?^.*kvm_set_phys_mem: error registering slot: [A-Z][\w/ ]+$", re.MULTILINE)
+_PHYS_MEM = re.compile(
+    r"\n?^.*kvm_set_phys_mem: error registering slot: [A-Z][\w/ ]+$", re.MULTILINE
+)
 _RUN_FAILED = re.compile(r"error: kvm run failed (?P<why>[A-Z][\w/ ]+)$", re.MULTILINE)
 _VCPU_RUN = re.compile(r"Failure during vcpu run: (?P<why>[A-Z][\w/ ]+) \(os error \d+\)")
 _OS_ERROR = re.compile(r"(?P<why>" + "|".join(map(re.escape, _ERRNO)) + r") \(os error \d+\)")
@@ -43,9 +45,15 @@ def _region(found: re.Match[str], chance: random.Random) -> str:
     rust_more = go_more = plain_more = ""
     if found["more"]:
         fd = found["fd"]
-        rust_more = f", flags: {found['flags']}, guest_memfd: {fd}, guest_memfd_offset: {found['offset']}"
-        go_more = f", flags={found['flags']}, guest_memfd={fd}, guest_memfd_offset={found['offset']}"
-        plain_more = f" flags {found['flags']} guest_memfd {fd} guest_memfd_offset {found['offset']}"
+        rust_more = (
+            f", flags: {found['flags']}, guest_memfd: {fd}, guest_memfd_offset: {found['offset']}"
+        )
+        go_more = (
+            f", flags={found['flags']}, guest_memfd={fd}, guest_memfd_offset={found['offset']}"
+        )
+        plain_more = (
+            f" flags {found['flags']} guest_memfd {fd} guest_memfd_offset {found['offset']}"
+        )
     rust_call = "set_user_memory_region" + ("2" if call.endswith("2") else "")
     forms = (
         f"[ERROR vmm::memory] {rust_call} {{ slot: {slot}, guest_phys_addr: {gpa}, memory_size: {size}{rust_more} }}: "
@@ -91,7 +99,9 @@ def _rust_error(found: re.Match[str], chance: random.Random) -> str:
     text = _TEXT_OF.get(number)
     if text is None:
         return found.group()
-    return chance.choice((f"Errno({_ERRNO[text][0]})", f"{text} (os error {number})", f"Os {{ code: {number} }}"))
+    return chance.choice(
+        (f"Errno({_ERRNO[text][0]})", f"{text} (os error {number})", f"Os {{ code: {number} }}")
+    )
 
 
 def _strace(found: re.Match[str], chance: random.Random) -> str:
@@ -128,7 +138,11 @@ _TABLE = (
 def reworded(text: str, chance: random.Random) -> str | None:
     """The text with its failing lines in other words; None if it has none that are known."""
     for pattern, render in _TABLE:
-        if not all(found["why"] in _ERRNO for found in pattern.finditer(text) if "why" in pattern.groupindex):
+        if not all(
+            found["why"] in _ERRNO
+            for found in pattern.finditer(text)
+            if "why" in pattern.groupindex
+        ):
             continue
         if pattern.search(text):
             if pattern is _QEMU_REGION:

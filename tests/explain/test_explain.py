@@ -11,7 +11,12 @@ from memslots import Region, Vm
 from memslots.explain.analysis import Analysis
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
-from memslots.views.explanation import analysis_json, explanation_lines, markdown_lines, report_lines
+from memslots.views.explanation import (
+    analysis_json,
+    explanation_lines,
+    markdown_lines,
+    report_lines,
+)
 from memslots.views.text import Paint
 
 # expected.rule of a public failure -> rule of the catalogue, finding, or kind of answer
@@ -119,7 +124,11 @@ CASES = [
     ("hva-unaligned", "6.1/x86_64+pa46", Region(1, 0, 0x100000, 4096, 0x7F0000000010)),
     ("slot-id-too-high", "5.10/x86_64", Region(600, 0, 0x100000, 4096, 0x7F0000000000)),
     ("flags-invalid", "6.1/s390x", Region(1, 2, 0x100000, 0x100000, 0x7F0000000000)),
-    ("address-space-unknown", "6.12/x86_64-smm+pa46", Region(0x10001, 0, 0x100000, 4096, 0x7F0000000000)),
+    (
+        "address-space-unknown",
+        "6.12/x86_64-smm+pa46",
+        Region(0x10001, 0, 0x100000, 4096, 0x7F0000000000),
+    ),
     ("slot-too-large", "6.12/x86_64+pa46", Region(1, 0, 1 << 32, 9 << 40, 0x100000000000)),
     ("gfn-above-max", "6.12/x86_64+pa39", Region(1, 0, (1 << 39) - 4096, 8192, 0x7F0000000000)),
     ("ipa-limit", "6.12/arm64", Region(1, 0, (1 << 40) - 4096, 8192, 0x7F0000000000)),
@@ -165,8 +174,14 @@ def test_kernels_on_which_the_answer_differs():
 def test_evidence_rules_kernels_out():
     analysis = Analysis("examples/recordings/qemu72-q35-lifecycle.strace").finish()
     assert analysis.profile.name == "7.2/x86_64-smm"
-    assert {str(profile.version) for profile in analysis.evidence.consistent} >= {"6.2", "6.18", "7.2"}
-    assert not any(str(profile.version) in ("5.10", "6.1") for profile in analysis.evidence.consistent)
+    assert {str(profile.version) for profile in analysis.evidence.consistent} >= {
+        "6.2",
+        "6.18",
+        "7.2",
+    }
+    assert not any(
+        str(profile.version) in ("5.10", "6.1") for profile in analysis.evidence.consistent
+    )
 
 
 def test_nothing_wrong_says_so_with_totals():
@@ -182,7 +197,9 @@ def test_findings_on_a_real_boot():
     found = {kind: finding for (_, kind), finding in analysis.watch.findings.items()}
     assert found["unbacked-window"].count == 26
     assert found["host-alias"].count == 3
-    ignored = Analysis("examples/recordings/qemu72-q35-lifecycle.strace", ignored=frozenset({"host-alias"})).finish()
+    ignored = Analysis(
+        "examples/recordings/qemu72-q35-lifecycle.strace", ignored=frozenset({"host-alias"})
+    ).finish()
     assert ("VM 1", "host-alias") not in ignored.watch.findings
 
 
@@ -214,15 +231,27 @@ def test_text_around_and_between_the_lines():
             "ipa-limit",
             "certain",
         ),
-        ("qemu-system-x86_64: kvm_set_phys_mem: error registering slot: File exists", "slot-overlap", "certain"),
-        ("Cannot set the memory regions: SetUserMemoryRegion(Error(22))", "size-unaligned", "undetermined"),
+        (
+            "qemu-system-x86_64: kvm_set_phys_mem: error registering slot: File exists",
+            "slot-overlap",
+            "certain",
+        ),
+        (
+            "Cannot set the memory regions: SetUserMemoryRegion(Error(22))",
+            "size-unaligned",
+            "undetermined",
+        ),
         (
             "ioctl(11, KVM_SET_USER_MEMORY_REGION, {slot=3, flags=0, guest_phys_addr=0x100000000, "
             "memory_size=2199023255552, userspace_addr=0x7e0000000000}) = -1 ENOMEM (Cannot allocate memory)",
             "allocation-failed",
             "certain",
         ),
-        ("qemu-system-x86_64: kvm_init_vcpu: kvm_get_vcpu failed (0): File exists", "slot-overlap", "undetermined"),
+        (
+            "qemu-system-x86_64: kvm_init_vcpu: kvm_get_vcpu failed (0): File exists",
+            "slot-overlap",
+            "undetermined",
+        ),
         (
             "kvm_mem_ioeventfd_add: error adding ioeventfd: No space left on device (28)",
             None,
@@ -256,5 +285,8 @@ def test_findings_about_totals():
 
 def test_churn_is_noticed():
     lines = ["ioctl(3, KVM_CREATE_VM, 0) = 4", region_line(0, 0, 1 << 16)]
-    lines += [region_line(0, 0, 1 << 16, "KVM_MEM_LOG_DIRTY_PAGES" if i % 2 else "0") for i in range(1, 120)]
+    lines += [
+        region_line(0, 0, 1 << 16, "KVM_MEM_LOG_DIRTY_PAGES" if i % 2 else "0")
+        for i in range(1, 120)
+    ]
     assert ("VM 1", "slot-churn") in analysed("\n".join(lines)).watch.findings

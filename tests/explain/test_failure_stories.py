@@ -24,19 +24,34 @@ Failures that people reported in public, the lines they quoted, and what `memslo
 def story(path):
     with open(path, encoding="utf-8") as text:
         failure = json.load(text)
-    lines = ["", f"## {failure['title']}", "", f"{failure['project']}, {failure['date']}: <{failure['url']}>", ""]
+    lines = [
+        "",
+        f"## {failure['title']}",
+        "",
+        f"{failure['project']}, {failure['date']}: <{failure['url']}>",
+        "",
+    ]
     lines += ["```", *failure["log"], "```", ""]
     analysis = Analysis("\n".join(failure["log"]).encode()).finish()
-    said = [line for each in analysis.explanations for line in [*explanation_lines(each, Paint(False)), ""]]
+    said = [
+        line
+        for each in analysis.explanations
+        for line in [*explanation_lines(each, Paint(False)), ""]
+    ]
     for finding in analysis.watch.findings.values():
         said += [*finding_lines(finding, Paint(False)), ""]
     if not said:
-        return [*lines, "The quoted lines hold no KVM call and no error of one: nothing to explain."]
+        return [
+            *lines,
+            "The quoted lines hold no KVM call and no error of one: nothing to explain.",
+        ]
     return [*lines, "```", *said[:-1], "```"]
 
 
 def page():
-    stories = [line for path in sorted(glob.glob("examples/failures/*.json")) for line in story(path)]
+    stories = [
+        line for path in sorted(glob.glob("examples/failures/*.json")) for line in story(path)
+    ]
     return HEAD + "\n".join(stories) + "\n"
 
 

@@ -51,7 +51,10 @@ def test_perfetto_has_slots_calls_and_counters(events):
     document = json.loads("\n".join(export(events, "perfetto")))
     rows = document["traceEvents"]
     slices = [(row["name"], row["ts"], row["dur"]) for row in rows if row["ph"] == "X"]
-    assert slices == [("0x0 + 0x2000 flags 1", 100.0, 200.0), ("0x10000 + 0x2000 flags 1", 300.0, 400.0)]
+    assert slices == [
+        ("0x0 + 0x2000 flags 1", 100.0, 200.0),
+        ("0x10000 + 0x2000 flags 1", 300.0, 400.0),
+    ]
     assert any(row["name"] == "KVM_SET_USER_MEMORY_REGION EEXIST" for row in rows)
     assert [row["args"]["value"] for row in rows if row["name"] == "pages"] == [2, 2, 2, 0]
 
@@ -67,7 +70,9 @@ def test_the_c_program_gives_the_recorded_errnos(tmp_path, events, capsys):
     recording.write_text(RECORDING)
     source, program = tmp_path / "calls.c", tmp_path / "calls"
     assert main(["export", "--to", "c", str(recording), "-o", str(source)]) == 0
-    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program)], check=True)
+    subprocess.run(
+        ["gcc", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(program)], check=True
+    )
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "3 KVM_SET_USER_MEMORY_REGION = -17 (File exists)" in done.stdout

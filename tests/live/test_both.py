@@ -89,7 +89,10 @@ def test_arguments_that_kvm_refuses(vm, fields):
 )
 def test_arguments_cut_short(vm, size, v1, v2):
     assert vm.submit(Region(0, 0, 0, PAGE, HVA, readable_bytes=size)).result == -v1
-    assert vm.submit(Region(1, 0, 8 * PAGE, PAGE, HVA, region2=True, readable_bytes=size)).result == -v2
+    assert (
+        vm.submit(Region(1, 0, 8 * PAGE, PAGE, HVA, region2=True, readable_bytes=size)).result
+        == -v2
+    )
 
 
 def test_another_process_may_not_call(vm):

@@ -135,15 +135,29 @@ class TestVm:
         with LiveVm() as one, LiveVm() as other, LiveVm() as third:
             model = Vm("host")
             for call in calls:
-                assert one.set_user_memory_region(*call).result == model.set_user_memory_region(*call).result
+                assert (
+                    one.set_user_memory_region(*call).result
+                    == model.set_user_memory_region(*call).result
+                )
                 third.submit(Region(*call))
-                assert list(map(repr, one.slots())) == list(map(repr, model.slots())) == list(map(repr, third.slots()))
+                assert (
+                    list(map(repr, one.slots()))
+                    == list(map(repr, model.slots()))
+                    == list(map(repr, third.slots()))
+                )
             other.set_user_memory_regions(calls)
             for vm in (one, other):
                 assert list(map(repr, vm.slots())) == list(map(repr, model.slots()))
                 assert list(vm.slots(1)) == []
                 assert vm.page_shift == model.page_shift
-                for gpa in (0, 0x110 * page + 5, 0x117 * page, 0x118 * page, 0x300 * page, 0x400 * page):
+                for gpa in (
+                    0,
+                    0x110 * page + 5,
+                    0x117 * page,
+                    0x118 * page,
+                    0x300 * page,
+                    0x400 * page,
+                ):
                     assert repr(vm.slot_at(gpa)) == repr(model.slot_at(gpa))
                     for write in (False, True):
                         assert vm.gpa_to_hva(gpa, write=write) == model.gpa_to_hva(gpa, write=write)
@@ -213,7 +227,9 @@ class TestVm:
             assert other.total_pages == one.total_pages == 6
             assert other.set_user_memory_regions([]) == []
             with pytest.raises(ValueError, match="slot must be between"):
-                other.set_user_memory_regions([(3, 0, 1 << 31, page, 0x20000000), (1 << 32, 0, 0, page, 0)])
+                other.set_user_memory_regions(
+                    [(3, 0, 1 << 31, page, 0x20000000), (1 << 32, 0, 0, page, 0)]
+                )
             assert other.total_pages == 7, "the call before the bad one was made"
             many = [(slot, 0, slot << 32, page, 0x20000000) for slot in range(10, 2510)]
             assert other.set_user_memory_regions(many) == [0] * 2500
@@ -229,7 +245,9 @@ class TestVm:
             with pytest.raises(KernelMemoryError, match="the budget is"):
                 vm.set_user_memory_regions(calls)
             assert vm.total_pages == 2 * size // PAGE_BYTES
-            assert vm.set_user_memory_regions([(0, 0, 0, 0, 0), (5, 0, 5 << 40, size, memory.address)]) == [0, 0]
+            assert vm.set_user_memory_regions(
+                [(0, 0, 0, 0, 0), (5, 0, 5 << 40, size, memory.address)]
+            ) == [0, 0]
 
     def test_a_call_that_repeats_another_is_still_a_whole_call(self):
         from memslots.live import KernelMemoryError, LiveVm, MemoryInUseError

@@ -8,7 +8,19 @@ import pytest
 from test_layers import MODULES
 
 ABOVE = ("views.", "cli.", "docs")
-TEXTS = {"Rule", "FindingKind", "Cause", "Fact", "Option", "Limit", "Probe", "Question", "Commit", "Read", "Asked"}
+TEXTS = {
+    "Rule",
+    "FindingKind",
+    "Cause",
+    "Fact",
+    "Option",
+    "Limit",
+    "Probe",
+    "Question",
+    "Commit",
+    "Read",
+    "Asked",
+}
 """What holds a text of its own, as data with an identity."""
 SAYS = {"ask", "Unmodelled", "note", "skip", "say", "warn"}
 """Calls whose text is part of an answer (a question), or what a reader met: they go out as they are."""
@@ -58,5 +70,7 @@ def test_no_sentences_below_the_views(name):
 
 
 def test_it_can_fail():
-    assert sentences(ast.parse('text = "the slot ends beyond the limit"')) == [(1, "the slot ends beyond the limit")]
+    assert sentences(ast.parse('text = "the slot ends beyond the limit"')) == [
+        (1, "the slot ends beyond the limit")
+    ]
     assert sentences(ast.parse('raise ValueError("the slot ends beyond the limit")')) == []

@@ -51,7 +51,9 @@ STORY_WORDS = {
     "KVM_SET_IDENTITY_MAP_ADDR": "identity ", "KVM_CREATE_IRQCHIP": "irqchip", "KVM_CREATE_GUEST_MEMFD": "gmem ",
     "KVM_SET_MEMORY_ATTRIBUTES": "attributes ", "KVM_PRE_FAULT_MEMORY": "pre_fault ",
 }  # fmt: skip
-STORIES = [line for path in (Path(__file__).parents[1] / "stories").glob("*.txt") for line in path.open()]
+STORIES = [
+    line for path in (Path(__file__).parents[1] / "stories").glob("*.txt") for line in path.open()
+]
 
 
 def expected(where):
@@ -92,14 +94,22 @@ def test_recorder_bytes_and_back(name, tmp_path):
         file.add(call_of(call.request()), 7, 1, event.result, 5, values)
         file.end(0)
     (found,) = read(path)
-    assert (found.call, dict(found.fields), found.result) == (name, dict(event.fields), event.result)
+    assert (found.call, dict(found.fields), found.result) == (
+        name,
+        dict(event.fields),
+        event.result,
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_jsonl_and_back(name):
     event = event_of(name)
     found = event_from_json(event_to_json(event))
-    assert (found.call, dict(found.fields), found.result) == (name, dict(event.fields), event.result)
+    assert (found.call, dict(found.fields), found.result) == (
+        name,
+        dict(event.fields),
+        event.result,
+    )
     assert json.loads(event_to_json(event))["call"] == name
 
 
@@ -112,7 +122,10 @@ def test_number_and_back(name):
         fields = {field.name: at + 1 for at, field in enumerate(call.fields)}
         assert call.unpack(bytes(call.pack(fields))) == fields
         with pytest.raises(struct.error):
-            call.pack({field.name: 1 << field.bits for field in call.fields[:1]} or {"x": call.struct.pack("?")})
+            call.pack(
+                {field.name: 1 << field.bits for field in call.fields[:1]}
+                or {"x": call.struct.pack("?")}
+            )
 
 
 def test_what_is_recorded():
@@ -129,7 +142,11 @@ def test_what_the_asking_program_makes():
 
 
 def test_what_is_drawn():
-    drawn = {word for word in Path(Generator.next.__code__.co_filename).read_text().split('"') if word in CALLS}
+    drawn = {
+        word
+        for word in Path(Generator.next.__code__.co_filename).read_text().split('"')
+        if word in CALLS
+    }
     assert drawn == set(CALLS) - set(REASONS["drawn"])
 
 

@@ -35,7 +35,11 @@ def picture(vm):
         if isinstance(value, SlotSet):
             return [repr(slot) for slot in value]
         slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-        return {name: plain(getattr(value, name, None)) for name in slots if name not in ("_bitmaps_shared", "machine")}
+        return {
+            name: plain(getattr(value, name, None))
+            for name in slots
+            if name not in ("_bitmaps_shared", "machine")
+        }
 
     return plain(vm.state), plain(vm.process)
 
@@ -48,7 +52,9 @@ def used_vm(kernel):
     return vm
 
 
-@pytest.mark.parametrize("kernel", ["7.2/x86_64+intel+apicv-unrestricted-guest", "5.4/i386", "6.12/arm64", "7.2/ppc64"])
+@pytest.mark.parametrize(
+    "kernel", ["7.2/x86_64+intel+apicv-unrestricted-guest", "5.4/i386", "6.12/arm64", "7.2/ppc64"]
+)
 @pytest.mark.parametrize("name", [*REGION_CALLS, *DECISIONS])
 def test_judging_changes_nothing_and_is_repeatable(name, kernel):
     call = CALLS[name]
@@ -88,9 +94,15 @@ def test_doing_is_what_was_judged():
 def test_only_the_state_assigns_its_attributes(name):
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
         targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AugAssign)
+            else []
         )
         for target in targets:
             if isinstance(target, ast.Attribute) and target.attr in _ATTRIBUTES:
                 holder = getattr(target.value, "attr", getattr(target.value, "id", ""))
-                assert holder not in ("state", "config"), f"line {node.lineno}: {ast.unparse(target)}"
+                assert holder not in ("state", "config"), (
+                    f"line {node.lineno}: {ast.unparse(target)}"
+                )

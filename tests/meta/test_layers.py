@@ -16,9 +16,15 @@ import memslots
 
 ROOT = Path(__file__).parents[2] / "src" / "memslots"
 UPWARD = {
-    ("kernel.names", "live.probe"): "the name `host` asks the running kernel; loaded for that name only",
+    (
+        "kernel.names",
+        "live.probe",
+    ): "the name `host` asks the running kernel; loaded for that name only",
     ("check.survey", "views.matrix"): "an assertion for tests shows its text; loaded when it fails",
-    ("state.apply", "state.vm_state"): "part of VmState.apply in a file of its own; the name is for type checkers",
+    (
+        "state.apply",
+        "state.vm_state",
+    ): "part of VmState.apply in a file of its own; the name is for type checkers",
 }
 """Imports against the order, inside functions or for type checkers, and why."""
 
@@ -87,7 +93,9 @@ def imports_of(name, path, known):
                     if alias.name.split(".")[0] == "memslots":
                         yield alias.name.partition(".")[2], "", at_top
             else:
-                checking = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
+                checking = (
+                    isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
+                )
                 inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
                 yield from walk(child, at_top and not checking and not inside)
 
@@ -100,7 +108,10 @@ def violations(imports, order):
     def place(name):
         # what the __init__ of a wing holds stands behind all of its files
         if name in PACKAGES and "." not in name:
-            return max((at for other, at in order.items() if other.split(".")[0] == name), default=order.get(name, 0))
+            return max(
+                (at for other, at in order.items() if other.split(".")[0] == name),
+                default=order.get(name, 0),
+            )
         return order.get(name, order.get(name.split(".")[0], 0))
 
     return {
@@ -116,7 +127,9 @@ IMPORTS = {name: imports_of(name, path, MODULES) for name, path in MODULES.items
 
 def test_the_map_names_every_module_and_no_other():
     order = order_of(memslots.__doc__)
-    there = {name for name in MODULES if name not in PACKAGES} | {name for name in PACKAGES if "." not in name}
+    there = {name for name in MODULES if name not in PACKAGES} | {
+        name for name in PACKAGES if "." not in name
+    }
     assert there == set(order), "add it to the map in memslots/__init__.py"
 
 
@@ -133,7 +146,9 @@ def test_exceptions_are_not_loaded_with_the_module(pair):
 
 def test_there_are_no_cycles():
     graph = {
-        name: {target for target, _, _ in targets if target != name and (name, target) not in UPWARD}
+        name: {
+            target for target, _, _ in targets if target != name and (name, target) not in UPWARD
+        }
         for name, targets in IMPORTS.items()
     }
     TopologicalSorter(graph).prepare()
@@ -152,11 +167,15 @@ def test_other_files_use_declared_names_only():
 
 def test_it_can_fail(tmp_path):
     path = tmp_path / "slot.py"
-    path.write_text("def f():\n    from ..model.vm import Vm\n\nif TYPE_CHECKING:\n    from ..cli.main import main\n")
+    path.write_text(
+        "def f():\n    from ..model.vm import Vm\n\nif TYPE_CHECKING:\n    from ..cli.main import main\n"
+    )
     known = {"model.vm": path, "cli.main": path}
     imports = {"state.slot": imports_of("state.slot", path, known)}
     assert imports == {"state.slot": [("model.vm", "Vm", False), ("cli.main", "main", False)]}
-    order = order_of("Map of the package\nhead\n    state/    a\n        slot\n    model/ cli/    b\n")
+    order = order_of(
+        "Map of the package\nhead\n    state/    a\n        slot\n    model/ cli/    b\n"
+    )
     assert violations(imports, order) == {("state.slot", "model.vm"), ("state.slot", "cli.main")}
     with pytest.raises(AssertionError, match="twice"):
         order_of("Map of the package:\nhead\n    units abi   numbers\n    units   again\n")

@@ -38,23 +38,41 @@ USERS_OF_METHODS = {
 @pytest.mark.parametrize("name", sorted(set(MODULES) - set(USERS_OF_METHODS)))
 def test_no_second_dispatcher(name):
     for node in ast.walk(ast.parse(MODULES[name].read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in METHODS
+        ):
             if node.func.attr == "check_extension" and name.startswith(("rules.", "live.")):
                 continue  # the decision of that name, and the device's own call
             receiver = ast.unparse(node.func.value)
-            assert "vm" not in receiver.lower(), f"line {node.lineno}: {receiver}.{node.func.attr}: use call()"
+            assert "vm" not in receiver.lower(), (
+                f"line {node.lineno}: {receiver}.{node.func.attr}: use call()"
+            )
 
 
 def test_the_recorded_answers_go_through_replay(monkeypatch):
     taken = []
     take = Replay.take
     monkeypatch.setattr(
-        Replay, "take", lambda self, number, event: taken.append(event.call) or take(self, number, event)
+        Replay,
+        "take",
+        lambda self, number, event: taken.append(event.call) or take(self, number, event),
     )
     player = Player(find("7.2/x86_64+amd+pa46"))
-    for operation in (["create_vm", 0], ["set_region", 0, 1, 0, "8P", "map:0"], ["get_dirty", 0], ["vcpu", 0]):
+    for operation in (
+        ["create_vm", 0],
+        ["set_region", 0, 1, 0, "8P", "map:0"],
+        ["get_dirty", 0],
+        ["vcpu", 0],
+    ):
         player.play(operation)
-    assert taken == ["KVM_CREATE_VM", "KVM_SET_USER_MEMORY_REGION", "KVM_GET_DIRTY_LOG", "KVM_CREATE_VCPU"]
+    assert taken == [
+        "KVM_CREATE_VM",
+        "KVM_SET_USER_MEMORY_REGION",
+        "KVM_GET_DIRTY_LOG",
+        "KVM_CREATE_VCPU",
+    ]
 
 
 # -- what the doors disagreed on
@@ -65,12 +83,18 @@ CASES = {
         [("KVM_CREATE_VCPU", {"vcpu_id": 0}), ("KVM_CREATE_VCPU", {"vcpu_id": 0})],
         "vcpu-exists",
     ),
-    "vCPU 1 before vCPU 0": ([("KVM_CREATE_VCPU", {"vcpu_id": 1}), ("KVM_CREATE_VCPU", {"vcpu_id": 0})], None),
+    "vCPU 1 before vCPU 0": (
+        [("KVM_CREATE_VCPU", {"vcpu_id": 1}), ("KVM_CREATE_VCPU", {"vcpu_id": 0})],
+        None,
+    ),
     "enabling a capability with another argument": (
         [("KVM_ENABLE_CAP", {"cap": 116, "flags": 0, "arg0": 0, "arg1": 5, "arg2": 0, "arg3": 0})],
         "not modelled",
     ),
-    "pre-fault of nothing": ([("KVM_PRE_FAULT_MEMORY", {"gpa": 0, "size": 0, "flags": 0})], "pre-fault-range"),
+    "pre-fault of nothing": (
+        [("KVM_PRE_FAULT_MEMORY", {"gpa": 0, "size": 0, "flags": 0})],
+        "pre-fault-range",
+    ),
 }
 
 
@@ -87,7 +111,11 @@ def test_all_doors_agree(case):
     calls, expected = CASES[case]
     vm, oracle = Vm(KERNEL), Oracle(KERNEL)
     replay = iter(
-        Replay([Event("KVM_CREATE_VM", {"type": 0}, None, new_fd=4)] + [_event(*call) for call in calls], find(KERNEL))
+        Replay(
+            [Event("KVM_CREATE_VM", {"type": 0}, None, new_fd=4)]
+            + [_event(*call) for call in calls],
+            find(KERNEL),
+        )
     )
     next(replay)
     for name, fields in calls:
@@ -126,7 +154,13 @@ def test_enabling_a_capability_on_a_vcpu_is_no_call_of_a_vm():
 
 
 def test_two_processes_with_a_vm_on_the_same_number():
-    region = {"slot": 0, "flags": 0, "guest_phys_addr": 0, "memory_size": 4096, "userspace_addr": 1 << 20}
+    region = {
+        "slot": 0,
+        "flags": 0,
+        "guest_phys_addr": 0,
+        "memory_size": 4096,
+        "userspace_addr": 1 << 20,
+    }
     events = [
         Event("clone", {"flags": 0}, 200, pid=100),
         Event("KVM_CREATE_VM", {"type": 0}, 4, pid=100, new_fd=4),

@@ -15,12 +15,18 @@ from memslots.uapi.calls import CALLS, REGION_CALLS
 from memslots.verify.booted_vm import BootedVm
 
 KERNELS = (Vm, LiveVm, BootedVm)
-PROTOCOL = [name for name, member in vars(Kvm).items() if inspect.isfunction(member) and not name.startswith("_")]
+PROTOCOL = [
+    name
+    for name, member in vars(Kvm).items()
+    if inspect.isfunction(member) and not name.startswith("_")
+]
 
 
 def _parameters(method):
     return [
-        (name, each.kind, each.default) for name, each in inspect.signature(method).parameters.items() if name != "self"
+        (name, each.kind, each.default)
+        for name, each in inspect.signature(method).parameters.items()
+        if name != "self"
     ]
 
 

@@ -46,19 +46,32 @@ def test_no_second_table_of_calls(name, tree):
     for node in ast.walk(tree):
         literal = node if isinstance(node, (ast.Dict, ast.Set, ast.Tuple, ast.List)) else None
         if literal is not None:
-            assert len(set(_names(literal))) <= MOST_TOGETHER, f"line {node.lineno}: derive it from CALLS"
+            assert len(set(_names(literal))) <= MOST_TOGETHER, (
+                f"line {node.lineno}: derive it from CALLS"
+            )
 
 
 @pytest.mark.parametrize(("name", "tree"), trees(), ids=[name for name, _ in trees()])
 def test_every_name_of_a_call_is_one(name, tree):
     known = set(CALLS) | set(LOOKALIKES.values())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _CALL.fullmatch(node.value):
-            assert node.value in known, f"line {node.lineno}: {node.value} is no call that anybody describes"
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and _CALL.fullmatch(node.value)
+        ):
+            assert node.value in known, (
+                f"line {node.lineno}: {node.value} is no call that anybody describes"
+            )
 
 
 def _is_capability(node):
-    return isinstance(node, ast.Constant) and type(node.value) is int and node.value > 1 and node.value in CAP_NAMES
+    return (
+        isinstance(node, ast.Constant)
+        and type(node.value) is int
+        and node.value > 1
+        and node.value in CAP_NAMES
+    )
 
 
 @pytest.mark.parametrize(("name", "tree"), trees(), ids=[name for name, _ in trees()])
@@ -67,11 +80,15 @@ def test_capabilities_go_by_name(name, tree):
         if isinstance(node, ast.Call):
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if called in ("check_extension", "enable_cap"):
-                assert not any(map(_is_capability, node.args[:1])), f"line {node.lineno}: name the capability"
+                assert not any(map(_is_capability, node.args[:1])), (
+                    f"line {node.lineno}: name the capability"
+                )
         elif isinstance(node, ast.Compare):
             left = getattr(node.left, "id", getattr(node.left, "attr", ""))
             if left in ("cap", "capability"):
-                assert not any(map(_is_capability, node.comparators)), f"line {node.lineno}: name the capability"
+                assert not any(map(_is_capability, node.comparators)), (
+                    f"line {node.lineno}: name the capability"
+                )
 
 
 @pytest.mark.parametrize(("name", "tree"), trees(), ids=[name for name, _ in trees()])

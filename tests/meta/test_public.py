@@ -39,7 +39,9 @@ def test_exported_things_and_their_methods_have_docstrings(name):
     assert inspect.getdoc(thing)
     if inspect.isclass(thing):
         for attribute, value in vars(thing).items():
-            if not attribute.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+            if not attribute.startswith("_") and (
+                inspect.isfunction(value) or isinstance(value, property)
+            ):
                 assert inspect.getdoc(value), f"{name}.{attribute}"
 
 
@@ -47,7 +49,11 @@ def _undocumented(tree, prefix=""):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             short = isinstance(node, ast.FunctionDef) and prefix and len(node.body) == 1
-            if not ast.get_docstring(node) and not short and not getattr(node, "decorator_list", None):
+            if (
+                not ast.get_docstring(node)
+                and not short
+                and not getattr(node, "decorator_list", None)
+            ):
                 yield prefix + node.name
             if isinstance(node, ast.ClassDef):
                 yield from _undocumented(node, node.name + ".")
@@ -70,7 +76,9 @@ def test_public_functions_and_classes_have_docstrings(name):
 
 def test_importing_memslots_loads_little():
     """The public names are loaded when they are asked for."""
-    program = "import sys, memslots; print(sum(name.startswith('memslots.') for name in sys.modules))"
+    program = (
+        "import sys, memslots; print(sum(name.startswith('memslots.') for name in sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(ROOT.parent)},

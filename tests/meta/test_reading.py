@@ -16,9 +16,22 @@ NAMES = [(name, path) for what, path in ROWS for name in re.findall(r"`([\w.]+)(
 @pytest.mark.parametrize(("name", "path"), NAMES, ids=[name for name, _ in NAMES])
 def test_the_name_stands_in_the_file(name, path):
     (file,) = re.findall(r"`([\w/.]+)`", path)
-    assert re.search(rf"\b{re.escape(name)}\b", (ROOT / file).read_text()), f"{name} is not in {file}"
+    assert re.search(rf"\b{re.escape(name)}\b", (ROOT / file).read_text()), (
+        f"{name} is not in {file}"
+    )
 
 
 def test_files_exist_and_names_are_many():
-    assert all((ROOT / file).is_file() for _, path in ROWS for file in re.findall(r"`([\w/.]+)`", path))
-    assert len({name for name, _ in NAMES if re.match(r"_?_?(?:KVM|kvm|nr_|n_|access|check|TASK|x86)", name)}) >= 40
+    assert all(
+        (ROOT / file).is_file() for _, path in ROWS for file in re.findall(r"`([\w/.]+)`", path)
+    )
+    assert (
+        len(
+            {
+                name
+                for name, _ in NAMES
+                if re.match(r"_?_?(?:KVM|kvm|nr_|n_|access|check|TASK|x86)", name)
+            }
+        )
+        >= 40
+    )

@@ -9,7 +9,14 @@ import sys
 import pytest
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-WITHOUT_DEVICE = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /dev/kvm && exec "$@"', "sh")
+WITHOUT_DEVICE = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount --bind /dev/null /dev/kvm && exec "$@"',
+    "sh",
+)
 PATIENT = """
 import sys
 sys.path[:0] = {path!r}
@@ -24,7 +31,9 @@ def test_it():
 def outcome(tmp_path, names, must, prefix=(), **environment):
     """(exit code, output) of pytest on one test that needs these."""
     file = tmp_path / "test_patient.py"
-    file.write_text(PATIENT.format(path=[TESTS, *filter(None, sys.path)], names=", ".join(map(repr, names))))
+    file.write_text(
+        PATIENT.format(path=[TESTS, *filter(None, sys.path)], names=", ".join(map(repr, names)))
+    )
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-c", os.devnull, str(file)],
         env={**os.environ, "MEMSLOTS_REQUIRE": must, **environment}, check=False, capture_output=True, text=True,
@@ -32,7 +41,9 @@ def outcome(tmp_path, names, must, prefix=(), **environment):
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize(("name", "program"), [("gcc", "gcc"), ("strace", "strace"), ("qemu", "qemu-system-x86_64")])
+@pytest.mark.parametrize(
+    ("name", "program"), [("gcc", "gcc"), ("strace", "strace"), ("qemu", "qemu-system-x86_64")]
+)
 def test_a_program_that_is_missing(tmp_path, name, program):
     code, output = outcome(tmp_path, [name], "kvm", PATH=str(tmp_path))
     assert code == 0

@@ -38,7 +38,9 @@ def tree_of(name):
 def test_lengths(name):
     lines = MODULES[name].read_text().splitlines()
     assert len(lines) <= MODULE_LINES
-    too_wide = [number for number, line in enumerate(lines, 1) if len(_PRAGMA.sub("", line)) > COLUMNS]
+    too_wide = [
+        number for number, line in enumerate(lines, 1) if len(_PRAGMA.sub("", line)) > COLUMNS
+    ]
     assert not too_wide
     for node in ast.walk(tree_of(name)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -46,13 +48,19 @@ def test_lengths(name):
 
 
 def test_decide_fits_one_screen():
-    (function,) = (node for node in tree_of("rules.region.set_memory_region").body if isinstance(node, ast.FunctionDef))
+    (function,) = (
+        node
+        for node in tree_of("rules.region.set_memory_region").body
+        if isinstance(node, ast.FunctionDef)
+    )
     assert function.end_lineno - function.lineno < 40
 
 
 def _public_functions(body):
     for node in body:
-        if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name == "__init__"):
+        if isinstance(node, ast.FunctionDef) and (
+            not node.name.startswith("_") or node.name == "__init__"
+        ):
             yield node
         elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from _public_functions(node.body)
@@ -62,7 +70,11 @@ def _public_functions(body):
 def test_public_parameters_say_their_unit(name):
     for node in _public_functions(tree_of(name).body):
         arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
-        bare = [argument.arg for argument in arguments if argument.arg in BARE and node.name not in OF_A_PROTOCOL]
+        bare = [
+            argument.arg
+            for argument in arguments
+            if argument.arg in BARE and node.name not in OF_A_PROTOCOL
+        ]
         assert not bare, f"{name}.{node.name}({', '.join(bare)})"
 
 
@@ -95,11 +107,15 @@ def test_only_the_standard_library(name):
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_slow_modules_are_loaded_late_if_at_all(name):
-    assert [module for module, guarded in _imports(tree_of(name)) if module in SLOW and not guarded] == []
+    assert [
+        module for module, guarded in _imports(tree_of(name)) if module in SLOW and not guarded
+    ] == []
 
 
 def test_the_start_loads_nothing_slow():
-    program = "import sys, memslots, memslots.model.vm, memslots.cli.main; print(*sorted(sys.modules))"
+    program = (
+        "import sys, memslots, memslots.model.vm, memslots.cli.main; print(*sorted(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-S", "-c", program],
         env={"PYTHONPATH": str(TOP / "src")},
@@ -124,7 +140,11 @@ def test_no_path_of_a_machine():
     found = []
     for name in names:
         path = TOP / name
-        if path.suffix in (".xz", ".gz", ".png") or not path.is_file() or name.startswith("examples/"):
+        if (
+            path.suffix in (".xz", ".gz", ".png")
+            or not path.is_file()
+            or name.startswith("examples/")
+        ):
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
             if PATHS.search(line):

@@ -28,7 +28,19 @@ UNMODELLED = "unmodelled"
 class Kind:
     """A small machine: what is small about it, and how its kernel behaves."""
 
-    def __init__(self, kernel, bits, *, shift=1, ids=2, spaces=1, gfn_end=None, hook="", caps=True, **behaviour):
+    def __init__(
+        self,
+        kernel,
+        bits,
+        *,
+        shift=1,
+        ids=2,
+        spaces=1,
+        gfn_end=None,
+        hook="",
+        caps=True,
+        **behaviour,
+    ):
         self.kernel = kernel
         self.bits = bits
         self.shift = shift
@@ -131,7 +143,11 @@ class Reference:
                 if other_space == space and other != number and not apart:
                     return EEXIST
         moves = old is not None and gfn != old[0]
-        if kind.gfn_end is not None and gfn + pages > kind.gfn_end and (kind.hook == "arm" or old is None or moves):
+        if (
+            kind.gfn_end is not None
+            and gfn + pages > kind.gfn_end
+            and (kind.hook == "arm" or old is None or moves)
+        ):
             if moves:
                 self._swap(space, 2 if kind.restores else 1)
                 if not kind.restores:
@@ -289,7 +305,9 @@ def test_cap_over_every_total_and_size(bits):
     for total, npages in product(range(word + 1), range(word + 1)):
         wraps = (total + npages) % (word + 1) < total
         assert total_would_wrap(total, npages, bits) == wraps == capped.refuses(total, npages)
-        assert not any(design(bits).refuses(total, npages) for design in (Walk, Constant, WideTotal))
+        assert not any(
+            design(bits).refuses(total, npages) for design in (Walk, Constant, WideTotal)
+        )
 
 
 @pytest.mark.parametrize("bits", [4, 5, 6])

@@ -49,12 +49,16 @@ KERNELS = [
     ("6.12/loongarch64", 0),
 ]
 
-gfns = st.one_of(st.integers(0, 48), st.sampled_from([256, 512, 1 << 20, 1 << 28, (1 << 34) - 1, 1 << 40]))
+gfns = st.one_of(
+    st.integers(0, 48), st.sampled_from([256, 512, 1 << 20, 1 << 28, (1 << 34) - 1, 1 << 40])
+)
 sizes = st.one_of(st.integers(1, 20), st.sampled_from([64, 65, 256, 512]))
 flag_words = st.sampled_from([0, 0, 0, LOG, LOG, READONLY, READONLY | LOG, GMEM, 8, INVALID])
 ids = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 31, 508, 32766])
 spaces = st.sampled_from([0, 0, 0, 1, 2])
-changes = st.sampled_from(["same", "log", "move", "move", "move log", "hva", "move hva", "size", "readonly", "delete"])
+changes = st.sampled_from(
+    ["same", "log", "move", "move", "move log", "hva", "move hva", "size", "readonly", "delete"]
+)
 region_calls = st.builds(
     lambda slot, space, *rest: (space << 16 | slot, *rest),
     ids,
@@ -74,7 +78,11 @@ def snapshot(state, *, generations=True):
     """Everything of a VM that a call could have changed."""
     config = {name: getattr(state.config, name) for name in state.config.__slots__}
     bitmaps = dirty_pages(state)
-    bindings = {id(file): [(b.start, b.end) for b in group] for file, group in state._bindings.items() if group}
+    bindings = {
+        id(file): [(b.start, b.end) for b in group]
+        for file, group in state._bindings.items()
+        if group
+    }
     return (
         [[describe(slot) for slot in slots] for slots in state.spaces],
         state.total_pages,
@@ -90,8 +98,14 @@ def snapshot(state, *, generations=True):
 
 def dirty_pages(state):
     """Dirty pages of each slot by (space, id); None for one that has no bitmap."""
-    bitmaps = {(slot.as_id, slot.id): state.bitmap(slot.slot_word) for slots in state.spaces for slot in slots}
-    return {key: None if bitmap is None else list(bitmap.pages()) for key, bitmap in bitmaps.items()}
+    bitmaps = {
+        (slot.as_id, slot.id): state.bitmap(slot.slot_word)
+        for slots in state.spaces
+        for slot in slots
+    }
+    return {
+        key: None if bitmap is None else list(bitmap.pages()) for key, bitmap in bitmaps.items()
+    }
 
 
 def describe(slot):
@@ -119,17 +133,22 @@ class AnyCalls(RuleBasedStateMachine):
             fd = self.files[file] if file < len(self.files) else 99
             hva = H + (host_page << 20)
             size = (npages << self.shift) + odd
-            self.submit(Region(slot, flags, gfn << self.shift, size, hva, fd, offset << self.shift, region2))
+            self.submit(
+                Region(slot, flags, gfn << self.shift, size, hva, fd, offset << self.shift, region2)
+            )
 
     @rule(
-        calls=st.lists(st.tuples(st.integers(0, 7), gfns), min_size=1, max_size=6), npages=st.sampled_from([1, 4, 256])
+        calls=st.lists(st.tuples(st.integers(0, 7), gfns), min_size=1, max_size=6),
+        npages=st.sampled_from([1, 4, 256]),
     )
     def set_plain(self, calls, npages):
         """Most calls of real programs: nothing special about them."""
         for slot, gfn in calls:
             self.submit(Region(slot, 0, gfn << self.shift, npages << self.shift, H))
 
-    @rule(slot=ids, space=spaces, flags=st.sampled_from([0, 0, 0, LOG, GMEM]), region2=st.booleans())
+    @rule(
+        slot=ids, space=spaces, flags=st.sampled_from([0, 0, 0, LOG, GMEM]), region2=st.booleans()
+    )
     def delete(self, slot, space, flags, region2):
         self.submit(Region(space << 16 | slot, flags, 0, 0, 0, region2=region2))
 
@@ -169,7 +188,9 @@ class AnyCalls(RuleBasedStateMachine):
                 assert (quick is None) == (change is None)
                 if change is not None:
                     assert (quick.kind, quick.old) == (change.kind, change.old)
-                    assert (quick.new and describe(quick.new)) == (change.new and describe(change.new))
+                    assert (quick.new and describe(quick.new)) == (
+                        change.new and describe(change.new)
+                    )
         guess = vm.what_if(request)
         assert snapshot(state) == before, "what_if changed something"
         outcome = vm.submit(request)
@@ -179,11 +200,20 @@ class AnyCalls(RuleBasedStateMachine):
             npages = request.memory_size >> self.shift
             if npages:
                 hva = request.userspace_addr & state.machine.ulong_max
-                self.shadow[key] = (request.guest_phys_addr >> self.shift, npages, hva, request.flags)
+                self.shadow[key] = (
+                    request.guest_phys_addr >> self.shift,
+                    npages,
+                    hva,
+                    request.flags,
+                )
                 if not request.flags & LOG:
                     self.dirty.pop(key, None)
-                elif key not in self.dirty and (not state.config.ring_bytes or state.config.ring_with_bitmap):
-                    self.dirty[key] = set(range(npages)) if state.config.manual_protect == 3 else set()
+                elif key not in self.dirty and (
+                    not state.config.ring_bytes or state.config.ring_with_bitmap
+                ):
+                    self.dirty[key] = (
+                        set(range(npages)) if state.config.manual_protect == 3 else set()
+                    )
             else:
                 del self.shadow[key]
                 self.dirty.pop(key, None)
@@ -227,7 +257,11 @@ class AnyCalls(RuleBasedStateMachine):
         for gfn in range(self.shadow[key][0] + offset, self.shadow[key][0] + offset + count):
             self.vm.mark_dirty(gfn << self.shift, key[0])
             for (space, number), (base, npages, _, _) in self.shadow.items():
-                if space == key[0] and base <= gfn < base + npages and (space, number) in self.dirty:
+                if (
+                    space == key[0]
+                    and base <= gfn < base + npages
+                    and (space, number) in self.dirty
+                ):
                     self.dirty[space, number].add(gfn - base)
 
     @rule(slot=ids, space=spaces, buffer_bytes=st.sampled_from([None, None, None, 0]))
@@ -238,7 +272,9 @@ class AnyCalls(RuleBasedStateMachine):
         if copied:
             assert set(outcome.data.pages()) == self.dirty[key]
         late = self.vm.profile.arch.name in ("ppc64", "s390x")
-        if (copied or (outcome.rule.id == "bitmap-buffer" and not late)) and not config.manual_protect:
+        if (
+            copied or (outcome.rule.id == "bitmap-buffer" and not late)
+        ) and not config.manual_protect:
             self.dirty[key] = set()
 
     @rule(
@@ -252,7 +288,11 @@ class AnyCalls(RuleBasedStateMachine):
             num = max(self.shadow.get((0, slot), (0, 0))[1] - first, 0)
         outcome = self.vm.clear_dirty_log(slot, first, num, mask)
         if isinstance(outcome, Accepted):
-            named = {page for page in range(first, first + num) if mask is None or mask >> (page - first) & 1}
+            named = {
+                page
+                for page in range(first, first + num)
+                if mask is None or mask >> (page - first) & 1
+            }
             self.dirty[0, slot] -= named
 
     @rule(
@@ -288,14 +328,21 @@ class AnyCalls(RuleBasedStateMachine):
         for slots in self.vm.state.spaces:
             for slot in slots:
                 if slot.owner:
-                    self.shadow[slot.as_id, slot.id] = (slot.base_gfn, slot.npages, slot.userspace_addr, slot.flags)
+                    self.shadow[slot.as_id, slot.id] = (
+                        slot.base_gfn,
+                        slot.npages,
+                        slot.userspace_addr,
+                        slot.flags,
+                    )
 
     @rule(gfn=st.integers(0, 60), npages=st.integers(0, 20), value=st.sampled_from([0, 8]))
     def set_attributes(self, gfn, npages, value):
         self.vm.set_memory_attributes(gfn << self.shift, npages << self.shift, value)
 
     @rule(
-        page=st.integers(0, 400), npages=st.integers(1, 64), prot=st.sampled_from([PROT_READ, PROT_READ | PROT_WRITE])
+        page=st.integers(0, 400),
+        npages=st.integers(1, 64),
+        prot=st.sampled_from([PROT_READ, PROT_READ | PROT_WRITE]),
     )
     def map_host(self, page, npages, prot):
         start = H + (page << self.shift)
@@ -312,7 +359,10 @@ class AnyCalls(RuleBasedStateMachine):
     def fork(self):
         """Go on with either side; the other must stay as it is."""
         self.other = self.vm.fork()
-        self.other_looks, self.other_dirty = snapshot(self.other.state), {k: set(v) for k, v in self.dirty.items()}
+        self.other_looks, self.other_dirty = (
+            snapshot(self.other.state),
+            {k: set(v) for k, v in self.dirty.items()},
+        )
         assert self.other_looks == snapshot(self.vm.state)
 
     @rule()
@@ -336,7 +386,9 @@ class AnyCalls(RuleBasedStateMachine):
         if free >= twin.state.machine.user_slots:
             return
         before = snapshot(twin.state, generations=False)
-        made = twin.set_user_memory_region(free, int(log), gfn << self.shift, npages << self.shift, H)
+        made = twin.set_user_memory_region(
+            free, int(log), gfn << self.shift, npages << self.shift, H
+        )
         if isinstance(made, Accepted):
             assert twin.total_pages == self.vm.total_pages + npages
             gone = twin.set_user_memory_region(free, 0, 0, 0, H)
@@ -350,9 +402,13 @@ class AnyCalls(RuleBasedStateMachine):
     def holds(self):
         vm = self.vm
         vm.check()
-        model = {(slot.as_id, slot.id): describe(slot)[2:] for slots in vm.state.spaces for slot in slots}
+        model = {
+            (slot.as_id, slot.id): describe(slot)[2:] for slots in vm.state.spaces for slot in slots
+        }
         assert model == self.shadow
-        assert dirty_pages(vm.state) == {key: sorted(self.dirty[key]) if key in self.dirty else None for key in model}
+        assert dirty_pages(vm.state) == {
+            key: sorted(self.dirty[key]) if key in self.dirty else None for key in model
+        }
         assert vm.total_pages == sum(npages for _, npages, _, _ in self.shadow.values())
         if self.other is not None:
             assert snapshot(self.other.state) == self.other_looks
@@ -369,7 +425,11 @@ class AnyCalls(RuleBasedStateMachine):
                 slot = vm.slot(space << 16 | number)
                 assert (slot is not None) == (number in here)
             for gfn in range(0, 70, 3):
-                found = [number for number, (base, npages, _, _) in here.items() if base <= gfn < base + npages]
+                found = [
+                    number
+                    for number, (base, npages, _, _) in here.items()
+                    if base <= gfn < base + npages
+                ]
                 slot = vm.slot_at(gfn << shift, space)
                 assert ([slot.id] if slot else []) == found
                 if found:
@@ -379,13 +439,26 @@ class AnyCalls(RuleBasedStateMachine):
                     writable = None if flags & READONLY else wanted
                     assert vm.gpa_to_hva((gfn << shift) + 7, space, write=True) == writable
             for low, high in ((0, 1), (3, 30), (20, 21), (0, 1 << 41)):
-                wanted = [n for n in in_order if here[n][0] < high and low < here[n][0] + here[n][1]]
+                wanted = [
+                    n for n in in_order if here[n][0] < high and low < here[n][0] + here[n][1]
+                ]
                 assert [slot.id for slot in vm.state.spaces[space].in_range(low, high)] == wanted
-            for low, high in ((H, H + 1), (H + (5 << shift), H + (30 << shift)), (0, H), (0, 1 << 62)):
-                wanted = [n for n, (_, npages, hva, _) in here.items() if hva < high and low < hva + (npages << shift)]
+            for low, high in (
+                (H, H + 1),
+                (H + (5 << shift), H + (30 << shift)),
+                (0, H),
+                (0, 1 << 62),
+            ):
+                wanted = [
+                    n
+                    for n, (_, npages, hva, _) in here.items()
+                    if hva < high and low < hva + (npages << shift)
+                ]
                 found = vm.slots_at_hva(low, high, space)
                 assert sorted(slot.id for slot in found) == sorted(wanted)
-                assert [slot.userspace_addr for slot in found] == sorted(slot.userspace_addr for slot in found)
+                assert [slot.userspace_addr for slot in found] == sorted(
+                    slot.userspace_addr for slot in found
+                )
 
 
 TestAnyCalls = AnyCalls.TestCase

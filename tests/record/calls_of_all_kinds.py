@@ -66,7 +66,11 @@ def main():
     libc.ioctl(-1, SET_REGION, 0)
     plain = struct.pack("=IIQQQ", 9, 0, 0x9000, 0x1000, HVA)
     libc.ioctl(vm, SET_REGION, hidden(plain))
-    libc.ioctl(vm, SET_REGION, hidden(plain.replace(b"\x09", b"\x0a", 1).replace(b"\x00\x90", b"\x00\xa0"), 4096 - 16))
+    libc.ioctl(
+        vm,
+        SET_REGION,
+        hidden(plain.replace(b"\x09", b"\x0a", 1).replace(b"\x00\x90", b"\x00\xa0"), 4096 - 16),
+    )
     libc.ioctl(vm, ctypes.c_ulong(0xFFFF_FFFF_0000_0000 | GET_DIRTY_LOG).value, hidden(bytes(16)))
     libc.ioctl(vm, ENABLE_CAP, hidden(struct.pack("=IIQQQQ64x", 9999, 0, 1, 2, 3, 4)))
     thread = threading.Thread(target=region, args=(vm, 20, 0x1000, 0x20000))
@@ -81,7 +85,9 @@ def main():
     in_a_process(with_a_vm)
 
     def exec_from_a_thread():
-        other = threading.Thread(target=os.execv, args=(sys.executable, [sys.executable, __file__, "3"]))
+        other = threading.Thread(
+            target=os.execv, args=(sys.executable, [sys.executable, __file__, "3"])
+        )
         other.start()
         other.join()
 

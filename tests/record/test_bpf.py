@@ -24,14 +24,23 @@ ALL_KINDS = [sys.executable, os.path.join(HERE, "calls_of_all_kinds.py")]
 @pytest.fixture(scope="module")
 def stress(tmp_path_factory):
     program = str(tmp_path_factory.mktemp("stress") / "stress")
-    subprocess.run(["gcc", "-O1", "-pthread", os.path.join(HERE, "stress.c"), "-o", program], check=True)
+    subprocess.run(
+        ["gcc", "-O1", "-pthread", os.path.join(HERE, "stress.c"), "-o", program], check=True
+    )
     return program
 
 
 def record(path, *command, options=("--bpf",)):
     """(exit code, what was said) of a recorded command."""
     process = memslots(
-        "record", *options, "-o", str(path), "--", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        "record",
+        *options,
+        "-o",
+        str(path),
+        "--",
+        *command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     said, errors = process.communicate(timeout=60)
     return process.returncode, said + errors
@@ -130,7 +139,12 @@ def test_64_threads_and_nobody_else(tmp_path, stress):
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [("exit 7", 7), ("kill -KILL $$", -signal.SIGKILL), ("(sleep 0.5; echo later) & exit 3", 3), (":", 0)],
+    [
+        ("exit 7", 7),
+        ("kill -KILL $$", -signal.SIGKILL),
+        ("(sleep 0.5; echo later) & exit 3", 3),
+        (":", 0),
+    ],
 )
 def test_the_exit_status_is_the_programs(tmp_path, script, code):
     found, said = record(tmp_path / "r", "sh", "-c", script)
@@ -141,7 +155,16 @@ def test_the_exit_status_is_the_programs(tmp_path, script, code):
 def test_signals_sent_to_the_recorder_reach_the_program(tmp_path):
     script = "trap 'exit 4' TERM; echo up; while :; do sleep 0.05; done"
     process = memslots(
-        "record", "--bpf", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", script, stdout=subprocess.PIPE
+        "record",
+        "--bpf",
+        "-q",
+        "-o",
+        str(tmp_path / "r"),
+        "--",
+        "sh",
+        "-c",
+        script,
+        stdout=subprocess.PIPE,
     )
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
@@ -237,7 +260,9 @@ def test_a_killed_recorder_leaves_the_program_and_no_bpftrace(tmp_path, how):
         wait_for(lambda: path.exists() and path.stat().st_size > 10_000)
         process.kill()
         process.wait()
-        wait_for(lambda: name_of(watcher) != "bpftrace" or not os.path.exists(f"/proc/{watcher}/maps"))
+        wait_for(
+            lambda: name_of(watcher) != "bpftrace" or not os.path.exists(f"/proc/{watcher}/maps")
+        )
         with open(f"/proc/{pid}/stat") as file:
             assert file.read().rpartition(") ")[2][0] in "RSD"
         events, reading = calls(path)
@@ -251,7 +276,17 @@ def test_a_killed_recorder_leaves_the_program_and_no_bpftrace(tmp_path, how):
 
 def test_when_bpftrace_is_killed_the_recording_says_so(tmp_path):
     path = tmp_path / "r"
-    process = memslots("record", "--bpf", "-o", str(path), "--", "sh", "-c", "sleep 1; exit 6", stderr=subprocess.PIPE)
+    process = memslots(
+        "record",
+        "--bpf",
+        "-o",
+        str(path),
+        "--",
+        "sh",
+        "-c",
+        "sleep 1; exit 6",
+        stderr=subprocess.PIPE,
+    )
     wait_for(lambda: len(children_of(process.pid)) == 2)
     (watcher,) = (child for child in children_of(process.pid) if name_of(child) == "bpftrace")
     os.kill(watcher, signal.SIGKILL)
@@ -264,9 +299,15 @@ def test_when_bpftrace_is_killed_the_recording_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo RLIMIT_MEMLOCK, harmless >&2; echo ERROR: no such probe >&2; exit 1", "ended at once: ERROR: no such"),
+        (
+            "echo RLIMIT_MEMLOCK, harmless >&2; echo ERROR: no such probe >&2; exit 1",
+            "ended at once: ERROR: no such",
+        ),
         ("exit 0", "it says nothing"),
-        ('echo "{\\"type\\": \\"attached_probes\\", \\"data\\": {}}"; exec sleep 60', "shows no calls"),
+        (
+            'echo "{\\"type\\": \\"attached_probes\\", \\"data\\": {}}"; exec sleep 60',
+            "shows no calls",
+        ),
     ],
 )
 def test_a_bpftrace_that_does_not_work(tmp_path, monkeypatch, script, said):
@@ -282,7 +323,10 @@ def test_a_bpftrace_that_does_not_work(tmp_path, monkeypatch, script, said):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--system", "--", "true"), "one of"), (("--bpf", "--seconds", "3", "--", "true"), "--seconds")],
+    [
+        (("--system", "--", "true"), "one of"),
+        (("--bpf", "--seconds", "3", "--", "true"), "--seconds"),
+    ],
 )
 def test_options_that_do_not_go_together(tmp_path, options, said):
     process = memslots("record", "-o", str(tmp_path / "r"), *options, stderr=subprocess.PIPE)

@@ -72,7 +72,11 @@ def test_every_structure_fits_the_words_that_are_read():
 
 def test_a_region_call():
     call = only(row(SET_REGION, REGION, result=-17))
-    assert (call.call.name, call.values, call.result) == (SET_REGION, struct.unpack("=IIQQQ", REGION), -17)
+    assert (call.call.name, call.values, call.result) == (
+        SET_REGION,
+        struct.unpack("=IIQQQ", REGION),
+        -17,
+    )
     assert (call.tid, call.pid, call.fd, call.time_ns) == (11, 10, 5, 1)
 
 
@@ -107,7 +111,9 @@ def test_zeros_that_may_be_nothing_are_not_taken_for_zeros(name, ending, result,
 
 def test_an_unfinished_call_keeps_an_argument_that_was_read():
     assert only(row(SET_REGION, REGION, ending=UNFINISHED)).values
-    assert not only(row(SET_REGION, REGION, ending=UNFINISHED, address=0x5FF8)).values, "over the end of a page"
+    assert not only(row(SET_REGION, REGION, ending=UNFINISHED, address=0x5FF8)).values, (
+        "over the end of a page"
+    )
 
 
 def test_threads_that_are_in_a_call_at_the_end():
@@ -167,11 +173,18 @@ def test_the_tree_is_counted():
     assert alive == [0, 3, 3, 1], "between the two lines the tree is not smaller"
 
 
-@pytest.mark.parametrize(("lost", "said"), [(7, "7 calls were lost"), (None, "an unknown number of calls were lost")])
+@pytest.mark.parametrize(
+    ("lost", "said"), [(7, "7 calls were lost"), (None, "an unknown number of calls were lost")]
+)
 def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost, said):
     path = str(tmp_path / "r")
     with RecordingFile(path, ["x"], "made up") as file:
-        for tid, pid, name in ((1, 1, b"one"), (4, 3, b""), (5, 1, b"one"), (6, 6, b"\x1b[7m\n\xff")):
+        for tid, pid, name in (
+            (1, 1, b"one"),
+            (4, 3, b""),
+            (5, 1, b"one"),
+            (6, 6, b"\x1b[7m\n\xff"),
+        ):
             file.process(tid, pid, name)
             file.add(CALL["KVM_CREATE_VM"], tid, 0, 7, 5, (0,))
         file.add(CALL["KVM_CREATE_VM"], 9, 0, 7, 5, (0,))
@@ -179,7 +192,13 @@ def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost,
         file.end(0)
     reading = Reading()
     events = list(read(path, reading=reading))
-    assert [event.process for event in events] == ["one[1]", "process 3", "one[1]", "?[7m?\ufffd[6]", None]
+    assert [event.process for event in events] == [
+        "one[1]",
+        "process 3",
+        "one[1]",
+        "?[7m?\ufffd[6]",
+        None,
+    ]
     assert any(said in note for note in reading.notes)
     assert not any("end mark" in note for note in reading.notes)
     assert not reading.skipped
@@ -214,7 +233,9 @@ def test_what_is_missing_is_said(root):
     with pytest.raises(DeviceUnavailableError, match="CONFIG_FTRACE_SYSCALLS"):
         bpf.check(tree=False)
     root.setattr(os.path, "isdir", lambda _path: False)
-    with pytest.raises(DeviceUnavailableError, match="mount -t tracefs tracefs /sys/kernel/tracing"):
+    with pytest.raises(
+        DeviceUnavailableError, match="mount -t tracefs tracefs /sys/kernel/tracing"
+    ):
         bpf.check(tree=False)
     root.setattr(shutil, "which", lambda _name: None)
     with pytest.raises(DeviceUnavailableError, match="bpftrace is not installed"):

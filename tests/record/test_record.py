@@ -26,12 +26,16 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path
 
 
 def memslots(*words, **options):
-    return subprocess.Popen([sys.executable, "-m", "memslots", *words], env=ENVIRONMENT, text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", "memslots", *words], env=ENVIRONMENT, text=True, **options
+    )
 
 
 def run(path, *command, **options):
     """(exit code, output) of a recorded command."""
-    process = memslots("record", "-q", "-o", str(path), "--", *command, stdout=subprocess.PIPE, **options)
+    process = memslots(
+        "record", "-q", "-o", str(path), "--", *command, stdout=subprocess.PIPE, **options
+    )
     return process.wait(timeout=60), process.stdout.read()
 
 
@@ -76,7 +80,9 @@ def test_signals_sent_to_the_recorder_reach_the_program(tmp_path):
 
 def test_a_stopped_program_stays_stopped_and_goes_on(tmp_path):
     script = "echo $$; kill -STOP $$; echo on; exit 6"
-    process = memslots("record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", script, stdout=subprocess.PIPE)
+    process = memslots(
+        "record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", script, stdout=subprocess.PIPE
+    )
     pid = int(process.stdout.readline())
     time.sleep(0.3)
     with open(f"/proc/{pid}/stat") as file:
@@ -87,7 +93,9 @@ def test_a_stopped_program_stays_stopped_and_goes_on(tmp_path):
 
 
 def test_a_program_that_is_not_there(tmp_path):
-    process = memslots("record", "-o", str(tmp_path / "r"), "--", "no-such-program", stderr=subprocess.PIPE)
+    process = memslots(
+        "record", "-o", str(tmp_path / "r"), "--", "no-such-program", stderr=subprocess.PIPE
+    )
     assert process.wait(timeout=30) == 2
     assert "No such file or directory: 'no-such-program'" in process.stderr.read()
 
@@ -153,7 +161,9 @@ def test_a_kill_at_any_moment_loses_nothing_seen(tmp_path, stress, whom):
     draw = random.Random(7)
     for number in range(3):
         path = tmp_path / f"r{number}"
-        process = memslots("record", "-q", "-o", str(path), "--", stress, "100000", stdout=subprocess.DEVNULL)
+        process = memslots(
+            "record", "-q", "-o", str(path), "--", stress, "100000", stdout=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 20
         while (not path.exists() or path.stat().st_size < 4000) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -221,11 +231,17 @@ def test_a_32_bit_program(tmp_path):
     assert sum(reading.skipped.values()) == 1
     overlap, unreadable = Analysis(str(tmp_path / "r")).finish().explanations
     assert (overlap.rule.id, overlap.certainty) == ("slot-overlap", "certain")
-    assert (unreadable.rule.id, unreadable.certainty, unreadable.questions) == ("argument-unreadable", "certain", [])
+    assert (unreadable.rule.id, unreadable.certainty, unreadable.questions) == (
+        "argument-unreadable",
+        "certain",
+        [],
+    )
 
 
 def test_a_process_that_is_not_there(tmp_path):
-    process = memslots("record", "-o", str(tmp_path / "r"), "-p", "999999999", stderr=subprocess.PIPE)
+    process = memslots(
+        "record", "-o", str(tmp_path / "r"), "-p", "999999999", stderr=subprocess.PIPE
+    )
     assert process.wait(timeout=30) == 2
     assert "no process 999999999" in process.stderr.read()
 
@@ -233,7 +249,11 @@ def test_a_process_that_is_not_there(tmp_path):
 def region_calls(path):
     """What two runs of one program have in common: calls, arguments without addresses, results."""
     return [
-        (event.call, {name: value for name, value in event.fields.items() if name != "userspace_addr"}, event.result)
+        (
+            event.call,
+            {name: value for name, value in event.fields.items() if name != "userspace_addr"},
+            event.result,
+        )
         for event in read(str(path))
         if event.call.startswith("KVM_SET_USER_MEMORY")
     ]
@@ -267,7 +287,8 @@ def assert_same_calls(path, traced):
     assert len(region_calls(path)) > 5
     assert region_calls(path) == region_calls(traced)
     ours, theirs = (
-        Counter(event.call for event in read(str(name)) if event.call.startswith("KVM_")) for name in (path, traced)
+        Counter(event.call for event in read(str(name)) if event.call.startswith("KVM_"))
+        for name in (path, traced)
     )
     assert ours == theirs
 
@@ -309,7 +330,9 @@ mount -t tmpfs none "$0" && mknod "$0/kvm" c 10 232 && chmod 666 "$0/kvm" && mou
 @ONLY_ROOT
 def test_no_privilege_is_needed(public_path):
     code = f"{AS_NOBODY}\nsys.exit(record(['sh', '-c', 'exit 3'], {str(public_path / 'r')!r}).exit_code)"
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 3, done.stderr
 
 
@@ -325,7 +348,17 @@ def test_a_qemu_boot_without_root_is_seen_as_strace_sees_it(public_path):
         f"{AS_NOBODY}\ndone = record({qemu!r}, {str(path)!r})\nassert done.exit_code == 3, done.exit_code\n"
         f"sys.exit(subprocess.run({strace_of(traced, qemu)!r}).returncode)"
     )
-    command = ["unshare", "--mount", "sh", "-c", OPEN_DEVICE, str(device), sys.executable, "-c", code]
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        OPEN_DEVICE,
+        str(device),
+        sys.executable,
+        "-c",
+        code,
+    ]
     done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert os.stat(path).st_uid == os.stat(traced).st_uid == 65534
@@ -341,7 +374,9 @@ def test_the_library_can_be_called_from_a_thread(tmp_path):
         "thread = threading.Thread(target=work)\n"
         "thread.start(); thread.join(); sys.exit(found[0].exit_code)"
     )
-    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 2
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 2
+    )
 
 
 UNMAPPING = """
@@ -366,16 +401,26 @@ with LiveVm() as vm:
 @requires("kvm")
 def test_mappings_behind_slots(tmp_path):
     path = tmp_path / "r"
-    process = memslots("record", "-q", "--mappings", "-o", str(path), "--", sys.executable, "-c", UNMAPPING)
+    process = memslots(
+        "record", "-q", "--mappings", "-o", str(path), "--", sys.executable, "-c", UNMAPPING
+    )
     assert process.wait(timeout=60) == 0
     events, reading = calls(path)
     assert not reading.skipped
     hva = next(event for event in events if event.get("slot") == 5).fields["userspace_addr"]
-    assert any(event.call == "mmap" and event.result == hva and event.fd is None for event in events)
-    unmapped = [event for event in events if event.call == "munmap" and hva <= event.fields["addr"] < hva + 16384]
+    assert any(
+        event.call == "mmap" and event.result == hva and event.fd is None for event in events
+    )
+    unmapped = [
+        event
+        for event in events
+        if event.call == "munmap" and hva <= event.fields["addr"] < hva + 16384
+    ]
     assert [event.fields["addr"] - hva for event in unmapped] == [8192, 0]
     (child,) = (event.result for event in events if event.call == "fork")
-    assert (child, unmapped[0].pid) in [(event.pid, event.result) for event in events if event.call == "clone"]
+    assert (child, unmapped[0].pid) in [
+        (event.pid, event.result) for event in events if event.call == "clone"
+    ]
     as_strace = subprocess.run(
         [sys.executable, "-m", "memslots", "export", "--to", "strace", str(path)],
         env=ENVIRONMENT, check=True, capture_output=True,
@@ -398,7 +443,11 @@ def test_mappings_are_those_that_strace_sees(tmp_path):
     process = memslots("record", "-q", "--mappings", "-o", str(path), "--", *program)
     assert process.wait(timeout=60) == 0
     watched = "trace=mmap,munmap,mremap,mprotect"
-    subprocess.run(["strace", "-f", "-e", watched, "-o", str(traced), *program], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["strace", "-f", "-e", watched, "-o", str(traced), *program],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     kept = ("length", "prot", "flags", "offset", "new_length")
     ours, theirs = (
         [

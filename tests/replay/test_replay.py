@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from memslots import find
-from memslots.replay.replay import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, REFUSED, UNDETERMINED, Replay
+from memslots.replay.replay import (
+    ACCEPTED,
+    DIFFERS,
+    ECHO,
+    INCOMPLETE,
+    REFUSED,
+    UNDETERMINED,
+    Replay,
+)
 from memslots.trace import parse_text, read
 
 KERNEL = "6.18/x86_64+pvm-smm-tdp"
@@ -42,20 +50,27 @@ def replayed(*lines, kernel=KERNEL):
 def test_real_boot_agrees_with_the_model(name):
     steps = list(Replay(read(f"{RECORDINGS}/{name}"), find(KERNEL)))
     # bpftrace saw other programs of the machine too
-    steps = [step for step in steps if step.event.format != "bpf" or "qemu-system" in step.event.text]
+    steps = [
+        step for step in steps if step.event.format != "bpf" or "qemu-system" in step.event.text
+    ]
     assert {step.verdict for step in steps} <= {ACCEPTED, "other"}
     assert any(step.is_region for step in steps)
 
 
 @pytest.mark.parametrize(
-    ("name", "slots", "pages"), [("gvisor", 5, 2621440), ("hyperlight", 2, 15777), ("libkrun", 4, 1572864)]
+    ("name", "slots", "pages"),
+    [("gvisor", 5, 2621440), ("hyperlight", 2, 15777), ("libkrun", 4, 1572864)],
 )
 def test_other_monitors_agree_with_the_model(name, slots, pages):
     replay = Replay(read(f"{RECORDINGS}/{name}-kvm.strace"), find(KERNEL))
     steps = list(replay)
     assert {step.verdict for step in steps} <= {ACCEPTED, ECHO, "other"}
     vm = replay.vms[-1].vm
-    assert (sum(step.is_region for step in steps), len(list(vm.slots())), vm.total_pages) == (slots, slots, pages)
+    assert (sum(step.is_region for step in steps), len(list(vm.slots())), vm.total_pages) == (
+        slots,
+        slots,
+        pages,
+    )
 
 
 def test_strace_and_qemu_trace_of_one_run_end_alike():
@@ -63,7 +78,10 @@ def test_strace_and_qemu_trace_of_one_run_end_alike():
     for name in ("qemu72-q35-lifecycle.strace", "qemu72-q35-lifecycle.qemu-trace"):
         replay = Replay(read(f"{RECORDINGS}/{name}"), find(KERNEL))
         calls = [step.region for step in replay if step.is_region]
-        slots = [(slot.id, slot.base_gfn, slot.npages, slot.userspace_addr) for slot in replay.vms[-1].vm.slots()]
+        slots = [
+            (slot.id, slot.base_gfn, slot.npages, slot.userspace_addr)
+            for slot in replay.vms[-1].vm.slots()
+        ]
         ends.append((len(calls), slots, replay.vms[-1].vm.total_pages))
     assert ends[0] == ends[1]
     assert ends[0][0] == 84
@@ -117,7 +135,9 @@ def test_an_error_message_about_the_call_before_is_an_echo():
 
 
 def test_unknown_host_facts_are_undetermined_and_followed():
-    steps, replay = replayed(CREATE, region(0, 1 << 40, 4096), region(1, 1 << 40, 4096, result=EEXIST), kernel="6.1")
+    steps, replay = replayed(
+        CREATE, region(0, 1 << 40, 4096), region(1, 1 << 40, 4096, result=EEXIST), kernel="6.1"
+    )
     assert steps[1].verdict == UNDETERMINED
     assert steps[2].verdict == REFUSED
     assert replay.vms[0].vm.slot(0).base_gfn == 1 << 28
@@ -125,7 +145,11 @@ def test_unknown_host_facts_are_undetermined_and_followed():
 
 def test_two_vms_are_kept_apart():
     steps, replay = replayed(
-        CREATE, "ioctl(3, KVM_CREATE_VM, 0) = 6", region(0, 0, 4096), region(0, 0, 8192, fd=6), region(0, 0, 0)
+        CREATE,
+        "ioctl(3, KVM_CREATE_VM, 0) = 6",
+        region(0, 0, 4096),
+        region(0, 0, 8192, fd=6),
+        region(0, 0, 0),
     )
     assert [step.verdict for step in steps] == [ACCEPTED] * 5
     assert [tracked.vm.total_pages for tracked in replay.vms] == [0, 2]
@@ -142,6 +166,8 @@ def test_guest_memfd_descriptors_are_learnt_from_use():
         "kvm_set_user_memory AddrSpace#0 Slot#{} flags=0x4 gpa={:#x} size=0x10000 ua=0x7f0000000000 guest_memfd=15 "
         "guest_memfd_offset={:#x} ret={}"
     )
-    steps, _ = replayed(line.format(0, 0, 0, 0), line.format(1, 0x100000, 0x8000, -22), kernel="7.1/x86_64")
+    steps, _ = replayed(
+        line.format(0, 0, 0, 0), line.format(1, 0x100000, 0x8000, -22), kernel="7.1/x86_64"
+    )
     assert steps[1].verdict == REFUSED
     assert steps[1].answer.rule.id == "gmem-range-bound"

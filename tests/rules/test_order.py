@@ -42,8 +42,14 @@ FIRST = {
     "hva-unaligned": (X86, ["set slot 0 npages 1 hva H+1"]),
     "hva-tagged": ("7.2/arm64", ["set slot 0 npages 1 hva 0x0100000000000000+H"]),
     "hva-out-of-range": (X86, ["set slot 0 npages 1 hva 2^63"]),
-    "gmem-offset-unaligned": (X86, [*GMEM, "set2 slot 1 gfn 9 npages 1 hva H flags GMEM fd g offset 1"]),
-    "gmem-offset-wraps": (X86, [*GMEM, "set2 slot 1 gfn 9 npages 2 hva H flags GMEM fd g offset 2^64-1P"]),
+    "gmem-offset-unaligned": (
+        X86,
+        [*GMEM, "set2 slot 1 gfn 9 npages 1 hva H flags GMEM fd g offset 1"],
+    ),
+    "gmem-offset-wraps": (
+        X86,
+        [*GMEM, "set2 slot 1 gfn 9 npages 2 hva H flags GMEM fd g offset 2^64-1P"],
+    ),
     "address-space-unknown": (X86, ["set slot 0 as 2 npages 1 hva H"]),
     "gpa-wraps": (X86, ["set slot 0 gpa 2^64-1P npages 1 hva H"]),
     "slot-too-large": (X86, ["set slot 0 npages 2^31 hva H"]),
@@ -60,11 +66,21 @@ FIRST = {
     "gmem-fd-other-file": (X86, ["set2 slot 0 npages 4 hva H flags GMEM fd 1"]),
     "gmem-range": (X86, ["gmem g size 16P", "set2 slot 0 npages 17 hva H flags GMEM fd g"]),
     "gmem-range-bound": (X86, [*GMEM, "set2 slot 1 gfn 9 npages 1 hva H flags GMEM fd g"]),
-    "page-track-move": (X86 + "+page-track", ["set slot 0 npages 1 hva H", "set slot 0 gfn 1 npages 1 hva H"]),
+    "page-track-move": (
+        X86 + "+page-track",
+        ["set slot 0 npages 1 hva H", "set slot 0 gfn 1 npages 1 hva H"],
+    ),
     "gfn-above-max": (X86, ["set slot 0 gpa 2^46 npages 1 hva H"]),
-    "alias-bit": (X86.replace("46", "52") + "+vm-types=0x3f", ["set slot 0 gpa 2^47 npages 1 hva H"], 5),
+    "alias-bit": (
+        X86.replace("46", "52") + "+vm-types=0x3f",
+        ["set slot 0 gpa 2^47 npages 1 hva H"],
+        5,
+    ),
     "metadata-allocation": ("5.17/x86_64-tdp", ["set slot 0 npages 2^28 hva H"]),
-    "protected-vm-change": ("7.2/arm64", ["config protected 1", "set slot 0 npages 1 hva H flags LOG"]),
+    "protected-vm-change": (
+        "7.2/arm64",
+        ["config protected 1", "set slot 0 npages 1 hva H flags LOG"],
+    ),
     "ipa-limit": ("7.2/arm64", ["set slot 0 gpa 2^40 npages 1 hva H"]),
     "gmem-not-mappable": ("7.2/arm64", GMEM),
     "stage2-limit": ("7.2/riscv64+pa41", ["set slot 0 gpa 2^41-1P npages 1 hva H"]),
@@ -100,7 +116,10 @@ FIRST = {
     "dirty-slot-unknown": (X86, ["get-dirty slot 32764"]),
     "first-page-unaligned": (X86, ["clear-dirty slot 0 first 1 num 64"]),
     "slot-not-logging": (X86, ["get-dirty slot 0"]),
-    "clear-range": (X86, ["set slot 0 npages 9 hva H flags LOG", "clear-dirty slot 0 first 0 num 64"]),
+    "clear-range": (
+        X86,
+        ["set slot 0 npages 9 hva H flags LOG", "clear-dirty slot 0 first 0 num 64"],
+    ),
     "bitmap-buffer": (X86, ["set slot 0 npages 9 hva H flags LOG", "get-dirty slot 0 buffer 7"]),
     "manual-protect-argument": (X86, ["enable manual-protect 2"]),
     "dirty-ring-size": (X86, ["enable ring 4095"]),
@@ -213,7 +232,9 @@ def total_almost_full(vm):
     assert vm.state.total_pages == 0
     for slot in range(8192):
         npages = 524288 if slot < 8191 else 524284
-        assert vm.set_user_memory_region(slot + 1000, 0, (slot << 19) + (1 << 33) << 12, npages * P, 0).accepted
+        assert vm.set_user_memory_region(
+            slot + 1000, 0, (slot << 19) + (1 << 33) << 12, npages * P, 0
+        ).accepted
 
 
 def existing(vm):
@@ -397,21 +418,30 @@ def test_each_fault_alone(base):
     for fault in faults:
         outcome = outcome_of(base, fault)
         assert getattr(outcome, "rule", None) is not None, (kernel, fault.rule, outcome)
-        assert outcome.rule.id == min([fault.rule, *own_faults(base)], key=ORDER.get), (fault.rule, outcome)
+        assert outcome.rule.id == min([fault.rule, *own_faults(base)], key=ORDER.get), (
+            fault.rule,
+            outcome,
+        )
 
 
 def own_faults(base):
     """The rules that the base's request violates by itself."""
     return [
-        fault.rule for fault in BASES[base][3] if not (fault.fields or fault.before or fault.after or fault.by_other)
+        fault.rule
+        for fault in BASES[base][3]
+        if not (fault.fields or fault.before or fault.after or fault.by_other)
     ]
 
 
-@pytest.mark.parametrize(("base", "first", "second"), PAIRS, ids=[f"{b}:{f.rule}+{s.rule}" for b, f, s in PAIRS])
+@pytest.mark.parametrize(
+    ("base", "first", "second"), PAIRS, ids=[f"{b}:{f.rule}+{s.rule}" for b, f, s in PAIRS]
+)
 def test_of_two_faults_the_earlier_is_reported(base, first, second):
     outcome = outcome_of(base, first, second)
     assert getattr(outcome, "rule", None) is not None, outcome
-    assert outcome.rule.id == min(first.rule, second.rule, *own_faults(base), key=ORDER.get), outcome
+    assert outcome.rule.id == min(first.rule, second.rule, *own_faults(base), key=ORDER.get), (
+        outcome
+    )
 
 
 NEVER_TOGETHER = {
@@ -448,4 +478,6 @@ PINNED = {
 )
 def test_neighbours_are_pinned_or_cannot_meet(first, second):
     """Exchanging two neighbours of the catalogue must fail a pair above, or make no difference."""
-    assert (first, second) in PINNED or NEVER_TOGETHER.get((first, second)), "add a request that violates both"
+    assert (first, second) in PINNED or NEVER_TOGETHER.get((first, second)), (
+        "add a request that violates both"
+    )

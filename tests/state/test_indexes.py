@@ -23,7 +23,10 @@ bitmap_steps = st.lists(
     st.one_of(
         st.tuples(st.just("mark"), pages),
         st.tuples(
-            st.just("clear"), st.integers(0, 3), st.integers(0, 200), st.one_of(st.none(), st.integers(0, 1 << 200))
+            st.just("clear"),
+            st.integers(0, 3),
+            st.integers(0, 200),
+            st.one_of(st.none(), st.integers(0, 1 << 200)),
         ),
         st.tuples(st.just("clear_all")),
         st.tuples(st.just("copy")),
@@ -76,7 +79,8 @@ def same(bitmap, plain):
 
 
 @pytest.mark.parametrize(
-    ("npages", "narrow", "wide"), [(1, 4, 8), (32, 4, 8), (33, 8, 8), (64, 8, 8), (65, 12, 16), (100, 16, 16)]
+    ("npages", "narrow", "wide"),
+    [(1, 4, 8), (32, 4, 8), (33, 8, 8), (64, 8, 8), (65, 12, 16), (100, 16, 16)],
 )
 def test_bitmaps_are_whole_unsigned_longs(npages, narrow, wide):
     assert (bitmap_bytes(npages, 32), bitmap_bytes(npages, 64)) == (narrow, wide)
@@ -93,7 +97,11 @@ def test_a_bitmap_of_eight_tebibytes_costs_no_memory():
 # -- memory attributes
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 20), st.sampled_from([0, 8, 1])), max_size=15))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.integers(1, 20), st.sampled_from([0, 8, 1])), max_size=15
+    )
+)
 def test_attributes_are_a_dict(changes):
     attributes, plain = AttributeMap(), {}
     for start, length, value in changes:
@@ -147,7 +155,12 @@ def test_host_mappings_are_a_dict_of_pages(steps):
         starts = [(mapping.start, mapping.end) for mapping in host.mappings]
         assert all(one[1] <= two[0] for one, two in itertools.pairwise(starts))
         assert all(low < high for low, high in starts)
-        walked = [page for mapping in host.walk(5, 20) for page in range(mapping.start, mapping.end) if 5 <= page < 20]
+        walked = [
+            page
+            for mapping in host.walk(5, 20)
+            for page in range(mapping.start, mapping.end)
+            if 5 <= page < 20
+        ]
         assert walked == [page for page in range(5, 20) if page in plain]
 
 
@@ -161,7 +174,9 @@ def seen(host):
 
 
 def test_a_part_of_a_mapping_keeps_what_it_is():
-    part = Mapping(0, 9, PROT_READ | PROT_WRITE, is_shared=True, is_pfn=True, mte_allowed=True).part(3, 5, PROT_READ)
+    part = Mapping(
+        0, 9, PROT_READ | PROT_WRITE, is_shared=True, is_pfn=True, mte_allowed=True
+    ).part(3, 5, PROT_READ)
     assert (part.start, part.end, part.prot) == (3, 5, PROT_READ)
     assert part.is_shared
     assert part.is_pfn
@@ -171,7 +186,11 @@ def test_a_part_of_a_mapping_keeps_what_it_is():
 # -- slots by id, gfn and host address
 
 slot_steps = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "add", "drop", "flags", "copy"]), st.integers(0, 40), st.integers(0, 120)),
+    st.tuples(
+        st.sampled_from(["add", "add", "add", "drop", "flags", "copy"]),
+        st.integers(0, 40),
+        st.integers(0, 120),
+    ),
     max_size=40,
 )
 
@@ -191,7 +210,9 @@ def test_slot_set_is_a_dict(steps, with_hva):
             slots.remove(plain.pop(number))
         elif step == "flags" and number in plain:
             old = plain[number]
-            plain[number] = Slot(0, number, old.base_gfn, old.npages, old.userspace_addr, old.flags ^ 1)
+            plain[number] = Slot(
+                0, number, old.base_gfn, old.npages, old.userspace_addr, old.flags ^ 1
+            )
             slots.replace(plain[number])
         elif step == "copy":
             kept.append((slots, dict(plain)))
@@ -206,11 +227,19 @@ def agrees(slots, plain):
     in_order = sorted(plain.values(), key=lambda slot: slot.base_gfn)
     assert list(slots) == in_order
     assert slots.count == len(plain)
-    assert [slots.by_id(number) for number in range(60)] == [plain.get(number) for number in range(60)]
+    assert [slots.by_id(number) for number in range(60)] == [
+        plain.get(number) for number in range(60)
+    ]
     for gfn in range(0, 130, 2):
-        assert slots.at(gfn) is next((slot for slot in in_order if slot.base_gfn <= gfn < slot.end_gfn), None)
+        assert slots.at(gfn) is next(
+            (slot for slot in in_order if slot.base_gfn <= gfn < slot.end_gfn), None
+        )
     for start, end in ((0, 1), (0, 200), (7, 30), (30, 31), (60, 120), (50, 50)):
-        meets = [slot for slot in in_order if slot.base_gfn < end and start < slot.end_gfn and start < end]
+        meets = [
+            slot
+            for slot in in_order
+            if slot.base_gfn < end and start < slot.end_gfn and start < end
+        ]
         assert list(slots.in_range(start, end)) == meets
         for but in (-1, 0, 3, 17):
             others = [slot for slot in meets if slot.id != but]
@@ -263,9 +292,15 @@ def test_many_slots_split_and_join_chunks(order):
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), min_size=1, max_size=60), st.integers(0, 4))
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), min_size=1, max_size=60),
+    st.integers(0, 4),
+)
 def test_hva_index_is_a_scan(ranges, page_shift):
-    made = [Slot(0, number, number * 50, n, hva << page_shift, 0) for number, (hva, n) in enumerate(ranges)]
+    made = [
+        Slot(0, number, number * 50, n, hva << page_shift, 0)
+        for number, (hva, n) in enumerate(ranges)
+    ]
     index = HvaIndex(made[: len(made) // 2], page_shift)
     for slot in made[len(made) // 2 :]:
         index.add(slot)
@@ -280,7 +315,9 @@ def test_hva_index_is_a_scan(ranges, page_shift):
             slot for slot in left
             if slot.userspace_addr < high and low < slot.userspace_addr + (slot.npages << page_shift) and low < high
         ]  # fmt: skip
-        assert index.meeting(low, high) == sorted(wanted, key=lambda slot: (slot.userspace_addr, slot.id))
+        assert index.meeting(low, high) == sorted(
+            wanted, key=lambda slot: (slot.userspace_addr, slot.id)
+        )
     if left:
         with pytest.raises(InvariantBrokenError, match="host-address index"):
             index.check(left[1:])

@@ -34,7 +34,12 @@ def test_visits(kernel, nslots, costs):
 
 def test_a_change_copies_the_array_or_goes_down_the_trees():
     old, new = _vm("5.16/x86_64", 500).index_costs(), _vm("5.17/x86_64", 500).index_costs()
-    assert [old.change(kind) for kind in (CREATE, FLAGS_ONLY, MOVE, DELETE)] == [500, 500, 1000, 1000]
+    assert [old.change(kind) for kind in (CREATE, FLAGS_ONLY, MOVE, DELETE)] == [
+        500,
+        500,
+        1000,
+        1000,
+    ]
     assert [new.change(kind) for kind in (CREATE, FLAGS_ONLY, MOVE, DELETE)] == [72, 72, 144, 144]
 
 

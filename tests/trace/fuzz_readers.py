@@ -74,12 +74,16 @@ def mutated(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
         elif kind == 5:
             token = rng.choice(TOKENS)
             most = MAX_BYTES // len(token)  # or the fuzzer itself takes the memory that it measures
-            data = data.replace(rng.choice((b"\n", b" ", b",", b")", b"=")), token, rng.choice((1, 5, most)))
+            data = data.replace(
+                rng.choice((b"\n", b" ", b",", b")", b"=")), token, rng.choice((1, 5, most))
+            )
         elif kind == 6:
             data = b"\n".join(b"> " + line for line in data.split(b"\n"))
         elif kind == 7:
             width = rng.choice((30, 60, 72, 80))
-            data = b"\n".join(re.sub(rb"(.{%d}) " % width, rb"\1\n", line) for line in data.split(b"\n"))
+            data = b"\n".join(
+                re.sub(rb"(.{%d}) " % width, rb"\1\n", line) for line in data.split(b"\n")
+            )
         else:
             data = data[:at]
         data = data[:MAX_BYTES]
@@ -126,7 +130,9 @@ def key(event: Event) -> tuple[object, ...]:
 
 def kvm_calls(events: list[Event]) -> list[tuple[object, ...]]:
     """The calls of KVM that a search finds too."""
-    return [key(event) for event in events if event.format == "strace" and event.call.startswith("KVM_")]
+    return [
+        key(event) for event in events if event.format == "strace" and event.call.startswith("KVM_")
+    ]
 
 
 @contextlib.contextmanager
@@ -160,7 +166,9 @@ def check(data: bytes) -> str:
     try:
         for event in read(data, reading=reading):
             repr(event)
-            if len(event.text) > 4096 or any(not 0 <= value < 1 << 64 for value in event.fields.values()):
+            if len(event.text) > 4096 or any(
+                not 0 <= value < 1 << 64 for value in event.fields.values()
+            ):
                 return f"out of bounds: {event!r}"
     except TraceError:
         return ""  # a clear word about input that cannot be opened (zstd)
@@ -176,12 +184,18 @@ def keep(folder: str, name: str, data: bytes) -> None:
         file.write(data)
 
 
-def run(seconds: float, seed: int, save: str | None = None, rounds: int = 0) -> tuple[int, list[str]]:
+def run(
+    seconds: float, seed: int, save: str | None = None, rounds: int = 0
+) -> tuple[int, list[str]]:
     """(inputs tried, findings); for a time, or a number of rounds if given."""
     rng = random.Random(seed)
     corpus = seeds()
     names, values = list(corpus), list(corpus.values())
-    straces = [name for name in names if name.endswith((".strace", ".30820", ".30822")) and "-r." not in name]
+    straces = [
+        name
+        for name in names
+        if name.endswith((".strace", ".30820", ".30822")) and "-r." not in name
+    ]
     findings: list[str] = []
     slowest, count, end = 0.0, 0, time.monotonic() + seconds
     while count < rounds if rounds else time.monotonic() < end:

@@ -67,7 +67,9 @@ def test_calls_found(name: str) -> None:
 
 def test_every_recording_is_pinned() -> None:
     assert sorted(os.listdir(RECORDINGS)) == sorted(COUNTS)
-    assert {name[:3] for name in os.listdir(FAILURES) if name.endswith(".json")} == set(FAILURE_COUNTS)
+    assert {name[:3] for name in os.listdir(FAILURES) if name.endswith(".json")} == set(
+        FAILURE_COUNTS
+    )
 
 
 @pytest.mark.parametrize("number", sorted(FAILURE_COUNTS))
@@ -105,7 +107,14 @@ def test_the_options_of_strace_do_not_change_what_is_told() -> None:
     told: Counter[str] = Counter()
     for option in ("T", "n", "r", "t", "tt", "ttt", "y", "yy"):
         events = list(read(os.path.join(RECORDINGS, f"qemu72-q35-strace-f-{option}.strace")))
-        told[str([(event.call, event.fields, event.result, event.fd, event.new_fd) for event in events])] += 1
+        told[
+            str(
+                [
+                    (event.call, event.fields, event.result, event.fd, event.new_fd)
+                    for event in events
+                ]
+            )
+        ] += 1
     assert list(told.values()) == [8]
 
 

@@ -42,7 +42,17 @@ numbers = st.integers(-(1 << 63), (1 << 64) - 1)
     st.none() | numbers, st.none() | st.integers(0, 1 << 31), st.none() | numbers, words, words,
 )  # fmt: skip
 def test_there_and_back(call, fields, result, fd, time_ns, text, vm) -> None:  # type: ignore[no-untyped-def]
-    event = Event(call, fields, result, fd=fd, time_ns=time_ns, text=text, process=vm or None, format="strace", line=3)
+    event = Event(
+        call,
+        fields,
+        result,
+        fd=fd,
+        time_ns=time_ns,
+        text=text,
+        process=vm or None,
+        format="strace",
+        line=3,
+    )
     line = event_to_json(event)
     assert "\n" not in line
     assert same(event_from_json(line), event)
@@ -62,7 +72,9 @@ def test_large_numbers_survive_readers_with_doubles() -> None:
     assert row["v"] == 1
 
 
-@pytest.mark.parametrize("line", ["", "{", "[]", "1", '{"v": 1}', '{"call": "x"}', '{"v": 1, "call": 7}', "[" * 100000])
+@pytest.mark.parametrize(
+    "line", ["", "{", "[]", "1", '{"v": 1}', '{"call": "x"}', '{"v": 1, "call": 7}', "[" * 100000]
+)
 def test_what_is_no_event(line: str) -> None:
     with pytest.raises(ValueError, match="JSON"):
         event_from_json(line)

@@ -15,9 +15,7 @@ def one(text: str) -> Event:
     return event
 
 
-QEMU = (
-    "kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=4, start=0xc0000, size=0xbff40000: File exists"
-)
+QEMU = "kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=4, start=0xc0000, size=0xbff40000: File exists"
 QEMU_FIELDS = {"slot": 4, "guest_phys_addr": 0xC0000, "memory_size": 0xBFF40000}
 
 
@@ -45,7 +43,9 @@ QEMU_FIELDS = {"slot": 4, "guest_phys_addr": 0xC0000, "memory_size": 0xBFF40000}
         'compute {"msg":"qemu-kvm: ' + QEMU + '","pos":"x:1"}',
         '{"log":"' + QEMU + '\\n","stream":"stderr","time":"2021-07-01T00:00:00Z"}',
         '{"log":"{\\"message\\": \\"' + QEMU + '\\"}"}',
-        "Message='internal error: qemu unexpectedly closed the monitor: x: warning: y\\n2022Z q: " + QEMU + "')",
+        "Message='internal error: qemu unexpectedly closed the monitor: x: warning: y\\n2022Z q: "
+        + QEMU
+        + "')",
         "\ufeff" + QEMU,
         "\x00\x01" + QEMU,
     ],
@@ -180,7 +180,9 @@ TRACED = {
         (f"kvm_set_user_memory Slot#3 {TRACE}", {}, None),
     ],
 )  # fmt: skip
-def test_trace_events_of_all_generations(text: str, change: dict[str, int], result: int | None) -> None:
+def test_trace_events_of_all_generations(
+    text: str, change: dict[str, int], result: int | None
+) -> None:
     event = one(text)
     assert (event.call, event.fields, event.result, event.format) == (
         REGION,
@@ -191,7 +193,9 @@ def test_trace_events_of_all_generations(text: str, change: dict[str, int], resu
 
 
 def test_a_slot_of_a_guest_memfd_is_made_by_the_second_call() -> None:
-    event = one(f"kvm_set_user_memory AddrSpace#0 Slot#3 {TRACE} guest_memfd=15 guest_memfd_offset=0x1000 ret=0")
+    event = one(
+        f"kvm_set_user_memory AddrSpace#0 Slot#3 {TRACE} guest_memfd=15 guest_memfd_offset=0x1000 ret=0"
+    )
     assert event.call == REGION + "2"
     assert event.fields == TRACED | {"guest_memfd": 15, "guest_memfd_offset": 0x1000}
 
@@ -203,7 +207,9 @@ def test_thread_and_time_of_a_trace_line() -> None:
 
 def test_a_region_call_traced_twice_is_one_event_and_an_untraced_delete_another() -> None:
     pointer = "kvm_vm_ioctl type 0x4020ae46, arg 0x7ffc"
-    events = parse_text(f"{pointer}\n{pointer}\nkvm_set_user_memory Slot#3 {TRACE} ret=0\n{pointer}\n")
+    events = parse_text(
+        f"{pointer}\n{pointer}\nkvm_set_user_memory Slot#3 {TRACE} ret=0\n{pointer}\n"
+    )
     assert [(event.call, event.fields, event.line) for event in events] == [
         (REGION, {}, 1), (REGION, TRACED, 3), (REGION, {}, 4),
     ]  # fmt: skip
@@ -226,7 +232,9 @@ def test_other_trace_events() -> None:
 
 
 def test_bpf() -> None:
-    event = one("1751910277856 CPU 0/KVM 540/542 fd=8 slot=65536 flags=0x1 gpa=0x0 size=0x1000 hva=0x7f00 ret=-17")
+    event = one(
+        "1751910277856 CPU 0/KVM 540/542 fd=8 slot=65536 flags=0x1 gpa=0x0 size=0x1000 hva=0x7f00 ret=-17"
+    )
     assert (event.fd, event.pid, event.process, event.time_ns, event.result) == (
         8,
         542,
@@ -288,7 +296,9 @@ Thanks, A.
     assert events[0].fields["memory_size"] == 8192
 
 
-@pytest.mark.parametrize("damage", ["quoted-printable", "html", "html twice", "quoted", "wrapped", "narrow"])
+@pytest.mark.parametrize(
+    "damage", ["quoted-printable", "html", "html twice", "quoted", "wrapped", "narrow"]
+)
 def test_a_damaged_strace_line(damage: str) -> None:
     line = ("[pid  7] ioctl(8<anon_inode:kvm-vm>, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=KVM_MEM_READONLY|0x8, "
             "guest_phys_addr=0x1000, memory_size=8192, userspace_addr=0x7f0000001000}) = -1 EEXIST (File exists)")  # fmt: skip

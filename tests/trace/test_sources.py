@@ -188,7 +188,9 @@ def test_huge_recordings_are_searched_for_the_calls_of_kvm(tmp_path: object) -> 
     ]
     with open(path, "rb") as file:
         piped = list(read(io.BytesIO(file.read())))
-    assert [e.line for e in piped] == [e.line for e in every]  # the switch comes after the middle here
+    assert [e.line for e in piped] == [
+        e.line for e in every
+    ]  # the switch comes after the middle here
 
 
 def test_a_huge_recording_with_relative_times_is_read_line_by_line() -> None:

@@ -176,7 +176,9 @@ def test_the_request_however_it_is_written(request_text: str) -> None:
         ("vfork() = 78", "vfork", {}, 78, None),
     ],
 )  # fmt: skip
-def test_calls(line: str, call: str, fields: dict[str, int], result: int, new_fd: int | None) -> None:
+def test_calls(
+    line: str, call: str, fields: dict[str, int], result: int, new_fd: int | None
+) -> None:
     event = one(line)
     assert (event.call, event.fields, event.result, event.new_fd) == (call, fields, result, new_fd)
 
@@ -207,7 +209,10 @@ def test_what_is_no_call_of_interest(line: str) -> None:
 
 def test_runs_are_counted_and_not_told() -> None:
     reading = Reading()
-    assert parse_text("ioctl(15, KVM_RUN, 0)     = 0\n" * 100 + PLAIN, reading=reading)[0].fields == FIELDS
+    assert (
+        parse_text("ioctl(15, KVM_RUN, 0)     = 0\n" * 100 + PLAIN, reading=reading)[0].fields
+        == FIELDS
+    )
     assert reading.runs == 100
 
 
@@ -215,7 +220,11 @@ def test_close_is_told_for_the_fds_of_kvm_only() -> None:
     events = parse_text(
         "ioctl(3, KVM_CREATE_VM, 0) = 8\nclose(7) = 0\nclose(8) = 0\nclose(8) = 0\nclose(9<anon_inode:kvm-vm>) = 0"
     )
-    assert [(event.call, event.fd) for event in events] == [("KVM_CREATE_VM", 3), ("close", 8), ("close", 9)]
+    assert [(event.call, event.fd) for event in events] == [
+        ("KVM_CREATE_VM", 3),
+        ("close", 8),
+        ("close", 9),
+    ]
 
 
 def test_unfinished_calls_are_joined_by_thread() -> None:
@@ -279,7 +288,9 @@ def test_edited_by_hand(text: str, fields: dict[str, int], result: int | None) -
 )  # fmt: skip
 def test_numbers_that_cannot_be_are_counted_and_left_out(field: str, value: str) -> None:
     reading = Reading()
-    (event,) = parse_text(f"ioctl(8, KVM_SET_USER_MEMORY_REGION, {{flags=0, {field}={value}}}) = 0", reading=reading)
+    (event,) = parse_text(
+        f"ioctl(8, KVM_SET_USER_MEMORY_REGION, {{flags=0, {field}={value}}}) = 0", reading=reading
+    )
     assert event.fields == {"flags": 0}
     assert sum(reading.skipped.values()) == 1
     assert field in next(iter(reading.skipped))

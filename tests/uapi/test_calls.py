@@ -38,7 +38,9 @@ SIZES = {
 
 
 def test_sizes_of_structures():
-    assert {name: call.argument_bytes for name, call in CALLS.items() if call.has_structure} == SIZES
+    assert {
+        name: call.argument_bytes for name, call in CALLS.items() if call.has_structure
+    } == SIZES
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -48,9 +50,13 @@ def test_requests_carry_the_size_of_the_structure(name):
 
 def test_offsets_of_the_region():
     names = CALLS["KVM_SET_USER_MEMORY_REGION2"].names
-    packed = CALLS["KVM_SET_USER_MEMORY_REGION2"].pack({name: at + 1 for at, name in enumerate(names)})
+    packed = CALLS["KVM_SET_USER_MEMORY_REGION2"].pack(
+        {name: at + 1 for at, name in enumerate(names)}
+    )
     assert struct.unpack_from("=IIQQQQI", packed) == (1, 2, 3, 4, 5, 6, 7)
-    assert CALLS["KVM_SET_USER_MEMORY_REGION2"].unpack(bytes(packed)) == {name: at + 1 for at, name in enumerate(names)}
+    assert CALLS["KVM_SET_USER_MEMORY_REGION2"].unpack(bytes(packed)) == {
+        name: at + 1 for at, name in enumerate(names)
+    }
 
 
 def test_a_pointer_to_a_buffer_lies_behind_the_fields():

@@ -70,7 +70,8 @@ class Model(Asking):
             number, *lines = part.split("\n")[:-2]
             # operands are words here, as they are for the program
             words = [
-                [word if word.startswith(("g", "map")) else int(word) for word in line.split()[1:]] for line in lines
+                [word if word.startswith(("g", "map")) else int(word) for word in line.split()[1:]]
+                for line in lines
             ]
             operations = [[line.split()[0], *operands] for line, operands in zip(lines, words)]
             heard = answers.sequence(int(number))
@@ -93,7 +94,9 @@ def test_what_is_drawn_is_asked_and_predicted(name):
 
 def test_a_seed_gives_the_same_calls_again():
     profile = next(iter(PROFILES.values()))
-    once, again = (verify(operations=1000, seed=5, source=Booted(Model(profile), profile)) for _ in range(2))
+    once, again = (
+        verify(operations=1000, seed=5, source=Booted(Model(profile), profile)) for _ in range(2)
+    )
     assert (once.calls, once.answers) == (again.calls, again.answers)
 
 
@@ -104,7 +107,10 @@ def test_a_kernel_that_is_another_is_found_out_and_shrunk_in_few_boots():
     report = verify(operations=6000, seed=2, source=source)
     assert report.verdicts["differed"] > 1
     (found,) = report.disagreements  # one of its kind
-    assert [event.call for event in found.events] == ["KVM_SET_USER_MEMORY_REGION", "KVM_CLEAR_DIRTY_LOG"]
+    assert [event.call for event in found.events] == [
+        "KVM_SET_USER_MEMORY_REGION",
+        "KVM_CLEAR_DIRTY_LOG",
+    ]
     assert (found.steps[-1].event.result, found.steps[-1].expected) == (0, -22)
     assert asking.boots < 20
     assert any("one of each kind" in line for line in summary_lines(report))
@@ -167,7 +173,10 @@ def test_memory_that_the_machine_has_not_is_not_asked_for():
     assert plan.add(region(1, 1 << 31, 1000)) is not None, "refused before anything is allocated"
     assert plan.add(Event("close", fd=77)) is None
     steps = [step for step in plan.plan if not isinstance(step, tuple)]
-    assert [(step.verdict, step.note.split()[-1]) for step in steps] == [(UNASKED, "has"), (UNASKED, "file")]
+    assert [(step.verdict, step.note.split()[-1]) for step in steps] == [
+        (UNASKED, "has"),
+        (UNASKED, "file"),
+    ]
 
 
 def test_kvm_does_not_write_into_the_program():
@@ -218,7 +227,10 @@ def test_the_kernel_under_us_is_not_probed(capsys):
 def test_what_booting_needs_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["verify", "--kernel", "debian-6.1-i386"]) == 4
-    assert "qemu-system-x86_64 is not installed: apt-get install qemu-system-x86" in capsys.readouterr().err
+    assert (
+        "qemu-system-x86_64 is not installed: apt-get install qemu-system-x86"
+        in capsys.readouterr().err
+    )
 
 
 # -- recorded answers, asked again
@@ -234,10 +246,15 @@ def recorded(tmp_path):
     folder = tmp_path / "answers"
     folder.mkdir()
     (folder / "sequences.jsonl").write_text(
-        "".join(json.dumps({"id": name, "ops": operations}) + "\n" for name, operations in sequences.items())
+        "".join(
+            json.dumps({"id": name, "ops": operations}) + "\n"
+            for name, operations in sequences.items()
+        )
     )
     (folder / "debian-6.1-x86_64.jsonl").write_text("".join(lines))
-    (folder / "built-5.10-ppc32.jsonl").write_text(lines[0].replace("debian-6.1-x86_64", "built-5.10-ppc32"))
+    (folder / "built-5.10-ppc32.jsonl").write_text(
+        lines[0].replace("debian-6.1-x86_64", "built-5.10-ppc32")
+    )
     return folder
 
 
@@ -276,7 +293,9 @@ def test_the_same_answers_and_who_was_not_asked(recorded, again, capsys):
     assert farm_main([str(recorded)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"debian-6\.1-x86_64 +6 sequences, \d+ answers in 0 s: the same", out)
-    assert "built-5.10-ppc32                 not asked: built-5.10-ppc32 was compiled by hand" in out
+    assert (
+        "built-5.10-ppc32                 not asked: built-5.10-ppc32 was compiled by hand" in out
+    )
     assert "1 files of answers asked again, 0 differ" in out
     assert farm_main([str(recorded), "built-5.10-ppc32"]) == 4
     assert farm_main([str(recorded), "debian-1.0"]) == 2
@@ -365,11 +384,17 @@ def test_recorded_operations_of_all_kinds_on_the_kernel_under_us(own_cache):
         for operation in operations:
             one_of_each.setdefault(operation[0], operation)
     operations = [["create_vm", 0], ["mmap", 0, "64P", 3], ["vcpu", 0]]
-    operations += [one_of_each[name] for name in sorted(one_of_each) if name not in ("peek", "poke", "raw", "close_vm")]
+    operations += [
+        one_of_each[name]
+        for name in sorted(one_of_each)
+        if name not in ("peek", "poke", "raw", "close_vm")
+    ]
     with Asking(find_kernel(NATIVE)) as asking:
         answers = asking.ask([operations]).sequence(0).in_order()
     assert len(answers) == len(operations)
-    assert not any(isinstance(answer, dict) and answer.get("skip") == "no such op here" for answer in answers)
+    assert not any(
+        isinstance(answer, dict) and answer.get("skip") == "no such op here" for answer in answers
+    )
 
 
 @requires("farm")

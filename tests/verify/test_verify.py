@@ -16,7 +16,12 @@ pytestmark = requires("kvm")
 
 
 def test_the_model_agrees_with_the_kernel(tmp_path, capsys):
-    assert main(["verify", "--operations", "3000", "--seed", "11", "--json", "--folder", str(tmp_path)]) == 0
+    assert (
+        main(
+            ["verify", "--operations", "3000", "--seed", "11", "--json", "--folder", str(tmp_path)]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert (found["seed"], found["differed"], found["disagreements"]) == (11, 0, [])
     assert found["operations"] >= 3000
@@ -78,7 +83,9 @@ def test_no_device_is_told(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("amount", [{"operations": 0}, {"operations": -5}, {"seconds": 0}, {"seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "amount", [{"operations": 0}, {"operations": -5}, {"seconds": 0}, {"seconds": float("nan")}]
+)
 def test_a_run_that_compares_nothing_is_refused(amount):
     with pytest.raises(ValueError, match="above 0"):
         verify(**amount)

@@ -60,7 +60,11 @@ def _answers(member, sequence):
             return archive.extractfile(names[name]).read().decode().splitlines()
 
         found = next(json.loads(line) for line in lines(member) if f'"id":"{sequence}"' in line)
-        asked = next(json.loads(line) for line in lines("sequences-totals.jsonl") if f'"id":"{sequence}"' in line)
+        asked = next(
+            json.loads(line)
+            for line in lines("sequences-totals.jsonl")
+            if f'"id":"{sequence}"' in line
+        )
     return list(zip(asked["ops"], found["res"]))
 
 

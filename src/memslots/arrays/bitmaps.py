@@ -169,7 +169,7 @@ def _raw(
     elif isinstance(bitmap, np.ndarray) and bitmap.dtype.kind not in "ui":
         raise TypeError(f"a bitmap is an array of integers, not of {bitmap.dtype}")
     raw = np.empty(0, np.uint8)
-    if len(bitmap):
+    if len(bitmap):  # type: ignore[arg-type]
         raw = np.frombuffer(bitmap, np.uint8)  # type: ignore[arg-type]
     if npages is None:
         npages = raw.size * 8 if pages is None else pages

@@ -206,11 +206,11 @@ def kernel_spans(names: Sequence[str], among: Sequence[str]) -> str:
 
 def _behaviour(profile: Profile) -> object:
     """Profiles with the same key give the same answers."""
-    from ..kernel.history import LIMITS
+    from ..kernel.limits import LIMITS
 
     options = tuple(sorted((name, str(setting.value)) for name, setting in profile.options.items()))
     limits = tuple(limit.value(profile.version, profile.arch.name) for limit in LIMITS)
-    return (profile.arch.name, frozenset(profile.facts), options, limits)
+    return (profile.arch.name, frozenset(profile.facts), frozenset(profile.unobserved), options, limits)
 
 
 def _call(step: Step) -> Call:

@@ -6,7 +6,13 @@ import sys
 
 from ..explain.analysis import Analysis
 from ..kernel.names import find
-from ..views.explanation import analysis_json, evidence_lines, explanation_lines, markdown_lines, report_lines
+from ..views.explanation import (
+    analysis_json,
+    evidence_lines,
+    explanation_lines,
+    markdown_lines,
+    report_lines,
+)
 from ..views.text import Paint
 from .progress import progress
 from .run import FINDINGS, FINE, USAGE

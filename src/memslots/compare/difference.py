@@ -7,14 +7,15 @@ found = difference(find("5.16/x86_64"), find("5.17/x86_64"))
 
 from __future__ import annotations
 
-from ..kernel.history import FACTS, LIMITS
+from ..kernel.history import FACTS
+from ..kernel.limits import LIMITS
 from ..kernel.profile import OPTIONS, Profile
 from ..rules.presence import rules_of
 from .questions import answers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..kernel.history import Fact
+    from ..kernel.fact import Fact
     from ..rules.answer import Rule
 
 
@@ -54,8 +55,8 @@ class Difference:
         self.before = before
         self.after = after
         wide = min(before.arch.long_bits, after.arch.long_bits) >= 64
-        started = [fact_of(name, after) for name in after.facts if not before.has(name)]
-        ended = [fact_of(name, before) for name in before.facts if not after.has(name)]
+        started = [fact_of(name, after) for name in after.facts if before.knows(name) is False]
+        ended = [fact_of(name, before) for name in before.facts if after.knows(name) is False]
         self.started = [fact for fact in started if not (wide and fact.name in ONLY_NARROW)]
         """Facts that the second has and the first has not."""
         self.ended = [fact for fact in ended if not (wide and fact.name in ONLY_NARROW)]

@@ -27,9 +27,9 @@ class Build:
         self, release: str, package: str, arches: tuple[str, ...], options: dict[str, dict[str, OptionValue]]
     ) -> None:
         self.release = release
-        """The upstream release it is built from."""
+        """The upstream release of its newest kernel: facts are dated by it."""
         self.package = package
-        """The package that was asked."""
+        """The package that was asked; how it was built is taken over to newer ones."""
         self.arches = arches
         """Architectures on which it was asked."""
         self.options = options
@@ -41,15 +41,15 @@ _NO_RING_BITMAP: dict[str, OptionValue] = {"ring-with-bitmap-built": False}
 # From the first lines of the recorded answers: release, package, capabilities.
 BUILDS = {
     "debian-11": Build(
-        "5.10.223", "linux 5.10.223-1 (2024-08-10)", ("x86_64", "i386", "arm64"),
+        "5.10.262", "linux 5.10.223-1 (2024-08-10)", ("x86_64", "i386", "arm64"),
         {"x86_64": {"smm": True}, "i386": {"smm": True}, "arm64": _NO_RING_BITMAP},
     ),
     "debian-12": Build(
-        "6.1.176", "linux 6.1.176-1 (2026-07-02)", ("x86_64", "i386", "arm64", "ppc64"),
+        "6.1.192", "linux 6.1.176-1 (2026-07-02)", ("x86_64", "i386", "arm64", "ppc64"),
         {"x86_64": {"smm": True}, "i386": {"smm": True}, "arm64": _NO_RING_BITMAP, "ppc64": {"page-shift": 16}},
     ),
     "debian-13": Build(
-        "6.12.107", "linux 6.12.107-1 (2026-08-29)", ("x86_64", "arm64", "riscv64", "ppc64"),
+        "6.12.118", "linux 6.12.107-1 (2026-08-29)", ("x86_64", "arm64", "riscv64", "ppc64"),
         {"x86_64": {"smm": True, "guest-memfd-built": True, "attributes-built": True, "max-vcpu-id": 16384,
                     "max-vcpus": 4096},
          "arm64": {"ring-with-bitmap-built": True}, "ppc64": {"page-shift": 12}},

@@ -7,7 +7,9 @@ release is from the history of the project.
 
 from __future__ import annotations
 
-from .history import X86, Fact, Limit
+from .evidence import Asked, Bound, Commit, Read
+from .fact import X86, Fact
+from .limits import Limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,31 +19,37 @@ if TYPE_CHECKING:
 FOOTPRINT_FACTS = {
     fact.name: fact
     for fact in (
-        Fact("rmap-optional", "5.14", "Reverse maps are made only once shadow page tables are needed.",
-             "source: 5.14 on; before, every slot has them", arches=X86),
-        Fact("tdp-mmu-default", "5.15", "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
-             "source: 5.15 on, 64-bit hosts only; asked: 32-bit ones pay for every page", arches=frozenset({"x86_64"})),
-        Fact("write-track-optional", "5.16", "Write-track counters need a tracker or shadow page tables.",
-             "source: 5.16 on", arches=X86),
-        Fact("vmalloc-arrays", "5.18", "Each array is a vmalloc area of its own; before, small ones are slab objects.",
-             "source: 5.18 on; sizes seen on a 6.18 host"),
-        Fact("descriptor-alone", "5.17", "Each slot's descriptor is an allocation of its own.", "source: 5.17 on"),
+        Fact("rmap-optional", "Reverse maps are made only once shadow page tables are needed.", Bound("5.13", "5.14"),
+             Read("5.14", "arch/x86/kvm/x86.c"), arches=X86),
+        Fact("tdp-mmu-default", "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
+             Bound("5.14", "5.15"), Read("5.15", "arch/x86/kvm/mmu/tdp_mmu.c"), Asked("debian-6.1-i386"),
+             arches=frozenset({"x86_64"})),
+        Fact("write-track-optional", "Write-track counters need a tracker or shadow page tables.",
+             Bound("5.15", "5.16"), Read("5.16.10", "arch/x86/kvm/mmu/page_track.c"), arches=X86),
+        Fact("vmalloc-arrays", "Each array is a vmalloc area of its own; before, small ones are slab objects.",
+             Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18", "5.10.210", "5.15.54"),
+             Asked("host-6.18-x86_64")),
+        Fact("descriptor-alone", "Each slot's descriptor is an allocation of its own.", Bound("5.16", "5.17"),
+             Read("5.17", "virt/kvm/kvm_main.c")),
     )
 }
 
 DESCRIPTOR = Limit(
     "descriptor", "Bytes of struct kvm_memory_slot without guest_memfd.",
-    "source; 280 with guest_memfd seen on a 6.18 x86_64 host",
     {"x86_64": (("4.19", 88), ("5.17", 264)), "loongarch64": (("5.17", 224),), "ppc64": (("5.17", 224),),
      **dict.fromkeys(("arm64", "riscv64", "s390x", "mips"), (("5.17", 216),))},
+    Read("5.17", "include/linux/kvm_host.h"), Asked("host-6.18-x86_64"),
 )
 HEAD_FIXED = Limit(
-    "head", "Bytes of an address space's set of slots, without descriptors.", "source",
+    "head", "Bytes of an address space's set of slots, without descriptors.",
     {"x86_64": (("4.19", 1040), ("5.12", 65552), ("5.17", 2 * 1072))},
+    Read("5.4", "include/linux/kvm_host.h"), Read("5.15", "include/linux/kvm_host.h"),
+    Read("5.17", "include/linux/kvm_host.h"),
 )
 HEAD_ENTRIES = Limit(
-    "head-entries", "Descriptors for which a set of slots always has room; 0: as many as there are.", "source",
+    "head-entries", "Descriptors for which a set of slots always has room; 0: as many as there are.",
     {"x86_64": (("4.19", 512), ("5.7", 0))},
+    Read("5.4", "include/linux/kvm_host.h"), Read("5.10", "include/linux/kvm_host.h"),
 )
 # fmt: on
 
@@ -56,4 +64,4 @@ SLAB_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 
 def has(profile: Profile, name: str) -> bool:
     """Has the kernel this fact of the footprint?"""
-    return FOOTPRINT_FACTS[name].holds(profile.version, profile.arch.name)
+    return FOOTPRINT_FACTS[name].holds(profile.version, profile.arch.name) is True

@@ -1,293 +1,320 @@
-"""Dated facts and limits: the only module that names kernel releases.
+"""Dated facts: with `limits`, the only modules that name kernel releases as dates of behaviours.
 
-A `Fact` is one behaviour with the release that brought it, the one that ended
-it, and the stable branches that are known to carry it.  A `Limit` is a number
-with the same kind of dates.  Everything else asks a profile for names.
+A `Fact` is one behaviour with what brought it, what ended it, and where it was seen
+(see `evidence`).  Everything else asks a profile for names.
 
-Evidence, in the words of each source:
-    asked    real kernels were asked: Debian 5.10, 6.1, 6.5, 6.12, 7.2, a 6.18 host
-    source   the release's source was read
-    history  release-history knowledge; the release is right within one or two
+    Commit(hash, subject, tag, "5.10.84", Bound("6.1.0", "6.1.192"))
+        in the mainline from `tag` on, in 5.10.y from 5.10.84 on; in 6.1.y it came somewhere between
+    Bound("6.14", "6.17")        not in 6.14, in 6.17; in between it is undetermined
+
+Stable releases are read off the changelogs of distributions: `python -m memslots.verify.farm dates`
+does it again and compares.
 """
 
 from __future__ import annotations
 
-from .arch import ARCHES
-from .version import NEWEST, Version
+from .evidence import ALWAYS, Asked, Bound, Commit, Read
+from .fact import ALL, X86, Fact
+from .version import Version
 
-X86 = frozenset({"x86_64", "i386"})
-ALL = frozenset(ARCHES)
+X86_64, ARM64, S390 = frozenset({"x86_64"}), frozenset({"arm64"}), frozenset({"s390x"})
+RISCV, LOONGARCH, PPC64 = frozenset({"riscv64"}), frozenset({"loongarch64"}), frozenset({"ppc64"})
+MAIN, GMEM, API = "virt/kvm/kvm_main.c", "virt/kvm/guest_memfd.c", "include/uapi/linux/kvm.h"
+X86_C, X86_H = "arch/x86/kvm/x86.c", "arch/x86/include/asm/kvm_host.h"
+UACCESS, ARM_MMU = "arch/x86/include/asm/uaccess_64.h", "arch/arm64/kvm/mmu.c"
+ARM_KVM, S390_C = "arch/arm64/kvm/arm.c", "arch/s390/kvm/kvm-s390.c"
+SET, PREPARE, ENABLE = "__kvm_set_memory_region", "kvm_arch_prepare_memory_region", "kvm_vm_ioctl_enable_cap"
 
-
-def _v(text: str | None) -> Version | None:
-    return None if text is None else Version.parse(text)
-
-
-class Fact:
-    """One dated behaviour of KVM."""
-
-    __slots__ = ("arches", "backports", "ended_in", "name", "since", "source", "summary", "until")
-
-    def __init__(
-        self,
-        name: str,
-        since: str,
-        summary: str,
-        source: str,
-        *,
-        until: str | None = None,
-        arches: frozenset[str] = ALL,
-        backports: tuple[str, ...] = (),
-        ended_in: tuple[str, ...] = (),
-    ) -> None:
-        self.name = name
-        self.since = Version.parse(since)
-        """First release with it; `6.8` here means 6.8.0."""
-        self.until = _v(until)
-        """First release without it."""
-        self.summary = summary
-        self.source = source
-        self.arches = arches
-        self.backports = tuple(Version.parse(text) for text in backports)
-        """Stable point releases from which on a branch carries it."""
-        self.ended_in = tuple(Version.parse(text) for text in ended_in)
-        """Stable point releases from which on a branch no longer has it."""
-
-    def holds(self, version: Version, arch: str) -> bool:
-        """Does a kernel of this release and architecture behave so?"""
-        if arch not in self.arches:
-            return False
-        for port in self.backports:
-            if version.branch == port.branch:
-                return port.patch <= version.patch
-        for end in self.ended_in:
-            if version.branch == end.branch and end.patch <= version.patch:
-                return False
-        return _reached(version, self.since) and (self.until is None or not _reached(version, self.until))
-
-    def __repr__(self) -> str:
-        return f"Fact({self.name!r})"
-
-
-def _reached(version: Version, dated: Version) -> bool:
-    """Is the release at or after the dated one?  A date without a patch level means .0."""
-    patch = 0 if dated.patch == NEWEST else dated.patch
-    return (version.branch, version.patch) >= (dated.branch, patch)
-
+# Commits that date more than one fact.
+_OVERSIZED = Commit("7661809d493b", "mm: don't allow oversized kvmalloc() calls", "5.15", "5.10.71", "5.14.10")
+_VCALLOC = Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18", "5.10.210", "5.15.54")
+_MASKED = Commit(
+    "86e6b1547b3d", "x86: fix user address masking non-canonical speculation issue", "6.12", "6.11.6", Bound("6.6.15")
+)
+_WHOLE = Commit("573f45a9f9a4", "x86: fix off-by-one in access_ok()", "6.13", "6.11.11", "6.12.2", Bound("6.6.15"))
+_MTE_ANY = Commit("c911f0d46879", "KVM: arm64: permit all VM_MTE_ALLOWED mappings with MTE enabled", "6.2")
+_GMEM_ARM = Commit("32e200bd6e44", "KVM: arm64: Enable support for guest_memfd backed memory", "6.18")
+_ARM_ASKED = Asked("debian-6.12-arm64", "debian-sid-arm64")
+_X86_CAPS = Asked("debian-5.10-x86_64", "debian-6.1-x86_64")
 
 # fmt: off
 FACTS = (
     # -- the region call
-    Fact("size-fits-ulong", "5.15", "A slot's size must fit an unsigned long.",
-         "seen in 5.15.16 (source) and 5.10.223 (asked, i386 and ppc32); absent in 5.10.7 (source)",
-         backports=("5.10.223",)),
-    Fact("hva-tag-check", "5.11", "A userspace_addr that carries an address tag is refused.",
-         'commit 139bc8a6146d ("KVM: Forbid the use of tagged userspace addresses for memslots"); '
-         "seen in 5.4.195 (source) and 5.10.223 (asked, arm64)",
-         backports=("5.4.195", "5.10.223")),
-    Fact("slot-size-user-only", "6.14", "The page limit of a slot binds user slots only.", "source, 6.14.0"),
-    Fact("page-total-cap", "5.17", "A slot that would wrap the VM's page total is refused.",
-         "source, 5.17.0; asked on 32-bit 6.1 and 7.2"),
-    Fact("hva-compared-truncated", "5.7", "A change compares the truncated userspace_addr on 32-bit hosts.",
-         "asked, i386 5.10 against 6.1; first release from history", until="5.17"),
-    Fact("failed-change-restored", "5.7", "A delete or move that the architecture refuses leaves the old slot.",
-         "absent in 5.4, present in 5.10 (source); first release from history"),
-    Fact("zero-size-is-delete", "5.7", "Delete looks at memory_size, not at the truncated page count.",
-         "source: 5.4 and 5.10 differ; first release from history"),
-    Fact("bad-vm-eio", "5.15", "Calls on a dead VM answer EIO.", "source, 5.15.16"),
-    Fact("region2", "6.8", "KVM_SET_USER_MEMORY_REGION2 exists.",
-         'commit bb58b90b1a8f ("KVM: Introduce KVM_SET_USER_MEMORY_REGION2")'),
+    Fact("size-fits-ulong", "A slot's size must fit an unsigned long.",
+         Commit("6b285a558750", 'KVM: Disallow user memslot with size that exceeds "unsigned long"', "5.16",
+                "5.10.84", "5.15.7"),
+         Asked("debian-5.10-i386", "built-5.10-ppc32"), Read("5.15", MAIN, SET)),
+    Fact("hva-tag-check", "A userspace_addr that carries an address tag is refused.",
+         Commit("139bc8a6146d", "KVM: Forbid the use of tagged userspace addresses for memslots", "5.11",
+                "5.4.95", "5.10.13", Bound("4.19.37")),
+         Asked("debian-5.10-arm64")),
+    Fact("slot-size-user-only", "The page limit of a slot binds user slots only.",
+         Commit("66119f8ce135", "KVM: Do not restrict the size of KVM-internal memory regions", "6.14"),
+         Read("6.14", MAIN, SET)),
+    Fact("page-total-cap", "A slot that would wrap the VM's page total is refused.",
+         Commit("afa319a54a8c", "KVM: Require total number of memslot pages to fit in an unsigned long", "5.17"),
+         Asked("built-6.1-ppc32", "debian-6.1-i386")),
+    Fact("hva-compared-truncated", "A change compares the truncated userspace_addr on 32-bit hosts.",
+         Commit("", "KVM: Clean up local variable usage in __kvm_set_memory_region()", "5.7"),
+         Read("5.4", MAIN, SET), Read("5.10", MAIN, SET), Read("5.17", MAIN, SET),
+         Asked("debian-5.10-i386", "debian-6.1-i386"), ended=Bound("5.16", "5.17")),
+    Fact("failed-change-restored", "A delete or move that the architecture refuses leaves the old slot.",
+         Commit("", "KVM: Reinstall old memslots if arch preparation fails", "5.7"),
+         Read("5.4", MAIN, SET), Read("5.10", MAIN, "kvm_set_memslot")),
+    Fact("zero-size-is-delete", "Delete looks at memory_size, not at the truncated page count.",
+         Commit("5c0b4f3d5ccc", "KVM: Move memslot deletion to helper function", "5.7"),
+         Read("5.4", MAIN, SET), Read("5.10", MAIN, SET)),
+    Fact("bad-vm-eio", "Calls on a dead VM answer EIO.",
+         Commit("0b8f11737cff", "KVM: Add infrastructure and macro to mark VM as bugged", "5.15",
+                "5.4.211", "5.10.137", Bound("4.19.37"))),
+    Fact("region2", "KVM_SET_USER_MEMORY_REGION2 exists.",
+         Commit("bb58b90b1a8f", "KVM: Introduce KVM_SET_USER_MEMORY_REGION2", "6.8")),
     # -- page total and MMU budget
-    Fact("budget-ulong", "5.1", "The MMU budget is an unsigned long; before, unsigned int.",
-         "seen in 5.4 (source); first release from history", arches=X86),
-    Fact("budget-from-total", "5.17", "The MMU budget is total / 50, set on create and delete only.",
-         "source, 5.17.0; asked: 5.10 against 6.1", arches=X86),
-    Fact("get-nr-mmu-pages", "2.6", "KVM_GET_NR_MMU_PAGES exists.", "asked: 6.1 has it, 6.5 has not",
-         until="6.4", arches=X86),
+    Fact("budget-ulong", "The MMU budget is an unsigned long; before, unsigned int.",
+         Commit("bc8a3d8925a8", "kvm: mmu: Fix overflow on kvm mmu page limit calculation", "5.1", "4.19.73"),
+         arches=X86),
+    Fact("budget-from-total", "The MMU budget is total / 50, set on create and delete only.",
+         Commit("f5756029eef5", "KVM: x86: Use nr_memslot_pages to avoid traversing the memslots array", "5.17"),
+         Asked("debian-5.10-i386", "debian-6.1-i386"), arches=X86),
+    Fact("get-nr-mmu-pages", "KVM_GET_NR_MMU_PAGES exists.", ALWAYS, Asked("debian-6.1-i386", "debian-6.5-i386"),
+         ended=Commit("c5edd753a0bd", "KVM: x86: Remove the KVM_GET_NR_MMU_PAGES ioctl", "6.4"), arches=X86),
     # -- generations
-    Fact("generation-high-bit", "5.1", "A slot update is marked in bit 63 of the generation, not in bit 0.",
-         "seen in 5.4 (source); first release from history"),
-    Fact("spaces-per-vm", "6.8", "The number of address spaces belongs to the VM.", "source, 6.8.1"),
+    Fact("generation-high-bit", "A slot update is marked in bit 63 of the generation, not in bit 0.",
+         Commit("", 'KVM: Explicitly define the "memslot update in-progress" bit', "5.1"),
+         Read("5.4", "include/linux/kvm_host.h")),
+    Fact("spaces-per-vm", "The number of address spaces belongs to the VM.",
+         Commit("eed52e434bc3", "KVM: Allow arch code to track number of memslot address spaces per VM", "6.8")),
     # -- dirty logging
-    Fact("clear-dirty-log", "4.20", "KVM_CLEAR_DIRTY_LOG and manual protection exist.",
-         "absent in 4.19, present in 5.4 (source); asked: never on powerpc",
+    Fact("clear-dirty-log", "KVM_CLEAR_DIRTY_LOG and manual protection exist.",
+         Commit("2a31b9db1535", "kvm: introduce manual dirty log reprotect", "5.0"),
+         Asked("debian-5.10-x86_64", "built-5.10-ppc32", "debian-6.1-ppc64el"),
          arches=ALL - {"s390x", "ppc64", "ppc32"}),
-    Fact("clear-to-odd-end", "5.1", "KVM_CLEAR_DIRTY_LOG may end at the end of a slot that is no multiple of 64.",
-         "history"),
-    Fact("dirty-log-initially-set", "5.7", "Manual protection can start with all pages dirty.",
-         "absent in 5.4, present in 5.10 (source); asked from 5.10 on",
-         arches=ALL - {"s390x", "ppc64", "ppc32", "riscv64"}),
-    Fact("dirty-log-initially-set", "7.1", "Manual protection can start with all pages dirty.",
-         "asked: riscv64 6.12 has it not, 7.2 has it; the release between is not known",
-         arches=frozenset({"riscv64"})),
-    Fact("reset-dirty-rings", "5.11", "KVM_RESET_DIRTY_RINGS exists.", "asked: 5.10 has it not, 6.1 has it"),
-    Fact("dirty-ring", "5.11", "KVM_CAP_DIRTY_LOG_RING can be enabled.",
-         "source, 5.11.5; asked: not on 5.10, from 6.1 on", arches=X86),
-    Fact("dirty-ring-acq-rel", "6.1", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.", "asked, 6.1", arches=X86),
-    Fact("dirty-ring-acq-rel", "6.2", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
-         "source, 6.2.1; asked: not on 6.1, on 6.12", arches=frozenset({"arm64"})),
-    Fact("dirty-ring-acq-rel", "6.7", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.", "source, 6.7.3",
-         arches=frozenset({"loongarch64"})),
-    Fact("dirty-ring-acq-rel", "6.17", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
-         "source: absent in 6.14, present in 6.17; asked: not on 6.12, on 7.2", arches=frozenset({"riscv64"})),
-    Fact("dirty-ring-with-bitmap", "6.2", "A dirty ring can be backed by bitmaps.",
-         "source, 6.2.1; asked: arm64 6.12 and 7.2", arches=frozenset({"arm64"})),
+    Fact("clear-to-odd-end", "KVM_CLEAR_DIRTY_LOG may end at the end of a slot that is no multiple of 64.",
+         Commit("76d58e0f07ec", "KVM: fix KVM_CLEAR_DIRTY_LOG for memory slots of unaligned size", "5.2",
+                "5.0.19", Bound("5.1.2"))),
+    Fact("dirty-log-initially-set", "Manual protection can start with all pages dirty.",
+         Commit("3c9bd4006bfc", "KVM: x86: enable dirty log gradually in small chunks", "5.7"),
+         Asked("debian-5.10-x86_64"), arches=X86),
+    Fact("dirty-log-initially-set", "Manual protection can start with all pages dirty.",
+         Commit("", "KVM: arm64: Support enabling dirty log gradually in small chunks", "5.8"),
+         Read("5.10", "arch/arm64/include/asm/kvm_host.h"), Asked("debian-5.10-arm64"), arches=ARM64),
+    Fact("dirty-log-initially-set", "Manual protection can start with all pages dirty.",
+         Bound("6.8", "6.11"), Read("6.8", "arch/loongarch/include/asm/kvm_host.h"),
+         Read("6.11", "arch/loongarch/include/asm/kvm_host.h"), arches=LOONGARCH),
+    Fact("dirty-log-initially-set", "Manual protection can start with all pages dirty.",
+         Bound("6.17", "7.0"), Read("6.17", "arch/riscv/include/asm/kvm_host.h"),
+         Read("7.0", "arch/riscv/include/asm/kvm_host.h"), Asked("debian-6.12-riscv64", "debian-sid-riscv64"),
+         arches=RISCV),
+    Fact("reset-dirty-rings", "KVM_RESET_DIRTY_RINGS exists.",
+         Commit("fb04a1eddb1a", "KVM: X86: Implement ring-based dirty memory tracking", "5.11"),
+         Asked("debian-5.10-x86_64", "debian-6.1-arm64")),
+    Fact("dirty-ring", "KVM_CAP_DIRTY_LOG_RING can be enabled.",
+         Commit("fb04a1eddb1a", "KVM: X86: Implement ring-based dirty memory tracking", "5.11"),
+         _X86_CAPS, arches=X86),
+    Fact("dirty-ring-acq-rel", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
+         Commit("17601bfed909", "KVM: Add KVM_CAP_DIRTY_LOG_RING_ACQ_REL capability and config option", "6.1"),
+         Asked("debian-6.1-x86_64"), arches=X86),
+    Fact("dirty-ring-acq-rel", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
+         Commit("9cb1096f8590", "KVM: arm64: Enable ring-based dirty memory tracking", "6.2"),
+         Asked("debian-6.1-arm64", "debian-6.12-arm64"), arches=ARM64),
+    Fact("dirty-ring-acq-rel", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
+         ALWAYS, Read("6.7.3", "arch/loongarch/kvm/Kconfig"), arches=LOONGARCH),
+    Fact("dirty-ring-acq-rel", "KVM_CAP_DIRTY_LOG_RING_ACQ_REL can be enabled.",
+         Commit("f55ffaf89636", "RISC-V: KVM: Enable ring-based dirty memory tracking", "6.17"),
+         Asked("debian-6.12-riscv64", "debian-sid-riscv64"), arches=RISCV),
+    Fact("dirty-ring-with-bitmap", "A dirty ring can be backed by bitmaps.",
+         Commit("86bdf3ebcfe1", "KVM: Support dirty ring in conjunction with bitmap", "6.2"), _ARM_ASKED,
+         arches=ARM64),
     # -- guest_memfd and attributes
-    Fact("guest-memfd", "6.8", "KVM_CREATE_GUEST_MEMFD exists where it is built.",
-         'commit a7800aa80ea4 ("KVM: Add KVM_CREATE_GUEST_MEMFD ioctl() for guest-specific backing memory")',
-         arches=frozenset({"x86_64"})),
-    Fact("guest-memfd", "6.18", "KVM_CREATE_GUEST_MEMFD exists.", "source, 6.18.2; asked: 7.2, not 6.12",
-         arches=frozenset({"arm64"})),
-    Fact("guest-memfd-any-vm", "6.18", "Every VM type may bind guest_memfd slots.", "asked: 6.18 and 7.2, not 6.12",
-         arches=frozenset({"x86_64", "arm64"})),
-    Fact("guest-memfd-mmap", "6.18", "guest_memfd files may be mapped (flags MMAP and INIT_SHARED).",
-         "asked: 6.18 and 7.2, not 6.12", arches=frozenset({"x86_64", "arm64"})),
-    Fact("guest-memfd-toggle-refused", "6.19", "A slot cannot lose or gain KVM_MEM_GUEST_MEMFD.",
-         "source: absent in 6.18.2, present in 6.18.35 and 6.19.0; asked on 6.18.44", backports=("6.18.35",)),
-    Fact("guest-memfd-overlap-eexist", "7.2", "Binding a bound part of a file is EEXIST; before, EINVAL.",
-         "asked: EINVAL on 6.18.44, EEXIST on 7.2.13"),
-    Fact("guest-memfd-offset-unsigned", "7.1", "The end of a binding is computed without signed overflow.",
-         "source, 7.1.3; asked: 6.18.44 accepts offset 2^63 - 4096, 7.2.13 refuses"),
-    Fact("memory-attributes", "6.8", "KVM_SET_MEMORY_ATTRIBUTES exists where it is built.",
-         "source, 6.8.1; asked: Debian 6.12 and 7.2 have it built in", arches=frozenset({"x86_64"})),
-    Fact("readonly-per-vm", "6.11", "VMs with protected state take no read-only slots.", "source, 6.11.11",
-         arches=frozenset({"x86_64"})),
-    Fact("vm-type-argument", "6.8", "KVM_CREATE_VM takes a type.", "source, 6.8.1", arches=X86),
-    Fact("vm-type-sev", "6.10", "VM types 2 (SEV) and 3 (SEV-ES) exist.", "source, 6.10.0", arches=X86),
-    Fact("vm-type-snp", "6.11", "VM type 4 (SNP) exists.", "source, 6.11.11", arches=X86),
-    Fact("vm-type-tdx", "6.16", "VM type 5 (TDX) exists.", "seen in 6.17 (source); first release from history",
+    Fact("guest-memfd", "KVM_CREATE_GUEST_MEMFD exists where it is built.",
+         Commit("a7800aa80ea4", "KVM: Add KVM_CREATE_GUEST_MEMFD ioctl() for guest-specific backing memory", "6.8"),
+         arches=X86_64),
+    Fact("guest-memfd", "KVM_CREATE_GUEST_MEMFD exists.", _GMEM_ARM, _ARM_ASKED, arches=ARM64),
+    Fact("guest-memfd-any-vm", "Every VM type may bind guest_memfd slots.",
+         Commit("d1e54dd08f16", "KVM: x86: Enable KVM_GUEST_MEMFD for all 64-bit builds", "6.18"),
+         Asked("debian-6.12-x86_64", "host-6.18-x86_64"), arches=X86_64),
+    Fact("guest-memfd-any-vm", "Every VM type may bind guest_memfd slots.", _GMEM_ARM, _ARM_ASKED, arches=ARM64),
+    Fact("guest-memfd-mmap", "guest_memfd files may be mapped (flags MMAP and INIT_SHARED).",
+         Commit("3d3a04fad25a", "KVM: Allow and advertise support for host mmap() on guest_memfd files", "6.18"),
+         Asked("debian-6.12-x86_64", "host-6.18-x86_64", "debian-sid-arm64"), arches=X86_64 | ARM64),
+    Fact("guest-memfd-toggle-refused", "A slot cannot lose or gain KVM_MEM_GUEST_MEMFD.",
+         Commit("9935df5333aa", "KVM: Disallow toggling KVM_MEM_GUEST_MEMFD on an existing memslot", "6.19",
+                "6.12.64", "6.18.3"),
+         Asked("host-6.18-x86_64"), Read("6.18.2", MAIN, SET)),
+    Fact("guest-memfd-overlap-eexist", "Binding a bound part of a file is EEXIST; before, EINVAL.",
+         Commit("7ea987a90585", "KVM: guest_memfd: Return -EEXIST for overlapping bindings", "7.2", "6.12.118"),
+         Read("6.12.118", GMEM, "kvm_gmem_bind"), Asked("host-6.18-x86_64", "debian-sid-x86_64")),
+    Fact("guest-memfd-offset-unsigned", "The end of a binding is computed without signed overflow.",
+         Commit("eba85fee7fc6", "KVM: guest_memfd: Treat memslot binding offset+size as unsigned values", "7.2",
+                "6.12.114", Bound("6.18.44"), Bound("7.1.0", "7.1.3")),
+         Read("7.1.3", GMEM, "kvm_gmem_bind"), Asked("host-6.18-x86_64", "debian-sid-x86_64")),
+    Fact("memory-attributes", "KVM_SET_MEMORY_ATTRIBUTES exists where it is built.",
+         Commit("5a475554db1e", "KVM: Introduce per-page memory attributes", "6.8"),
+         Asked("debian-6.12-x86_64", "debian-sid-x86_64"), arches=X86_64),
+    Fact("readonly-per-vm", "VMs with protected state take no read-only slots.",
+         Commit("66155de93bcf", "KVM: x86: Disallow read-only memslots for SEV-ES and SEV-SNP (and TDX)", "6.11"),
+         arches=X86_64),
+    Fact("vm-type-argument", "KVM_CREATE_VM takes a type.",
+         Commit("89ea60c2c7b5", 'KVM: x86: Add support for "protected VMs" that can utilize private memory', "6.8"),
          arches=X86),
-    Fact("pre-fault-memory", "6.11", "KVM_PRE_FAULT_MEMORY exists.", "source, 6.11.11; asked: i386 7.2 too",
-         arches=X86),
+    Fact("vm-type-sev", "VM types 2 (SEV) and 3 (SEV-ES) exist.",
+         Commit("26c44aa9e076", "KVM: SEV: define VM types for SEV and SEV-ES", "6.10"), arches=X86),
+    Fact("vm-type-snp", "VM type 4 (SNP) exists.",
+         Commit("1dfe571c12cf", "KVM: SEV: Add initial SEV-SNP support", "6.11"), arches=X86),
+    Fact("vm-type-tdx", "VM type 5 (TDX) exists.",
+         Commit("161d34609f9b", "KVM: TDX: Make TDX VM type supported", "6.16"), arches=X86),
+    Fact("pre-fault-memory", "KVM_PRE_FAULT_MEMORY exists.",
+         Commit("bc1a5cd00211", "KVM: Add KVM_PRE_FAULT_MEMORY vcpu ioctl to pre-populate guest memory", "6.11"),
+         Asked("debian-6.12-x86_64", "debian-sid-x86_64"), arches=X86),
+    Fact("pre-fault-memory", "KVM_PRE_FAULT_MEMORY exists.", Bound("7.0", "7.2"),
+         Read("7.0", "arch/s390/kvm/Kconfig"), Read("7.2.13", "arch/s390/kvm/Kconfig"), arches=S390),
     # -- x86
-    Fact("x86-max-gfn", "5.18", "A slot must end within the guest's physical address bits.",
-         "source, 5.18.12; asked: not on 5.10, from 6.1 on", arches=X86),
-    Fact("x86-page-track-move", "6.6", "A VM with an external page tracker moves no slots.", "source, 6.6.17",
-         arches=X86),
-    Fact("x86-alias-bit", "6.14", "A slot must not carry the VM's shared-alias bit (TDX).", "source, 6.14.0",
-         arches=X86),
-    Fact("x86-metadata-late", "5.7", "Slot metadata is allocated in the prepare hook, for moves too.",
-         "source: 5.4 and 5.10 differ; first release from history", arches=X86),
-    Fact("x86-kvmalloc-2g", "5.15", "One array of slot metadata has at most 2^31 - 1 bytes.",
-         "source: 5.15.16, 5.16.10, 5.17.0; gone in 5.18.12", until="5.18", arches=X86),
-    Fact("smm-optional", "6.2", "KVM can be built without SMM.", "source, 6.2.1; asked: a 6.18 host without it",
-         arches=X86),
-    Fact("vcpu-id-checked-wide", "6.11", "A vCPU id that does not fit 32 bits is refused, not truncated.",
-         "asked: truncated on 6.1, refused on 6.12; the release between from history"),
-    Fact("get-dirty-eopnotsupp", "2.6", "KVM_GET_DIRTY_LOG answers EOPNOTSUPP (BookE).", "asked: ppc32 e500v2",
-         arches=frozenset({"ppc32"})),
-    Fact("hva-sign-bit-only", "6.4", "Host addresses up to 2^63 - 1 pass: only the sign bit is tested.",
-         "source: 6.4.6 to 6.11.0; 6.11.11 tests the whole limit again", until="6.12", ended_in=("6.11.11",),
-         arches=frozenset({"x86_64"})),
-    Fact("hva-limit-exclusive", "6.12", "A host range must end below the limit, not at it.",
-         "source, 6.12.0; gone in 6.13 and, asked, in 6.12.107", until="6.13", ended_in=("6.12.107",),
-         arches=frozenset({"x86_64"})),
+    Fact("x86-max-gfn", "A slot must end within the guest's physical address bits.",
+         Commit("86931ff7207b", "KVM: x86/mmu: Do not create SPTEs for GFNs that exceed host.MAXPHYADDR", "5.18"),
+         _X86_CAPS, arches=X86),
+    Fact("x86-page-track-move", "A VM with an external page tracker moves no slots.",
+         Commit("aa611a99adb4", "KVM: x86: Reject memslot MOVE operations if KVMGT is attached", "6.6"), arches=X86),
+    Fact("x86-alias-bit", "A slot must not carry the VM's shared-alias bit (TDX).",
+         Commit("", "KVM: x86/mmu: Prevent aliased memslot GFNs", "6.14"), Read("6.14", X86_C, PREPARE), arches=X86),
+    Fact("x86-metadata-late", "Slot metadata is allocated in the prepare hook, for moves too.",
+         Commit("", "KVM: x86: Allocate memslot resources during prepare_memory_region()", "5.7"),
+         Read("5.4", X86_C, "kvm_arch_create_memslot"), Read("5.10", X86_C, PREPARE), arches=X86),
+    Fact("x86-kvmalloc-2g", "One array of slot metadata has at most 2^31 - 1 bytes.",
+         _OVERSIZED, Read("5.15", X86_C, PREPARE), ended=_VCALLOC, arches=X86),
+    Fact("smm-optional", "KVM can be built without SMM.",
+         Commit("4b8e1b32013d", "KVM: allow compiling out SMM support", "6.2"), Asked("host-6.18-x86_64"), arches=X86),
+    Fact("vcpu-id-checked-wide", "A vCPU id that does not fit 32 bits is refused, not truncated.",
+         Commit("8b8e57e5096e", "KVM: Reject overly excessive IDs in KVM_CREATE_VCPU", "6.11"),
+         Asked("debian-6.1-x86_64", "debian-6.12-x86_64")),
+    Fact("get-dirty-eopnotsupp", "KVM_GET_DIRTY_LOG answers EOPNOTSUPP (BookE).", ALWAYS,
+         Asked("built-5.10-ppc32", "built-6.1-ppc32", "built-sid-ppc32"), arches=frozenset({"ppc32"})),
+    Fact("hva-sign-bit-only", "Host addresses up to 2^63 - 1 pass: only the sign bit is tested.",
+         Commit("6014bc27561f", "x86-64: make access_ok() independent of LAM", "6.4"),
+         Read("6.5", UACCESS, "__access_ok"), Read("6.11", UACCESS, "__access_ok"), ended=_MASKED, arches=X86_64),
+    Fact("hva-limit-exclusive", "A host range must end below the limit, not at it.", _MASKED, ended=_WHOLE,
+         arches=X86_64),
     # -- arm64
-    Fact("arm64-vm-type-is-ipa-bits", "4.20", "The type of a VM is its IPA size in bits.",
-         "absent in 4.19, present in 5.4 (source)", arches=frozenset({"arm64"})),
-    Fact("arm64-ipa-limit-inclusive", "5.12", "A slot may end exactly at the IPA limit.",
-         "source: 5.11.5 and 5.12.9 differ; asked: 5.10.223 has it", arches=frozenset({"arm64"}),
-         backports=("5.10.223",)),
-    Fact("arm64-vma-write-check", "4.19", "A writable slot needs a writable mapping.",
-         "source: 4.19, 5.4; gone in 5.10", until="5.7", arches=frozenset({"arm64"})),
-    Fact("arm64-mte-shared", "5.14", "A VM with MTE takes no shared mappings.", "source: 5.14 to 6.1", until="6.2",
-         arches=frozenset({"arm64"})),
-    Fact("arm64-mte-vma", "6.2", "A VM with MTE takes only mappings that allow MTE.", "source, 6.2.1",
-         arches=frozenset({"arm64"})),
-    Fact("arm64-pfn-cacheable", "6.17", "Cacheable device mappings need host support.",
-         "source: absent in 6.14, present in 6.17", arches=frozenset({"arm64"})),
-    Fact("arm64-gmem-needs-mmap", "6.18", "A guest_memfd slot needs a file that can be mapped.",
-         "source, 6.18.2; asked on 7.2", arches=frozenset({"arm64"})),
-    Fact("arm64-protected-vm", "7.1", "Protected VMs refuse changes.", "source: absent in 7.0, present in 7.1",
-         arches=frozenset({"arm64"})),
+    Fact("arm64-vm-type-is-ipa-bits", "The type of a VM is its IPA size in bits.",
+         Commit("233a7cb23531", "kvm: arm64: Allow tuning the physical address size for VM", "4.20"), arches=ARM64),
+    Fact("arm64-default-ipa-checked", "Type 0 is refused where the host has fewer than 40 bits.",
+         Commit("7d717558dd5e", "KVM: arm64: Reject VM creation when the default IPA size is unsupported", "5.12",
+                "5.4.106", "5.10.24", "5.11.7"), arches=ARM64),
+    Fact("arm64-ipa-limit-inclusive", "A slot may end exactly at the IPA limit.",
+         Commit("262b003d059c", "KVM: arm64: Fix exclusive limit for IPA size", "5.12",
+                "4.19.181", "5.4.106", "5.10.24", "5.11.7"),
+         Asked("debian-5.10-arm64"), Read("5.11.5", ARM_MMU, PREPARE), arches=ARM64),
+    Fact("arm64-vma-write-check", "A writable slot needs a writable mapping.", ALWAYS,
+         Read("5.4", "virt/kvm/arm/mmu.c", PREPARE), Read("5.10", ARM_MMU, PREPARE), ended=Bound("5.4", "5.10"),
+         arches=ARM64),
+    Fact("arm64-mte-shared", "A VM with MTE takes no shared mappings.",
+         Commit("ea7fc1bb1cd1", "KVM: arm64: Introduce MTE VM feature", "5.14"), Read("5.17", ARM_MMU, PREPARE),
+         ended=_MTE_ANY, arches=ARM64),
+    Fact("arm64-mte-vma", "A VM with MTE takes only mappings that allow MTE.", _MTE_ANY, arches=ARM64),
+    Fact("arm64-pfn-cacheable", "Cacheable device mappings need host support.",
+         Commit("2a8dfab26677", "KVM: arm64: Block cacheable PFNMAP mapping", "6.17"), Read("6.17", ARM_MMU, PREPARE),
+         arches=ARM64),
+    Fact("arm64-gmem-needs-mmap", "A guest_memfd slot needs a file that can be mapped.", _GMEM_ARM,
+         Read("6.18.2", ARM_MMU, PREPARE), Asked("debian-sid-arm64"), arches=ARM64),
+    Fact("arm64-protected-vm", "Protected VMs refuse changes.", Bound("7.0", "7.1"),
+         Read("7.0", ARM_MMU, PREPARE), Read("7.1", ARM_MMU, PREPARE), arches=ARM64),
     # -- s390
-    Fact("s390-checks-every-change", "4.19", "The checks of s390 see deletes and flag changes too.",
-         "source: 4.19 to 5.16", until="5.17", arches=frozenset({"s390x"})),
-    Fact("s390-secure-vm-refuses", "5.7", "A secure VM refuses every change.", "source; first release from history",
-         arches=frozenset({"s390x"})),
-    Fact("s390-segment-alignment", "4.19", "userspace_addr and size are multiples of 1 MiB.",
-         "source: 4.19 to 7.0", until="7.1", arches=frozenset({"s390x"})),
-    Fact("s390-ucontrol-no-user-slots", "6.11", "A ucontrol VM takes no user slots.", "source, 6.11.11",
-         arches=frozenset({"s390x"})),
+    Fact("s390-checks-every-change", "The checks of s390 see deletes and flag changes too.", ALWAYS,
+         Read("5.10", S390_C, PREPARE),
+         ended=Commit("ec5c86976674", "KVM: s390: Skip gfn/size sanity checks on memslot DELETE or FLAGS_ONLY",
+                      "5.17"), arches=S390),
+    Fact("s390-secure-vm-refuses", "A secure VM refuses every change.",
+         Commit("29b40f105ec8", "KVM: s390: protvirt: Add initial vm and cpu lifecycle handling", "5.7"),
+         Read("5.10", S390_C, PREPARE), arches=S390),
+    Fact("s390-segment-alignment", "userspace_addr and size are multiples of 1 MiB.", ALWAYS,
+         Read("7.0", S390_C, PREPARE), Read("7.1", S390_C, PREPARE), ended=Bound("7.0", "7.1"), arches=S390),
+    Fact("s390-ucontrol-no-user-slots", "A ucontrol VM takes no user slots.",
+         Commit("7816e58967d0", "kvm: s390: Reject memory region operations for ucontrol VMs", "6.11",
+                Bound("6.1.0", "6.1.192"), Bound("6.6.15"), Bound("6.10.0")),
+         Read("6.1.192", S390_C, PREPARE), Read("6.11", S390_C, PREPARE), arches=S390),
     # -- capabilities that are about other things, see vm_capabilities
-    Fact("cap-x86-base", "4.19", "Quirks, x2APIC, exits, platform info and payloads can be set.",
-         "asked on every x86 kernel", arches=X86),
-    Fact("cap-x86-user-space-msr", "5.10", "MSR exits can be set.", "asked, 5.10", arches=X86),
-    Fact("cap-halt-poll", "5.10", "Halt polling can be set.", "asked, 5.10 on every architecture"),
-    Fact("cap-x86-bus-lock", "5.12", "Bus-lock exits can be set.", "asked: not on 5.10, on 6.1", arches=X86),
-    Fact("cap-x86-late", "6.1", "Hypercall, emulation-failure and triple-fault exits can be set.",
-         "asked: not on 5.10, on 6.1; releases between are not told apart", arches=X86),
-    Fact("cap-x86-max-vcpu-id", "6.0", "KVM_CAP_MAX_VCPU_ID can be set.", "asked: not on 5.10, on 6.1", arches=X86),
-    Fact("cap-sev-context", "5.13", "Encryption contexts can be copied (AMD).", "asked: not on 5.10, on 6.1",
-         arches=frozenset({"x86_64"})),
-    Fact("cap-sev-context", "5.13", "Encryption contexts can be copied (AMD).",
-         "asked: i386 6.1 and 6.5, not 7.2; the release between is not known", arches=frozenset({"i386"}),
-         until="6.12"),
-    Fact("cap-ppc64-hv", "5.12", "Nested HV can be set, DAWR1 is refused with ENODEV.", "asked, 6.1",
-         arches=frozenset({"ppc64"})),
-    Fact("cap-arm64-nisv", "5.5", "Exits without syndrome can be set.", "asked, 5.10", arches=frozenset({"arm64"})),
-    Fact("cap-arm64-suspend", "5.19", "System suspend can be set.", "asked: not on 5.10, on 6.1",
-         arches=frozenset({"arm64"})),
-    Fact("cap-arm64-eager-split", "6.5", "Eager splitting can be set.", "asked: not on 6.1, on 6.12",
-         arches=frozenset({"arm64"})),
-    Fact("cap-arm64-7", "7.0", "Writable id registers and external aborts can be set.",
-         "asked: not on 6.12, on 7.2; the release between is not known", arches=frozenset({"arm64"})),
-    Fact("cap-riscv-gpa-bits", "7.1", "Guest-physical bits and the reset state can be set.",
-         "asked: not on 6.12, on 7.2; source for the bits, 7.1", arches=frozenset({"riscv64"})),
+    Fact("cap-x86-base", "Quirks, x2APIC, exits, platform info and payloads can be set.", ALWAYS, _X86_CAPS,
+         arches=X86),
+    Fact("cap-x86-exits-before-vcpus", "Disabled exits are set before the first vCPU.",
+         Commit("04cd8f8628d8", "KVM: x86: Disallow KVM_CAP_X86_DISABLE_EXITS after vCPU creation", "6.14"),
+         Read("6.11", X86_C, ENABLE), Read("6.14", X86_C, ENABLE), arches=X86),
+    Fact("cap-x86-user-space-msr", "MSR exits can be set.",
+         Commit("1ae099540e8c", "KVM: x86: Allow deflecting unknown MSR accesses to user space", "5.10"),
+         Asked("debian-5.10-x86_64"), arches=X86),
+    Fact("cap-halt-poll", "Halt polling can be set.",
+         Commit("acd05785e48c", "kvm: add capability for halt polling", "5.8"),
+         Asked("debian-5.10-x86_64", "debian-5.10-arm64")),
+    Fact("cap-x86-bus-lock", "Bus-lock exits can be set.",
+         Commit("fe6b6bc802b4", "KVM: VMX: Enable bus lock VM exit", "5.12"), _X86_CAPS, arches=X86),
+    Fact("cap-x86-hypercall-exits", "Hypercall exits can be set.",
+         Commit("0dbb11230437", "KVM: X86: Introduce KVM_HC_MAP_GPA_RANGE hypercall", "5.14"), _X86_CAPS, arches=X86),
+    Fact("cap-x86-emulation-exits", "Exits for failed emulation can be set.",
+         Commit("19238e75bd8e", "kvm: x86: Allow userspace to handle emulation errors", "5.14"), _X86_CAPS,
+         arches=X86),
+    Fact("cap-x86-quirks2", "KVM_CAP_DISABLE_QUIRKS2 can be set.",
+         Commit("6d8491910fcd", "KVM: x86: Introduce KVM_CAP_DISABLE_QUIRKS2", "5.18"), _X86_CAPS,
+         Read("5.17", API), Read("5.19", API), arches=X86),
+    Fact("cap-x86-triple-fault", "Triple-fault events can be set.",
+         Commit("ed2351174e38", "KVM: x86: Extend KVM_{G,S}ET_VCPU_EVENTS to support pending triple fault", "6.0"),
+         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
+    Fact("cap-x86-nx-huge-pages", "NX huge pages can be switched off for one VM.",
+         Commit("084cc29f8bbb", "KVM: x86/MMU: Allow NX huge pages to be disabled on a per-vm basis", "6.0"),
+         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
+    Fact("cap-x86-max-vcpu-id", "KVM_CAP_MAX_VCPU_ID can be set.",
+         Commit("35875316384b", "KVM: x86: Allow userspace to set maximum VCPU id for VM", "6.0"), _X86_CAPS,
+         Read("6.0", X86_C, ENABLE), arches=X86),
+    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
+         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"), _X86_CAPS, arches=X86_64),
+    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
+         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"),
+         Asked("debian-6.5-i386", "built-sid-i386"), Read("6.8", "arch/x86/kvm/svm/svm.c"),
+         Read("6.11", "arch/x86/kvm/svm/svm.c"), ended=Bound("6.8", "6.11"), arches=frozenset({"i386"})),
+    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"), Read("5.15", API),
+         Read("5.17", API), _X86_CAPS, arches=X86_64),
+    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"), Read("5.15", API),
+         Read("5.17", API), Asked("debian-6.5-i386", "built-sid-i386"), ended=Bound("6.8", "6.11"),
+         arches=frozenset({"i386"})),
+    Fact("cap-ppc64-nested", "Nested HV can be set.",
+         Commit("aa069a996951", "KVM: PPC: Book3S HV: Add a VM capability to enable nested virtualization", "4.20"),
+         Asked("debian-6.1-ppc64el"), arches=PPC64),
+    Fact("cap-ppc64-dawr1", "A second DAWR is refused with ENODEV.",
+         Commit("d9a47edabc4f", "KVM: PPC: Book3S HV: Introduce new capability for 2nd DAWR", "5.12"),
+         Asked("debian-6.1-ppc64el"), arches=PPC64),
+    Fact("cap-arm64-nisv", "Exits without syndrome can be set.",
+         Commit("c726200dd106", "KVM: arm/arm64: Allow reporting non-ISV data aborts to userspace", "5.5"),
+         Asked("debian-5.10-arm64"), arches=ARM64),
+    Fact("cap-arm64-suspend", "System suspend can be set.",
+         Commit("bfbab4456877", "KVM: arm64: Implement PSCI SYSTEM_SUSPEND", "5.19"),
+         Asked("debian-5.10-arm64", "debian-6.1-arm64"), arches=ARM64),
+    Fact("cap-arm64-eager-split", "Eager splitting can be set.",
+         Commit("2f440b72e852", "KVM: arm64: Add KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE", "6.5"),
+         Asked("debian-6.1-arm64", "debian-6.12-arm64"), arches=ARM64),
+    Fact("cap-arm64-id-registers", "Writable id registers can be set.",
+         Commit("3adaee783061", "KVM: arm64: Allow userspace to change the implementation ID registers", "6.15"),
+         _ARM_ASKED, Read("6.14", API), Read("6.17", API), arches=ARM64),
+    Fact("cap-arm64-external-aborts", "External aborts can be sent to user space.", Bound("6.17", "7.0"), _ARM_ASKED,
+         Read("6.17", API), Read("7.0", API), arches=ARM64),
+    Fact("cap-riscv-gpa-bits", "Guest-physical bits can be set.", Bound("7.0", "7.1"),
+         Read("7.1", "arch/riscv/kvm/vm.c"), Asked("debian-6.12-riscv64", "debian-sid-riscv64"), arches=RISCV),
+    Fact("cap-riscv-reset", "The reset state can be set.", Bound("6.14", "6.17"),
+         Read("6.14", "arch/riscv/kvm/vm.c"), Read("6.17", "arch/riscv/kvm/vm.c"),
+         Asked("debian-6.12-riscv64", "debian-sid-riscv64"), arches=RISCV),
     # -- others
-    Fact("powerpc-rmap-cap", "5.16", "A reverse map larger than RAM is refused (HV).", "source, 5.16.10",
-         arches=frozenset({"ppc64"})),
-    Fact("loongarch-gpa-limit", "6.8", "A slot must end within the guest-physical size (ENOMEM).", "source, 6.8.1",
-         arches=frozenset({"loongarch64"})),
-    Fact("loongarch-gpa-full-width", "6.13", "The guest-physical size has all bits of the virtual one.",
-         "source, 6.13.7", arches=frozenset({"loongarch64"})),
-)
-# fmt: on
-
-
-class Limit:
-    """A number with dates: what one kernel allows."""
-
-    __slots__ = ("name", "source", "steps", "summary")
-
-    def __init__(self, name: str, summary: str, source: str, steps: dict[str, tuple[tuple[str, int], ...]]) -> None:
-        self.name = name
-        self.summary = summary
-        self.source = source
-        self.steps = {
-            arch: tuple((Version.parse(since), value) for since, value in dated) for arch, dated in steps.items()
-        }
-        """Architecture (or `*`): (first release, value), oldest first."""
-
-    def value(self, version: Version, arch: str) -> int | None:
-        """The number for this release and architecture; None if it says nothing of it."""
-        found = None
-        for since, value in self.steps.get(arch, self.steps.get("*", ())):
-            if _reached(version, since):
-                found = value
-        return found
-
-
-_X86_SLOTS = (("2.6", 509), ("5.12", 32764))
-_X86_INTERNAL = (("2.6", 3),)
-
-# fmt: off
-LIMITS = (
-    Limit("user-slots", "Slots that user space may name, per address space (KVM_CAP_NR_MEMSLOTS).",
-          "specification 12.1; asked on every architecture but s390x, mips, loongarch64",
-          {"x86_64": _X86_SLOTS, "i386": _X86_SLOTS, "arm64": (("2.6", 512), ("5.12", 32767)),
-           "ppc64": (("2.6", 512), ("5.12", 32767)), "ppc32": (("2.6", 512), ("5.12", 32767)),
-           "s390x": (("2.6", 32), ("5.12", 32767), ("6.14", 32766)),
-           "mips": (("2.6", 8), ("5.7", 16), ("5.12", 32767)), "*": (("5.12", 32767),)}),
-    Limit("internal-slots", "Slots that KVM keeps for itself, after the user slots.", "specification 12.1",
-          {"x86_64": _X86_INTERNAL, "i386": _X86_INTERNAL, "s390x": (("2.6", 0), ("6.14", 1)), "*": (("2.6", 0),)}),
-    Limit("max-vcpu-id", "First vCPU id that is refused (KVM_CAP_MAX_VCPU_ID).",
-          "asked; a build option since 6.6 on x86",
-          {"x86_64": (("2.6", 1023), ("5.15", 4096)), "i386": (("2.6", 1023), ("5.15", 4096)),
-           "arm64": (("2.6", 512),), "riscv64": (("2.6", 1024),), "ppc64": (("2.6", 16384),), "ppc32": (("2.6", 1),)}),
-    Limit("max-vcpus", "vCPUs of one VM (KVM_CAP_MAX_VCPUS).", "asked",
-          {"x86_64": (("2.6", 288), ("5.15", 1024)), "i386": (("2.6", 288), ("5.15", 1024)),
-           "arm64": (("2.6", 512),), "riscv64": (("2.6", 1024),), "ppc64": (("2.6", 2048),), "ppc32": (("2.6", 1),)}),
+    Fact("powerpc-rmap-cap", "A reverse map larger than RAM is refused (HV).",
+         Commit("511d25d6b789", "KVM: PPC: Book3S: Suppress warnings when allocating too big memory slots", "5.17",
+                "5.10.94", "5.15.17", Bound("5.16.0", "5.16.10")), arches=PPC64),
+    Fact("loongarch-gpa-limit", "A slot must end within the guest-physical size (ENOMEM).", Bound("6.7", "6.8"),
+         Read("6.8.1", "arch/loongarch/kvm/mmu.c", PREPARE), arches=LOONGARCH),
+    Fact("loongarch-gpa-full-width", "The guest-physical size has all bits of the virtual one.",
+         Commit("6bdbb73dc8d9", "LoongArch: KVM: Fix GPA size issue about VM", "6.14", "6.12.19",
+                Bound("6.13.0", "6.13.7")),
+         Read("6.12.117", "arch/loongarch/kvm/vm.c", "kvm_arch_init_vm"), arches=LOONGARCH),
+    Fact("loongarch-irqchip", "KVM_CREATE_IRQCHIP exists.", Bound("6.11", "6.14"),
+         Read("6.11", "arch/loongarch/kvm/vm.c"), Read("6.14", "arch/loongarch/kvm/vm.c"), arches=LOONGARCH),
+    Fact("mips-nr-memslots", "KVM_CAP_NR_MEMSLOTS is answered; before, 0.",
+         Commit("", "kvm: move KVM_CAP_NR_MEMSLOTS to common code", "5.2"), Read("5.4", MAIN),
+         arches=frozenset({"mips"})),
+    Fact("vcpu-exists-first", "A vCPU id that is taken is EEXIST before the architecture sees it.",
+         Bound("7.2", "7.3"), Read("7.3.4", MAIN, "kvm_vm_ioctl_create_vcpu")),
 )
 # fmt: on
 

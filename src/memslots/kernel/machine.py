@@ -33,7 +33,6 @@ class Machine:
         "gfn_end_high",
         "hva_end",
         "hva_end_high",
-        "hva_tagged_refused",
         "internal_slots",
         "long_bits",
         "page_mask",
@@ -74,12 +73,16 @@ class Machine:
         self.region2 = profile.has("region2")
         self.flags_plain, self.flags_gmem = _valid_flags(profile, self)
         self.hva_end, self.hva_end_high = user_range_ends(profile)
-        self.hva_tagged_refused = arch.name == "arm64" and profile.has("hva-tag-check")
         self.gfn_end, self.gfn_end_high = _gfn_ends(profile, vm_type if type_is_known else None)
         self.total_capped = profile.has("page-total-cap")
         self.truncates_hva = profile.has("hva-compared-truncated")
         self.truncates_size = self.long_bits < 64 and not profile.has("size-fits-ulong")
         self.attributes_mask = 8 if self.private_memory else 0
+
+    @property
+    def hva_tagged_refused(self) -> bool:
+        """Is a userspace_addr with an address tag refused?"""
+        return self.arch == "arm64" and self.profile.has("hva-tag-check")
 
 
 def _private_memory(profile: Profile, vm_type: int) -> bool:
@@ -138,10 +141,10 @@ def _gfn_ends(profile: Profile, vm_type: int | None) -> tuple[int, int]:
         low, high = _gpa_bits(profile)
         return (1 << (low - shift)) - 1, (1 << (high - shift)) - 1
     if arch == "loongarch64" and profile.has("loongarch-gpa-limit"):
-        # the hook's size has one bit less than the virtual address up to 6.12
-        narrower = 0 if profile.has("loongarch-gpa-full-width") else 1
+        # the hook's size had one bit less than the virtual address
+        full = profile.knows("loongarch-gpa-full-width")
         low, high = _gpa_bits(profile)
-        return 1 << (low - narrower - shift), 1 << (high - narrower - shift)
+        return 1 << (low - (not full) - shift), 1 << (high - (full is False) - shift)
     if arch == "s390x":
         limit = profile.number("mem-limit")
         return (1 << (42 - shift), _NO_LIMIT) if limit is None else (limit >> shift, limit >> shift)

@@ -10,14 +10,17 @@ is.  An option nobody stated has a default, or is None: not known.
 
 from __future__ import annotations
 
-from ..errors import UnknownKernelError
+from ..errors import UnknownKernelError, UnobservedError
 from .arch import Arch
-from .history import FACTS, FIRST_RELEASES, LIMITS, OLDEST
+from .history import FACTS, FIRST_RELEASES, OLDEST
+from .limits import LIMITS
 from .version import Version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .fact import Fact
 
     OptionValue = int | str | bool | None
 
@@ -25,15 +28,26 @@ if TYPE_CHECKING:
 class Option:
     """Something about the build or the host that a release does not decide."""
 
-    __slots__ = ("arches", "default", "kind", "name", "summary")
+    __slots__ = ("arches", "default", "kind", "name", "needs", "summary")
 
-    def __init__(self, name: str, kind: type, default: OptionValue, summary: str, arches: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: type,
+        default: OptionValue,
+        summary: str,
+        arches: tuple[str, ...] = (),
+        *,
+        needs: str = "",
+    ) -> None:
         self.name = name
         self.kind = kind
         self.default = default
         self.summary = summary
         self.arches = arches
         """Architectures that it is about; empty: all."""
+        self.needs = needs
+        """An option without which this one is off."""
 
 
 _X86 = ("x86_64", "i386")
@@ -47,8 +61,16 @@ OPTIONS = {
         Option("tdp", bool, True, "two-dimensional paging (EPT, NPT) is on", _X86),
         Option("smm", bool, True, "KVM was built with SMM (two address spaces)", _X86),
         Option("gpa-bits", int, None, "guest-physical address bits that the host's hardware gives", ()),
-        Option("unrestricted-guest", bool, True, "Intel unrestricted guest: no TSS and identity-map slots", _X86),
-        Option("apicv", bool, None, "APIC virtualisation (Intel APICv, AMD AVIC): an APIC page slot", _X86),
+        Option(
+            "unrestricted-guest",
+            bool,
+            True,
+            "Intel unrestricted guest: no TSS and identity-map slots; off without EPT",
+            _X86,
+            needs="tdp",
+        ),
+        Option("flexpriority", bool, True, "Intel virtual APIC accesses (module parameter): an APIC page slot", _X86),
+        Option("apicv", bool, None, "AMD AVIC: an APIC page slot; on Intel it decides none, see flexpriority", _X86),
         Option("pml", bool, None, "Intel page-modification logging: dirty rings reserve more entries", _X86),
         Option("page-track", bool, False, "an external page tracker (GPU pass-through) is registered", _X86),
         Option("guest-memfd-built", bool, True, "guest_memfd was built in", ("x86_64", "arm64")),
@@ -77,7 +99,7 @@ class Setting:
 class Profile:
     """A kernel, an architecture, and what both can do.  Never changes; edits make another."""
 
-    __slots__ = ("arch", "facts", "name", "options", "version")
+    __slots__ = ("arch", "facts", "name", "options", "unobserved", "version")
 
     def __init__(
         self,
@@ -86,6 +108,7 @@ class Profile:
         arch: Arch,
         facts: Mapping[str, str],
         options: Mapping[str, Setting],
+        unobserved: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -95,15 +118,35 @@ class Profile:
         """Behaviours that hold: name -> provenance."""
         self.options = options
         """Options that were stated: name -> value and provenance."""
+        self.unobserved = unobserved or {}
+        """Behaviours of which nobody knows whether they hold in this release: name -> what would tell."""
 
     def has(self, fact: str) -> bool:
-        """Does this behaviour hold?"""
-        return fact in self.facts
+        """Does this behaviour hold?  Raises UnobservedError where nobody knows: the call is undetermined."""
+        if fact in self.facts:
+            return True
+        if fact in self.unobserved:
+            raise UnobservedError(fact, self.unobserved[fact])
+        return False
+
+    def knows(self, fact: str) -> bool | None:
+        """The same without an exception: None where nobody knows."""
+        return True if fact in self.facts else None if fact in self.unobserved else False
 
     def option(self, name: str) -> OptionValue:
         """The stated value of an option, or its default (None: not known)."""
-        setting = self.options.get(name)
-        return OPTIONS[name].default if setting is None else setting.value
+        setting, option = self.options.get(name), OPTIONS[name]
+        if option.needs and not self.option(option.needs):
+            return False
+        return option.default if setting is None else setting.value
+
+    @property
+    def apic_access_page(self) -> bool | None:
+        """Does KVM make a slot of its own for the APIC page?  None: that depends on what was not stated."""
+        intel, amd = self.option("flexpriority"), self.option("apicv")
+        return {"intel": intel, "amd": amd, "pvm": False}.get(  # type: ignore[return-value]
+            str(self.option("vendor")), None if intel is not False or amd is not False else False
+        )
 
     def number(self, name: str) -> int | None:
         """A numeric option; None if not known."""
@@ -133,19 +176,20 @@ class Profile:
         Raises UnknownKernelError for a name that is neither fact nor option, or
         a value of the wrong kind.
         """
-        facts, options = dict(self.facts), dict(self.options)
+        facts, options, unobserved = dict(self.facts), dict(self.options), dict(self.unobserved)
         for key, value in edits.items():
             if key in OPTIONS:
                 options[key] = Setting(_checked_option(key, value), provenance)
             elif key in FACT_NAMES:
                 facts.pop(key, None)
+                unobserved.pop(key, None)
                 if value:
                     facts[key] = provenance
             else:
                 raise UnknownKernelError(
                     f"{key!r} is neither a fact nor an option; see `memslots kernel {self.name}` for the names"
                 )
-        return Profile(name or self.name, self.version, self.arch, facts, options)
+        return Profile(name or self.name, self.version, self.arch, facts, options, unobserved)
 
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
@@ -177,6 +221,20 @@ def dated(version: Version, arch: Arch) -> Profile:
     first = max(OLDEST, FIRST_RELEASES.get(arch.name, OLDEST))
     if version < first:
         raise UnknownKernelError(f"KVM facts for {arch.name} begin with {first}, not {version}")
-    provenance = f"dated, {version}"
-    facts = {fact.name: f"{provenance}: {fact.source}" for fact in FACTS if fact.holds(version, arch.name)}
-    return Profile(f"{version}/{arch.name}", version, arch, facts, {})
+    facts: dict[str, str] = {}
+    unobserved: dict[str, str] = {}
+    for fact in FACTS:
+        holds = fact.holds(version, arch.name)
+        if holds:
+            facts[fact.name] = f"dated, {version}: {fact.source}"
+        elif holds is None:
+            unobserved[fact.name] = _question(fact, version)
+    return Profile(f"{version}/{arch.name}", version, arch, facts, {}, unobserved)
+
+
+def _question(fact: Fact, version: Version) -> str:
+    known = "; ".join(str(bound) for bound in fact.unsure if bound.reached(version) is None)
+    return (
+        f"does {version} have {fact.name} ({fact.summary.rstrip('.')})?  Known is: {known}.  "
+        f"State it as +{fact.name} or -{fact.name}, or name the point release"
+    )

@@ -24,6 +24,7 @@ _BOUNDS = {
     "mips": (1 << 40, 1 << 48),
     "loongarch64": (1 << 47, 1 << 55),
 }
+_SIGN_BIT = 1 << 63
 _PPC64_END = {12: 1 << 46, 16: 1 << 52}
 
 
@@ -34,8 +35,9 @@ def user_range_ends(profile: Profile) -> tuple[int, int]:
     stated = profile.number("task-size")
     if stated is not None:
         low = high = stated
-    if profile.has("hva-sign-bit-only"):
-        return (1 << 63) - 1, (1 << 63) - 1
-    if profile.has("hva-limit-exclusive"):
-        return low - 1, high - 1
+    sign_bit, exclusive = profile.knows("hva-sign-bit-only"), profile.knows("hva-limit-exclusive")
+    if sign_bit is not True:
+        low, high = low - (exclusive is not False), high - (exclusive is True)
+    if sign_bit is not False:
+        low, high = (_SIGN_BIT - 1 if sign_bit else low), _SIGN_BIT - 1
     return low, high

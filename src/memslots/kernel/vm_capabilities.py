@@ -17,26 +17,26 @@ _ENABLED_WITH_ZERO = {
     129: ("KVM_CAP_X2APIC_API", "cap-x86-base", 0),
     143: ("KVM_CAP_X86_DISABLE_EXITS", "cap-x86-base", 0),
     159: ("KVM_CAP_MSR_PLATFORM_INFO", "cap-x86-base", 0),
-    160: ("KVM_CAP_PPC_NESTED_HV", "cap-ppc64-hv", 0),
+    160: ("KVM_CAP_PPC_NESTED_HV", "cap-ppc64-nested", 0),
     164: ("KVM_CAP_EXCEPTION_PAYLOAD", "cap-x86-base", 0),
     177: ("KVM_CAP_ARM_NISV_TO_USER", "cap-arm64-nisv", 0),
     182: ("KVM_CAP_HALT_POLL", "cap-halt-poll", 0),
     188: ("KVM_CAP_X86_USER_SPACE_MSR", "cap-x86-user-space-msr", 0),
     193: ("KVM_CAP_X86_BUS_LOCK_EXIT", "cap-x86-bus-lock", 0),
-    194: ("KVM_CAP_PPC_DAWR1", "cap-ppc64-hv", ENODEV),
-    197: ("KVM_CAP_VM_COPY_ENC_CONTEXT_FROM", "cap-sev-context", EBADF),
-    201: ("KVM_CAP_EXIT_HYPERCALL", "cap-x86-late", 0),
-    204: ("KVM_CAP_EXIT_ON_EMULATION_FAILURE", "cap-x86-late", 0),
-    206: ("KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM", "cap-sev-context", EBADF),
+    194: ("KVM_CAP_PPC_DAWR1", "cap-ppc64-dawr1", ENODEV),
+    197: ("KVM_CAP_VM_COPY_ENC_CONTEXT_FROM", "cap-sev-copy", EBADF),
+    201: ("KVM_CAP_EXIT_HYPERCALL", "cap-x86-hypercall-exits", 0),
+    204: ("KVM_CAP_EXIT_ON_EMULATION_FAILURE", "cap-x86-emulation-exits", 0),
+    206: ("KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM", "cap-sev-move", EBADF),
     207: ("KVM_CAP_VM_GPA_BITS", "cap-riscv-gpa-bits", 0),
-    213: ("KVM_CAP_DISABLE_QUIRKS2", "cap-x86-late", 0),
+    213: ("KVM_CAP_DISABLE_QUIRKS2", "cap-x86-quirks2", 0),
     216: ("KVM_CAP_ARM_SYSTEM_SUSPEND", "cap-arm64-suspend", 0),
-    218: ("KVM_CAP_X86_TRIPLE_FAULT_EVENT", "cap-x86-late", 0),
-    220: ("KVM_CAP_VM_DISABLE_NX_HUGE_PAGES", "cap-x86-late", 0),
+    218: ("KVM_CAP_X86_TRIPLE_FAULT_EVENT", "cap-x86-triple-fault", 0),
+    220: ("KVM_CAP_VM_DISABLE_NX_HUGE_PAGES", "cap-x86-nx-huge-pages", 0),
     228: ("KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE", "cap-arm64-eager-split", 0),
-    239: ("KVM_CAP_ARM_WRITABLE_IMP_ID_REGS", "cap-arm64-7", 0),
-    242: ("KVM_CAP_RISCV_MP_STATE_RESET", "cap-riscv-gpa-bits", 0),
-    245: ("KVM_CAP_ARM_SEA_TO_USER", "cap-arm64-7", 0),
+    239: ("KVM_CAP_ARM_WRITABLE_IMP_ID_REGS", "cap-arm64-id-registers", 0),
+    242: ("KVM_CAP_RISCV_MP_STATE_RESET", "cap-riscv-reset", 0),
+    245: ("KVM_CAP_ARM_SEA_TO_USER", "cap-arm64-external-aborts", 0),
 }
 
 
@@ -45,7 +45,7 @@ def enable_with_zero(profile: Profile, capability: int) -> int | None:
     entry = _ENABLED_WITH_ZERO.get(capability)
     if entry is None or not profile.has(entry[1]):
         return None
-    if entry[1] == "cap-sev-context" and profile.option("vendor") != "amd":
+    if entry[1] in ("cap-sev-copy", "cap-sev-move") and profile.option("vendor") != "amd":
         return None
     return entry[2]
 

@@ -104,7 +104,7 @@ class _Asker:
         self.findings: list[Finding] = []
 
     def _fact(self, name: str, value: bool, how: str) -> None:
-        self.findings.append(Finding(name, bool(value), how, self.base.has(name)))
+        self.findings.append(Finding(name, bool(value), how, bool(self.base.knows(name))))
 
     def _option(self, name: str, value: OptionValue, how: str) -> None:
         if value is not None:
@@ -192,7 +192,8 @@ class _Asker:
                 "a ring of one page",
             )
         self._option("unrestricted-guest", self._trial(_tss_slot) != -errno.EEXIST, "a slot over the TSS")
-        self._option("apicv", self._trial(_apic_slot) == -errno.EEXIST, "a slot over the APIC page")
+        apic_page = self._trial(_apic_slot) == -errno.EEXIST
+        self._option("flexpriority" if vendor == "intel" else "apicv", apic_page, "a slot over the APIC page")
         end = self._guest_end()
         tdp = _module_switch()
         if tdp is None:
@@ -229,9 +230,9 @@ class _Asker:
                 low, high = (middle, high) if fits(middle) else (low, middle)
         end = (low + 1) << _SHIFT
         # the option is the end of user space; some releases accept one byte less, some only the sign bit
-        if self.base.has("hva-sign-bit-only"):
+        if self.base.knows("hva-sign-bit-only"):
             return None
-        return end + PAGE_BYTES if self.base.has("hva-limit-exclusive") else end
+        return end + PAGE_BYTES if self.base.knows("hva-limit-exclusive") else end
 
     def notes(self, profile: Profile) -> list[str]:
         """What does not fit the profile: things that no option can say."""

@@ -22,6 +22,7 @@ from . import (
 )
 from .answer import Unmodelled
 from .ioctl import check_caller
+from .unobserved import decided
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ DECISIONS: dict[str, Callable[[Attempt], Answer]] = {
 """Call: its decision.  Region calls have theirs in `rules.region`."""
 
 
+@decided
 def decide(attempt: Attempt) -> Answer:
     """What KVM answers to a call other than a region call."""
     if attempt.on != SYSTEM:

@@ -62,18 +62,18 @@ def slots_for_vcpu(attempt: Attempt) -> OwnSlotsMade | NotAccepted:
 def _apic_page(attempt: Attempt) -> OwnSlotsMade | NotAccepted:
     """The APIC access page: with an in-kernel irqchip, on hosts that virtualise APIC accesses."""
     state, profile = attempt.state, attempt.machine.profile
-    vendor, apicv = profile.option("vendor"), profile.option("apicv")
-    if not state.config.irqchip or vendor == "pvm" or apicv is False or _exists(state, APIC_OFFSET):
+    apic_page = profile.apic_access_page
+    if not state.config.irqchip or apic_page is False or _exists(state, APIC_OFFSET):
         return OwnSlotsMade()
-    if vendor is not None and apicv:
+    if apic_page:
         return _made(attempt, state, APIC_OFFSET, APIC_DEFAULT_GPA, 1)
     return _possible(state, APIC_OFFSET, APIC_DEFAULT_GPA, 1)
 
 
 def _identity_map(attempt: Attempt, state: VmState) -> OwnSlotsMade | NotAccepted:
-    """The identity map: on Intel with EPT and without unrestricted guest."""
+    """The identity map: on Intel without unrestricted guest, which needs EPT."""
     profile = attempt.machine.profile
-    if profile.option("unrestricted-guest") or not profile.option("tdp") or _exists(state, IDENTITY_MAP_OFFSET):
+    if profile.option("unrestricted-guest") or _exists(state, IDENTITY_MAP_OFFSET):
         return OwnSlotsMade()
     gpa = state.config.identity_map_gpa or IDENTITY_MAP_DEFAULT_GPA
     vendor = profile.option("vendor")

@@ -25,12 +25,12 @@ def exists(rule: Rule, profile: Profile) -> bool:
     arch = profile.arch.name
     if rule.arches and arch not in rule.arches:
         return False
-    if rule is VMA_NOT_WRITABLE and arch == "arm64" and not profile.has("arm64-vma-write-check"):
+    if rule is VMA_NOT_WRITABLE and arch == "arm64" and profile.knows("arm64-vma-write-check") is False:
         return False
     return (
-        all(profile.has(fact) for fact in rule.needs)
-        and not any(profile.has(fact) for fact in rule.without)
-        and (not rule.any_of or any(profile.has(fact) for fact in rule.any_of))
+        all(profile.knows(fact) is not False for fact in rule.needs)
+        and not any(profile.knows(fact) for fact in rule.without)
+        and (not rule.any_of or any(profile.knows(fact) is not False for fact in rule.any_of))
     )
 
 

@@ -8,7 +8,7 @@ from ..rules.presence import is_out_of_reach
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..compare.difference import Change, Difference
-    from ..kernel.history import Fact
+    from ..kernel.fact import Fact
     from ..kernel.profile import Profile
     from ..rules.answer import Rule
 
@@ -37,7 +37,7 @@ def difference_lines(found: Difference) -> list[str]:
     if found.idle:
         names = ", ".join(fact.name for fact in found.idle)
         lines += ["", f"Also dated between them, but about 32-bit hosts only: {names}."]
-    same = sum(1 for name in found.before.facts if found.after.has(name))
+    same = sum(1 for name in found.before.facts if found.after.knows(name))
     return [*lines, "", f"{same} facts are the same; the rules that both have are checked in the same order."]
 
 

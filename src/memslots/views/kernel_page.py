@@ -6,7 +6,9 @@ from ..compare.difference import ONLY_NARROW, fact_of, limit_of
 from ..compare.questions import answers
 from ..kernel.arch import ARCHES
 from ..kernel.distributions import ALIASES, BUILDS, BUILT_FROM
-from ..kernel.history import FACTS, LIMITS
+from ..kernel.fact import EVIDENCE
+from ..kernel.history import FACTS
+from ..kernel.limits import LIMITS
 from ..kernel.profile import OPTIONS
 from ..rules.catalogue import all_rules
 from ..rules.presence import rules_of, surveyed
@@ -74,6 +76,7 @@ def _fact_lines(profile: Profile) -> list[str]:
         fact = fact_of(name, profile)
         note = "  (32-bit hosts only)" if name in ONLY_NARROW and profile.arch.long_bits >= 64 else ""
         lines += [f"  {name}: {fact.summary}{note}", f"      {provenance}"]
+    lines += [f"  {name}: not known: {question}" for name, question in profile.unobserved.items()]
     return lines or ["  nothing that is dated"]
 
 
@@ -114,6 +117,7 @@ def kernel_json(profile: Profile) -> str:
             "page_bytes": 1 << profile.page_shift,
             "limits": {limit.name: limit_of(profile, limit.name) for limit in LIMITS},
             "facts": dict(profile.facts),
+            "not_known": dict(profile.unobserved),
             "options": {
                 name: {"value": profile.option(name), "provenance": _provenance(profile, name)} for name in OPTIONS
             },
@@ -135,8 +139,8 @@ def news(arch: str) -> list[tuple[str, list[str], list[str]]]:
     for profile in surveyed():
         if profile.arch.name != arch:
             continue
-        began = [name for name in profile.facts if before is not None and not before.has(name)]
-        ended = [name for name in before.facts if not profile.has(name)] if before is not None else []
+        began = [name for name in profile.facts if before is not None and not before.knows(name)]
+        ended = [name for name in before.facts if not profile.knows(name)] if before is not None else []
         rows.append((str(profile.version), began, ended))
         before = profile
     return rows
@@ -179,8 +183,15 @@ def list_json() -> str:
                 for name, build in BUILDS.items()
             },
             "not_asked": BUILT_FROM,
+            "evidence": evidence_counts(),
         }
     )
+
+
+def evidence_counts() -> dict[str, int]:
+    """How many facts and limits are known by each kind of evidence; most by more than one."""
+    dated = (*FACTS, *LIMITS)
+    return {"facts": len(dated), **{kind: sum(kind in item.kinds for item in dated) for kind in EVIDENCE}}
 
 
 def kernels_markdown() -> str:
@@ -188,6 +199,15 @@ def kernels_markdown() -> str:
     lines = ["## Releases", ""]
     lines += ["| release | begins on x86_64 | ends on x86_64 |", "| --- | --- | --- |"]
     lines += [f"| {release} | {', '.join(began)} | {', '.join(ended)} |" for release, began, ended in news("x86_64")]
+    counts = evidence_counts()
+    lines += [
+        "",
+        "## Evidence",
+        "",
+        f"{counts['facts']} facts and limits, by how they are known:",
+    ]
+    lines += ["", "| kind | facts | what it says |", "| --- | --- | --- |"]
+    lines += [f"| {kind} | {counts[kind]} | {meaning} |" for kind, meaning in EVIDENCE.items()]
     lines += ["", "## Facts", "", "| fact | since | until | architectures | what it says | source |"]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for fact in FACTS:
@@ -199,7 +219,7 @@ def kernels_markdown() -> str:
         "",
         "## Distributions",
         "",
-        "| name | release | architectures asked | package |",
+        "| name | newest release | architectures asked | package asked |",
         "| --- | --- | --- | --- |",
     ]
     lines += [f"| {name} | {b.release} | {', '.join(b.arches)} | {b.package} |" for name, b in BUILDS.items()]

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..kernel.history import Fact
+    from ..kernel.fact import Fact
     from ..rules.answer import Rule
 
 SCHEMA = "memslots.rules/1"

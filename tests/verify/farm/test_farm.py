@@ -15,10 +15,20 @@ import pytest
 from memslots.errors import DeviceUnavailableError, UnknownKernelError
 from memslots.verify.farm import boot, initramfs, packages
 from memslots.verify.farm.boot import Asking, follow
-from memslots.verify.farm.kernels import KERNELS, MACHINES, NATIVE, fetched, find_kernel, kernel_folder, recorded_as
+from memslots.verify.farm.kernels import (
+    KERNELS,
+    MACHINES,
+    NATIVE,
+    fetched,
+    find_kernel,
+    kernel_folder,
+    recorded_as,
+)
 from memslots.verify.farm.script import Answers, script_of
 
-ARCHIVE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "recorded", "answers.tar.xz")
+ARCHIVE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "recorded", "answers.tar.xz"
+)
 HEADER = '@{"hdr":1,"release":"6.1.0","version":"v","machine":"x86_64","page_size":4096,"long_bits":64,"caps":{}}'
 
 
@@ -48,7 +58,9 @@ def unpacked(data):
 
 def test_the_archive_holds_what_the_program_needs():
     found = unpacked(
-        initramfs.initramfs(b"\x7fELF1", [("kvm", b"K"), ("kvm_amd", b"AMD")], {"kvm_amd": "npt=0"}, "S 0\nE\n")
+        initramfs.initramfs(
+            b"\x7fELF1", [("kvm", b"K"), ("kvm_amd", b"AMD")], {"kvm_amd": "npt=0"}, "S 0\nE\n"
+        )
     )
     assert found["init"][:2] == (0o100755, b"\x7fELF1")
     assert found["asker/modules"][1] == b"/asker/kvm.ko\n/asker/kvm_amd.ko npt=0\n"
@@ -105,9 +117,21 @@ def test_answers_between_what_a_console_shows():
     assert answers.has_kvm
     assert answers.probe is not None
     assert [module["e"] for module in answers.failed_modules] == [2]
-    assert heard.results == {0: 0, 1: -22, 3: {"r": 2, "stop": 17}, 4: {"r": None, "skip": "memory"}}
-    assert heard.in_order() == [0, -22], "what comes after a gap would be taken for another's answer"
-    assert heard.record("a") == {"id": "a", "res": [0, -22], "kmsg": ["warned"], "died": "signal 11"}
+    assert heard.results == {
+        0: 0,
+        1: -22,
+        3: {"r": 2, "stop": 17},
+        4: {"r": None, "skip": "memory"},
+    }
+    assert heard.in_order() == [0, -22], (
+        "what comes after a gap would be taken for another's answer"
+    )
+    assert heard.record("a") == {
+        "id": "a",
+        "res": [0, -22],
+        "kmsg": ["warned"],
+        "died": "signal 11",
+    }
     assert heard.ended
     assert not answers.is_done
     assert not answers.is_off
@@ -164,7 +188,9 @@ def test_all_answers_of_one_boot(tmp_path):
     # it says bye and stays on: nobody waits for a machine that does not power off
     asking = Fake(tmp_path, sleep=60)
     answers = asking.ask(SEQUENCES)
-    assert [answers.sequence(number).in_order() for number in range(4)] == [[n, n] for n in range(4)]
+    assert [answers.sequence(number).in_order() for number in range(4)] == [
+        [n, n] for n in range(4)
+    ]
     assert (asking.boots, asking.crashes) == (1, [])
 
 
@@ -213,7 +239,9 @@ def test_a_kernel_that_does_not_start_shows_its_console(tmp_path):
 
 def test_no_kvm_says_why(tmp_path):
     header = '@{"hdr":1,"open_kvm":-2}\n@{"s":0,"kmsg":"SVM not supported"}\n@{"module":"kvm_amd","e":95}'
-    with pytest.raises(DeviceUnavailableError, match=r"errno -2 SVM not supported kvm_amd errno 95"):
+    with pytest.raises(
+        DeviceUnavailableError, match=r"errno -2 SVM not supported kvm_amd errno 95"
+    ):
         Fake(tmp_path, header=header).ask([])
 
 
@@ -227,10 +255,15 @@ def test_a_program_that_is_not_there():
 
 def test_every_recorded_kernel_can_be_booted_or_says_why():
     with tarfile.open(ARCHIVE) as archive:
-        names = {name.split(".jsonl")[0].removesuffix(".probe").removesuffix(".totals") for name in archive.getnames()}
+        names = {
+            name.split(".jsonl")[0].removesuffix(".probe").removesuffix(".totals")
+            for name in archive.getnames()
+        }
     for name in names - {"sequences", "sequences-totals"}:
         if name.startswith("built-"):
-            with pytest.raises(UnknownKernelError, match=rf"{re.escape(name)} was compiled by hand"):
+            with pytest.raises(
+                UnknownKernelError, match=rf"{re.escape(name)} was compiled by hand"
+            ):
                 recorded_as(name)
         elif not name.startswith("host-"):
             assert recorded_as(name).name == name
@@ -283,7 +316,11 @@ def tools(tmp_path, monkeypatch):
 *show*linux-image-amd64) echo 'Package: linux-image-amd64'; echo 'Depends: linux-image-6.1.0 (= 1), kmod';;
 *) echo 'Package: linux-image-6.1.0'; echo 'Depends: kmod | mod, linux-base';; esac""",
     )
-    tool(folder, "dpkg", 'mkdir -p "$3/boot" "$3/usr/lib/modules/6.1.0"; echo K > "$3/boot/vmlinuz-6.1.0"')
+    tool(
+        folder,
+        "dpkg",
+        'mkdir -p "$3/boot" "$3/usr/lib/modules/6.1.0"; echo K > "$3/boot/vmlinuz-6.1.0"',
+    )
     tool(folder, "depmod", 'touch "$2/lib/modules/$3/modules.dep"')
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder
@@ -296,7 +333,10 @@ def test_a_kernel_is_fetched_once(tools, cache):
     assert (folder, release) == (kernel_folder(kernel), "6.1.0")
     assert said == ["debian-6.1-x86_64: fetching linux-image-6.1.0"]
     assert packages.image(folder, release).endswith("boot/vmlinuz-6.1.0")
-    assert "mirror.example/debian bookworm main" in (cache / "apt" / "bookworm-amd64" / "sources.list").read_text()
+    assert (
+        "mirror.example/debian bookworm main"
+        in (cache / "apt" / "bookworm-amd64" / "sources.list").read_text()
+    )
     assert not os.path.exists(os.path.join(folder, "debs"))
     packages.fetch(find_kernel("debian-6.1-x86_64-shadow"), said.append)  # the same package
     assert len(said) == 1
@@ -307,7 +347,9 @@ def test_a_kernel_is_fetched_once(tools, cache):
 
 def test_a_package_that_is_not_there_says_what_apt_says(tools):
     tool(tools, "apt-cache", "echo 'E: No packages found' >&2; exit 100")
-    with pytest.raises(DeviceUnavailableError, match=r"apt-cache failed \(100\): E: No packages found"):
+    with pytest.raises(
+        DeviceUnavailableError, match=r"apt-cache failed \(100\): E: No packages found"
+    ):
         packages.fetch(find_kernel("debian-6.1-x86_64"))
     assert fetched() == [NATIVE, f"{NATIVE}-compat32"]
 
@@ -315,7 +357,8 @@ def test_a_package_that_is_not_there_says_what_apt_says(tools):
 def test_lists_that_have_grown_old_are_fetched_again(tools):
     text = (tools / "apt-get").read_text()
     once = text.replace(
-        "*download*) touch", f"*download*) test -e {tools}/tried || {{ touch {tools}/tried; exit 100; }}; touch"
+        "*download*) touch",
+        f"*download*) test -e {tools}/tried || {{ touch {tools}/tried; exit 100; }}; touch",
     )
     (tools / "apt-get").write_text(once)
     said = []
@@ -336,7 +379,9 @@ def test_a_missing_program_says_what_to_install(tmp_path, monkeypatch):
         Asking(find_kernel("debian-6.1-x86_64")),
     ):
         pass
-    with pytest.raises(DeviceUnavailableError, match="apt-get install gcc-i686-linux-gnu libc6-dev-i386-cross"):
+    with pytest.raises(
+        DeviceUnavailableError, match="apt-get install gcc-i686-linux-gnu libc6-dev-i386-cross"
+    ):
         initramfs.compiled("i386")
 
 

@@ -47,7 +47,10 @@ def folder():
 
 @pytest.fixture(scope="module")
 def sequences(folder):
-    return {"": compare.load_sequences(folder, ""), "totals": compare.load_sequences(folder, "totals")}
+    return {
+        "": compare.load_sequences(folder, ""),
+        "totals": compare.load_sequences(folder, "totals"),
+    }
 
 
 def _sequences_for(name, sequences):
@@ -74,13 +77,33 @@ def test_every_operation_was_compared(record_property):
     operations = sum(count for count, _ in _counts.values())
     skipped = sum(count for _, count in _counts.values())
     record_property("operations", operations)
-    print(f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run by the recorder")
+    print(
+        f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run by the recorder"
+    )
     assert (operations, skipped) == (ALL_OPERATIONS, ALL_SKIPPED)
 
 
 def test_kernels_of_all_recorded_architectures_are_there():
-    assert len({name.split(".jsonl")[0].removesuffix(".probe").removesuffix(".totals") for name in NAMES}) == 36
-    for word in ("x86_64", "i386", "arm64", "arm64-16k", "riscv64", "ppc64el", "ppc64el-64k", "ppc32", "compat32"):
+    assert (
+        len(
+            {
+                name.split(".jsonl")[0].removesuffix(".probe").removesuffix(".totals")
+                for name in NAMES
+            }
+        )
+        == 36
+    )
+    for word in (
+        "x86_64",
+        "i386",
+        "arm64",
+        "arm64-16k",
+        "riscv64",
+        "ppc64el",
+        "ppc64el-64k",
+        "ppc32",
+        "compat32",
+    ):
         assert any(word in name for name in NAMES), word
 
 
@@ -122,7 +145,11 @@ def test_each_kind_of_observation_is_compared(key, folder, sequences, tmp_path):
         header = next(opened)
         for line in opened:
             record = json.loads(line)
-            places = [i for i, answer in enumerate(record["res"]) if isinstance(answer, dict) and key in answer]
+            places = [
+                i
+                for i, answer in enumerate(record["res"])
+                if isinstance(answer, dict) and key in answer
+            ]
             if places:
                 break
     answer = record["res"][places[-1]]
@@ -150,7 +177,16 @@ def _check_both(region, state, process):
     if slow.new is None:
         assert plain.new is None
     else:
-        for field in ("as_id", "id", "base_gfn", "npages", "userspace_addr", "flags", "binding", "owner"):
+        for field in (
+            "as_id",
+            "id",
+            "base_gfn",
+            "npages",
+            "userspace_addr",
+            "flags",
+            "binding",
+            "owner",
+        ):
             assert getattr(plain.new, field) == getattr(slow.new, field), (region, field)
     return True
 
@@ -179,7 +215,9 @@ def test_quick_path_says_what_the_decision_says(name, folder, sequences, monkeyp
         for line in list(opened)[:700]:
             record = json.loads(line)
             player = Player(profile)
-            for operation, answer in zip(_sequences_for(name, sequences)[record["id"]], record["res"]):
+            for operation, answer in zip(
+                _sequences_for(name, sequences)[record["id"]], record["res"]
+            ):
                 if isinstance(answer, dict) and answer.get("skip") == "memory":
                     break
                 try:
@@ -214,7 +252,9 @@ def test_a_folder_is_taken_as_it_is(tmp_path):
         assert opened == str(tmp_path)
 
 
-@pytest.mark.parametrize(("ending", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tar.xz", "w:xz")])
+@pytest.mark.parametrize(
+    ("ending", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tar.xz", "w:xz")]
+)
 def test_an_archive_is_unpacked_and_goes_away(tmp_path, ending, mode):
     path = tmp_path / ("answers" + ending)
     _tar(path, [("a.jsonl", b"{}\n"), ("sequences.jsonl", b"")], mode)
@@ -238,7 +278,9 @@ def test_an_archive_cannot_write_elsewhere(tmp_path):
         archive.addfile(link)
     try:
         with compare.open_answers(str(path)) as opened:
-            assert not any(os.path.islink(os.path.join(opened, name)) for name in os.listdir(opened))
+            assert not any(
+                os.path.islink(os.path.join(opened, name)) for name in os.listdir(opened)
+            )
     except TraceError:
         pass
     assert sorted(os.listdir(tmp_path)) == ["evil.tar", "inside"]

@@ -172,7 +172,7 @@ def check_arguments(attempt: RegionAttempt) -> Refused | Undetermined | Unmodell
         return GPA_UNALIGNED.refuse(guest_phys_addr=gpa, page_bytes=page_mask + 1)
     if region.userspace_addr & page_mask:
         return HVA_UNALIGNED.refuse(userspace_addr=region.userspace_addr, page_bytes=page_mask + 1)
-    if machine.hva_tagged_refused and attempt.hva >> 56 != (0xFF if attempt.hva >> 55 & 1 else 0):
+    if attempt.hva >> 56 != (0xFF if attempt.hva >> 55 & 1 else 0) and machine.hva_tagged_refused:
         return HVA_TAGGED.refuse(userspace_addr=attempt.hva)
     if attempt.hva + (size_bytes & machine.ulong_max) > machine.hva_end:
         refused = _check_far_hva(attempt)

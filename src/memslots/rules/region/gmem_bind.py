@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import EBADF, EEXIST, EINVAL
 
+from ...kernel.profile import Profile
 from ...state.guest_memfd import Binding, GuestMemfd
 from ..answer import Refused, Rule, Undetermined
 from ..attempt import RegionAttempt
@@ -54,7 +55,7 @@ def check_binding(attempt: RegionAttempt) -> Refused | Undetermined | None:
     if file.vm_uid != state.uid:
         return GMEM_FD_OTHER_FILE.refuse(fd=fd)
     offset, size_bytes = region.guest_memfd_offset, region.memory_size
-    if not _within(file, offset, size_bytes, unsigned=profile.has("guest-memfd-offset-unsigned")):
+    if not _within(file, offset, size_bytes, profile):
         return GMEM_RANGE.refuse(guest_memfd_offset=offset, memory_size=size_bytes, file_bytes=file.size_bytes)
     shift = attempt.machine.page_shift
     start, end = offset >> shift, (offset + size_bytes) >> shift
@@ -66,9 +67,9 @@ def check_binding(attempt: RegionAttempt) -> Refused | Undetermined | None:
     return None
 
 
-def _within(file: GuestMemfd, offset: int, size_bytes: int, *, unsigned: bool) -> bool:
+def _within(file: GuestMemfd, offset: int, size_bytes: int, profile: Profile) -> bool:
     end = offset + size_bytes
-    if unsigned:
-        return end <= file.size_bytes
+    unsigned = end <= file.size_bytes
     # loff_t arithmetic: a negative offset is refused, an overflowing sum is not noticed
-    return not offset >> 63 and (end <= file.size_bytes or bool(end >> 63))
+    signed = not offset >> 63 and (unsigned or bool(end >> 63))
+    return unsigned if unsigned == signed or profile.has("guest-memfd-offset-unsigned") else signed

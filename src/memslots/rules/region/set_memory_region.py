@@ -11,6 +11,7 @@ from ...uapi.flags import KVM_MEM_GUEST_MEMFD
 from ...uapi.region import ODD_CALL
 from ..answer import NO_CHANGE, Accepted
 from ..attempt import RegionAttempt
+from ..unobserved import decided
 from .arch.hooks import PREPARE_HOOKS
 from .arguments import check_arguments, check_call
 from .gmem_bind import check_binding
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..answer import Answer, NotAccepted
 
 
+@decided
 def decide(attempt: RegionAttempt) -> Answer:
     """The answer to a region call, and what it does to the slots."""
     refused: NotAccepted | None = None

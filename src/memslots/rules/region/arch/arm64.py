@@ -6,7 +6,12 @@ from errno import EFAULT, EINVAL, EPERM
 
 from ....kernel.arch import ARM64
 from ....state.change import DELETE, MOVE, SlotChange
-from ....uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ....uapi.flags import (
+    GUEST_MEMFD_FLAG_MMAP,
+    KVM_MEM_GUEST_MEMFD,
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_READONLY,
+)
 from ...answer import Refused, Rule, Undetermined
 from ...attempt import RegionAttempt
 from .vma import check_mappings
@@ -54,4 +59,4 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
         return IPA_LIMIT.ask("how many IPA bits has the VM (the type given to KVM_CREATE_VM)?", end_gfn=end)
     if attempt.flags & KVM_MEM_GUEST_MEMFD and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
         return GMEM_NOT_MAPPABLE.refuse_late(change)
-    return check_mappings(attempt, change, needs_writable=machine.profile.has("arm64-vma-write-check"))
+    return check_mappings(attempt, change)

@@ -42,25 +42,23 @@ VMA_PFN_CACHEABLE = Rule(
 RULES = (VMA_NOT_WRITABLE, VMA_MTE, VMA_PFN_LOGGING, VMA_PFN_CACHEABLE)
 
 
-def check_mappings(
-    attempt: RegionAttempt, change: SlotChange, *, needs_writable: bool
-) -> Refused | Undetermined | None:
+def check_mappings(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
     """Walk the known mappings of the slot in address order, each through all checks."""
     start = attempt.hva
     end = start + attempt.region.memory_size
     for mapping in attempt.process.walk(start, end):
-        refused = _check_mapping(attempt, change, mapping, needs_writable=needs_writable)
+        refused = _check_mapping(attempt, change, mapping)
         if refused is not None:
             return refused
     return None
 
 
-def _check_mapping(
-    attempt: RegionAttempt, change: SlotChange, mapping: Mapping, *, needs_writable: bool
-) -> Refused | Undetermined | None:
+def _check_mapping(attempt: RegionAttempt, change: SlotChange, mapping: Mapping) -> Refused | Undetermined | None:
     profile = attempt.machine.profile
     where = {"mapping_start": mapping.start, "mapping_end": mapping.end}
-    if needs_writable and not attempt.flags & KVM_MEM_READONLY and not mapping.prot & PROT_WRITE:
+    writes = not attempt.flags & KVM_MEM_READONLY and not mapping.prot & PROT_WRITE
+    # newer releases of arm64 do not look: a write fails when it happens
+    if writes and (profile.arch.name != "arm64" or profile.has("arm64-vma-write-check")):
         return VMA_NOT_WRITABLE.refuse_late(change, **where)
     if attempt.state.config.arm64_mte and (
         (profile.has("arm64-mte-shared") and mapping.is_shared)

@@ -1,0 +1,134 @@
+"""How a date is known: commits, sources that were read, kernels that were asked, and bounds.
+
+A date is a `Commit`, a `Bound` or `ALWAYS`; each says of a release whether it was
+reached: True, False, or None where nobody looked.  `Read` and `Asked` are what was
+looked at; they date nothing, they show that a date is right.
+"""
+
+from __future__ import annotations
+
+from .version import NEWEST, Version
+
+_LAST_MINOR = {4: 20, 5: 19, 6: 19}
+"""Last minor number of each major one that is complete."""
+
+
+class Commit:
+    """A commit of the kernel: from `tag` on in the mainline, from some point releases on in stable branches."""
+
+    __slots__ = ("hash", "release", "stable", "subject", "tag", "unsure")
+
+    def __init__(self, hash: str, subject: str, tag: str, *stable: str | Bound) -> None:
+        self.hash = hash
+        """The first twelve digits as somebody quoted them; empty where only the subject was seen."""
+        self.subject = subject
+        self.tag = tag
+        """First mainline release with it; `6.8` here means 6.8.0."""
+        self.release = Version.parse(tag)
+        self.stable = tuple(Version.parse(text) for text in stable if isinstance(text, str))
+        """Point releases in which it came to older branches."""
+        self.unsure = tuple(bound for bound in stable if isinstance(bound, Bound))
+        """Older branches of which the point release is not known."""
+
+    def reached(self, version: Version) -> bool | None:
+        """Does this release have the commit?  None: nobody looked."""
+        for port in self.stable:
+            if version.branch == port.branch:
+                return port.patch <= version.patch
+        for bound in self.unsure:
+            if version.branch == bound.absent.branch:
+                return bound.reached(version)
+        return _at_or_after(version, self.release)
+
+    def __str__(self) -> str:
+        return f'commit {self.hash} ("{self.subject}")' if self.hash else f'commit "{self.subject}"'
+
+
+class Bound:
+    """Not in `absent`, in `present`: which release between them brought it is not known."""
+
+    __slots__ = ("absent", "present")
+
+    def __init__(self, absent: str, present: str = "") -> None:
+        self.absent = Version.parse(absent)
+        """The last release that was seen without; without a patch level, its whole branch."""
+        self.present = Version.parse(present) if present else None
+        """The first that was seen with; None: no later one of this branch was looked at."""
+
+    @property
+    def release(self) -> Version:
+        """The first release that surely has it."""
+        return self.absent if self.present is None else self.present
+
+    def reached(self, version: Version) -> bool | None:
+        """Is it in this release?  None: nobody looked."""
+        if version <= self.absent:
+            return False
+        return True if self.present is not None and _at_or_after(version, self.present) else None
+
+    @property
+    def is_exact(self) -> bool:
+        """Does no branch lie between the two releases?"""
+        present = self.present
+        if present is None or self.absent.patch != NEWEST:
+            return False
+        major, minor = self.absent.branch
+        following = (major + 1, 0) if minor == _LAST_MINOR.get(major) else (major, minor + 1)
+        return present.patch in (0, NEWEST) and present.branch == following
+
+    def __str__(self) -> str:
+        if self.present is None:
+            return f"not in {self.absent}; nobody looked at later releases of that branch"
+        return f"not in {self.absent}, in {self.present}"
+
+
+class Always:
+    """In every release that the facts cover."""
+
+    __slots__ = ()
+    release = Version(2, 6)
+
+    def reached(self, _version: Version) -> bool:
+        """True."""
+        return True
+
+    def __str__(self) -> str:
+        return "in every release covered"
+
+
+ALWAYS = Always()
+
+
+class Read:
+    """The source of a release was read."""
+
+    __slots__ = ("function", "path", "tag")
+
+    def __init__(self, tag: str, path: str, function: str = "") -> None:
+        self.tag = tag
+        self.path = path
+        """File in the source tree."""
+        self.function = function
+        """The function there; empty: a definition or an option of the build."""
+
+    def __str__(self) -> str:
+        where = f"{self.function}() in {self.path}" if self.function else self.path
+        return f"read in {self.tag}: {where}"
+
+
+class Asked:
+    """Kernels whose recorded answers show it, by the names of their recordings."""
+
+    __slots__ = ("kernels",)
+
+    def __init__(self, *kernels: str) -> None:
+        self.kernels = kernels
+
+    def __str__(self) -> str:
+        return f"asked: {', '.join(self.kernels)}"
+
+
+def _at_or_after(version: Version, dated: Version) -> bool:
+    """Is the release at or after the dated one?  A date without a patch level means .0."""
+    patch = 0 if dated.patch == NEWEST else dated.patch
+    return (version.branch, version.patch) >= (dated.branch, patch)
