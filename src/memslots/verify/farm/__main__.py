@@ -2,9 +2,11 @@
 
     python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz
     python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz debian-6.1-i386 host
+    python -m memslots.verify.farm dates
     python -m memslots.verify.farm --refresh tests/verify/recorded/answers.tar.xz debian-sid-x86_64
 
-`make conformance-live` is the first of these.  Exit code 0 if all answers are the same, 1 if any differ, 4 if
+`make conformance-live` is the first of these.  `dates` compares the dates of facts with distributions' changelogs
+(`dates --help`).  Exit code 0 if all answers are the same, 1 if any differ, 4 if
 no kernel could be asked.
 """
 
@@ -28,20 +30,33 @@ _SHOWN = 5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["dates"]:
+        from .dates import main as dates
+
+        return dates(words[1:])
     parser = argparse.ArgumentParser(
         prog="python -m memslots.verify.farm",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("answers", help="folder or tar archive of recorded answers")
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us')
-    parser.add_argument("--refresh", action="store_true", help="write what is answered now in place of what was")
-    parser.add_argument("--no-fetch", action="store_true", help="only kernels that need no download")
-    options = parser.parse_intermixed_args(arguments)
+    parser.add_argument(
+        "kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us'
+    )
+    parser.add_argument(
+        "--refresh", action="store_true", help="write what is answered now in place of what was"
+    )
+    parser.add_argument(
+        "--no-fetch", action="store_true", help="only kernels that need no download"
+    )
+    options = parser.parse_intermixed_args(words)
     asked = differing = 0
     try:
         with open_answers(options.answers) as folder:
-            for result in rerun(folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch):
+            for result in rerun(
+                folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch
+            ):
                 print("\n".join(_lines(result)), flush=True)
                 asked += not result.why_not
                 differing += bool(result.differing)

@@ -104,7 +104,10 @@ class Asking:
 
     def _after_crash(self, answers: Answers, first: int, end: int, how: str) -> int:
         """Note where it ended; the sequence to go on with."""
-        bad = next((n for n in range(first, end) if n not in answers.heard or not answers.heard[n].ended), end)
+        bad = next(
+            (n for n in range(first, end) if n not in answers.heard or not answers.heard[n].ended),
+            end,
+        )
         if bad < end:
             self.crashes.append(bad)
             answers.sequence(bad).why_short = f"the kernel ended ({how})"
@@ -115,10 +118,10 @@ class Asking:
         if answers.header is None:
             return f"{self.kernel.name} did not start ({how}); the end of its console: {self._console_end()}"
         told = "; ".join(answers.sequence(0).kernel_messages[:2])
-        failed = "; ".join(f"{module['module']} errno {module.get('e')}" for module in answers.failed_modules)
-        return (
-            f"{self.kernel.name} has no KVM there: /dev/kvm errno {answers.header['open_kvm']} {told} {failed}".strip()
+        failed = "; ".join(
+            f"{module['module']} errno {module.get('e')}" for module in answers.failed_modules
         )
+        return f"{self.kernel.name} has no KVM there: /dev/kvm errno {answers.header['open_kvm']} {told} {failed}".strip()
 
     def _console_end(self) -> str:
         try:
@@ -142,7 +145,10 @@ class Asking:
         machine = MACHINES[kernel.arch]
         with open(program, "rb") as binary:
             archive = initramfs(
-                binary.read(), module_files(folder, release, machine.modules), kernel.module_arguments, script
+                binary.read(),
+                module_files(folder, release, machine.modules),
+                kernel.module_arguments,
+                script,
             )
         path = os.path.join(self._folder, "initramfs")
         with open(path, "wb") as output:
@@ -173,7 +179,9 @@ def follow(
     log: takes the lines that are no answers.  Raises DeviceUnavailableError if it cannot be started.
     """
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     except OSError as error:
         raise DeviceUnavailableError(f"cannot run {command[0]}: {error.strerror}") from error
     how = ""

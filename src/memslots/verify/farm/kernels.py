@@ -24,7 +24,12 @@ class Machine:
     __slots__ = ("compiler", "console", "modules", "qemu", "qemu_package")
 
     def __init__(
-        self, compiler: str, qemu: tuple[str, ...], qemu_package: str, console: str, modules: tuple[str, ...]
+        self,
+        compiler: str,
+        qemu: tuple[str, ...],
+        qemu_package: str,
+        console: str,
+        modules: tuple[str, ...],
     ) -> None:
         self.compiler = compiler
         self.qemu = qemu
@@ -37,7 +42,13 @@ class Machine:
 _PC = ("qemu-system-x86_64", "-machine", "pc", "-cpu", "max,la57=off")
 _PC_PA52 = (*_PC[:-1], "max,la57=off,phys-bits=52")
 """52 guest-physical address bits instead of QEMU's 40."""
-_ARM = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a76")
+_ARM = (
+    "qemu-system-aarch64",
+    "-machine",
+    "virt,virtualization=on,gic-version=3",
+    "-cpu",
+    "cortex-a76",
+)
 _RISCV = ("qemu-system-riscv64", "-machine", "virt", "-cpu", "rv64,h=true")
 _POWER = ("qemu-system-ppc64", "-machine", "powernv9", "-cpu", "power9_v2.0")
 
@@ -112,7 +123,14 @@ _ALL = (
     Kernel("debian-5.10-x86_64", "bullseye", "amd64", _AMD64, _P64),
     Kernel("debian-6.1-x86_64", "bookworm", "amd64", _AMD64, _FREE),
     Kernel("debian-6.1-x86_64-compat32", "bookworm", "amd64", _AMD64, _FREE, program_arch="i386"),
-    Kernel("debian-6.1-x86_64-shadow", "bookworm", "amd64", _AMD64, _P64, module_arguments={"kvm_amd": "npt=0"}),
+    Kernel(
+        "debian-6.1-x86_64-shadow",
+        "bookworm",
+        "amd64",
+        _AMD64,
+        _P64,
+        module_arguments={"kvm_amd": "npt=0"},
+    ),
     Kernel("debian-6.12-x86_64", "trixie", "amd64", _AMD64, _FREE),
     Kernel("debian-sid-x86_64", "sid", "amd64", _AMD64, _FREE),
     Kernel("debian-6.1-x86_64-pa52", "bookworm", "amd64", _AMD64, _WRITE_TRACKED, qemu=_PC_PA52),
@@ -142,7 +160,9 @@ _ALL = (
         totals_command_line=_ROOM,
     ),
     Kernel("debian-6.1-i386-nopae", "bookworm", "i386", "linux-image-686", _P32),
-    Kernel("debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32),
+    Kernel(
+        "debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32
+    ),
     Kernel("debian-5.10-arm64", "bullseye", "arm64", "linux-image-arm64", _FREE),
     Kernel("debian-6.1-arm64", "bookworm", "arm64", "linux-image-arm64", _FREE),
     Kernel("debian-6.12-arm64", "trixie", "arm64", "linux-image-arm64", _FREE),
@@ -163,7 +183,9 @@ def find_kernel(name: str) -> Kernel:
     try:
         return KERNELS[name]
     except KeyError:
-        raise UnknownKernelError(f"no bootable kernel {name!r}; there are {', '.join(KERNELS)}") from None
+        raise UnknownKernelError(
+            f"no bootable kernel {name!r}; there are {', '.join(KERNELS)}"
+        ) from None
 
 
 def recorded_as(name: str) -> Kernel:
@@ -175,7 +197,9 @@ def recorded_as(name: str) -> Kernel:
         release, _, word = name.removeprefix("host-").partition("-")
         here = ".".join(os.uname().release.split(".")[:2])
         if release != here:
-            raise UnknownKernelError(f"{name} was asked on a {release} kernel, and this host runs {here}")
+            raise UnknownKernelError(
+                f"{name} was asked on a {release} kernel, and this host runs {here}"
+            )
         return KERNELS[NATIVE if word == "x86_64" else f"{NATIVE}-{word}"]
     if name.startswith("built-"):
         raise UnknownKernelError(
@@ -186,7 +210,9 @@ def recorded_as(name: str) -> Kernel:
 
 def cache_folder() -> str:
     """Where kernels and programs are kept: $MEMSLOTS_FARM_CACHE or ~/.cache/memslots."""
-    return os.environ.get("MEMSLOTS_FARM_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "memslots")
+    return os.environ.get("MEMSLOTS_FARM_CACHE") or os.path.join(
+        os.path.expanduser("~"), ".cache", "memslots"
+    )
 
 
 def kernel_folder(kernel: Kernel) -> str:

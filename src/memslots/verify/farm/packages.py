@@ -72,7 +72,9 @@ def _unpack(kernel: Kernel, apt: Apt, folder: str, say: Say) -> None:
 
 def _finish(folder: str, done: str) -> None:
     """Put modules where depmod looks for them, and note the release."""
-    if not os.path.exists(os.path.join(folder, "lib")) and os.path.isdir(os.path.join(folder, "usr", "lib")):
+    if not os.path.exists(os.path.join(folder, "lib")) and os.path.isdir(
+        os.path.join(folder, "usr", "lib")
+    ):
         os.symlink("usr/lib", os.path.join(folder, "lib"))
     release = sorted(os.listdir(os.path.join(folder, "lib", "modules")))[0]
     _run(["depmod", "-b", folder, release])
@@ -85,33 +87,47 @@ def _run(command: Sequence[str], cwd: str | None = None) -> str:
     ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace")
     if ended.returncode:
         complaint = (ended.stderr.strip() or ended.stdout.strip() or "no message").splitlines()[-1]
-        raise DeviceUnavailableError(f"{' '.join(command[:1])} failed ({ended.returncode}): {complaint}")
+        raise DeviceUnavailableError(
+            f"{' '.join(command[:1])} failed ({ended.returncode}): {complaint}"
+        )
     return ended.stdout
 
 
 def mirror() -> str:
     """The Debian mirror of this machine's apt.  Raises DeviceUnavailableError if it has none."""
     listed = _run(
-        [need("apt-get", "apt"), "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Created-By: Packages"]
+        [
+            need("apt-get", "apt"),
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Origin: Debian",
+            "Created-By: Packages",
+        ]
     )
     for uri in listed.split():
         if "security" not in uri:
             return uri
-    raise DeviceUnavailableError("apt has no Debian mirror, or no package lists: run apt-get update")
+    raise DeviceUnavailableError(
+        "apt has no Debian mirror, or no package lists: run apt-get update"
+    )
 
 
 class Apt:
     """An apt for one suite and architecture, with its own lists."""
 
-    def __init__(self, suite: str, arch: str) -> None:
-        """Fetches the lists if there are none.  Raises DeviceUnavailableError."""
+    def __init__(self, suite: str, arch: str, *, uri: str = "") -> None:
+        """Fetches the lists if there are none; `uri` is another archive of Debian than the mirror's main one.
+
+        Raises DeviceUnavailableError.
+        """
         self.folder = os.path.join(cache_folder(), "apt", f"{suite}-{arch}")
         lists = os.path.join(self.folder, "lists")
         for part in (lists, os.path.join(self.folder, "archives")):
             os.makedirs(os.path.join(part, "partial"), exist_ok=True)
         sources = os.path.join(self.folder, "sources.list")
         with open(sources, "w", encoding="utf-8") as file:
-            file.write(f"deb [signed-by={_KEYRING}] {mirror()} {suite} main\n")
+            file.write(f"deb [signed-by={_KEYRING}] {uri or mirror()} {suite} main\n")
         with open(os.path.join(self.folder, "status"), "a", encoding="ascii"):
             pass
         settings = {
@@ -129,7 +145,9 @@ class Apt:
         }
         if os.geteuid() == 0:
             settings["APT::Sandbox::User"] = "root"  # _apt cannot read a home folder
-        self.options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        self.options = [
+            word for name, value in settings.items() for word in ("-o", f"{name}={value}")
+        ]
         if not any("Packages" in name for name in os.listdir(lists)):
             self.update()
 

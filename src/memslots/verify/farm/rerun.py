@@ -39,7 +39,9 @@ class Recorded:
             self.header: dict[str, object] = first["kernel"]
             self.name = str(self.meta["name"])
             records = [json.loads(line) for line in lines if line.strip()]
-            self.answers: dict[str, list[object]] = {str(record["id"]): record["res"] for record in records}
+            self.answers: dict[str, list[object]] = {
+                str(record["id"]): record["res"] for record in records
+            }
         except (StopIteration, KeyError, TypeError, ValueError) as error:
             raise TraceError(f"{path} is no file of recorded answers: {error}") from error
 
@@ -102,11 +104,19 @@ def _is_named(name: str, names: Sequence[str]) -> bool:
 def _check_names(names: Sequence[str], known: set[str]) -> None:
     for name in names:
         if not any(_is_named(one, [name]) for one in known):
-            raise UnknownKernelError(f"no recorded answers of {name!r}; there are {', '.join(sorted(known))}")
+            raise UnknownKernelError(
+                f"no recorded answers of {name!r}; there are {', '.join(sorted(known))}"
+            )
 
 
 def _ask_again(
-    recorded: Recorded, folder: str, result: Rerun, *, refresh: bool, may_fetch: bool, say: Callable[[str], None]
+    recorded: Recorded,
+    folder: str,
+    result: Rerun,
+    *,
+    refresh: bool,
+    may_fetch: bool,
+    say: Callable[[str], None],
 ) -> None:
     kernel = recorded_as(recorded.name)
     if not may_fetch and kernel.name not in fetched():
@@ -138,7 +148,8 @@ def _compare(recorded: Recorded, asked: list[str], answers: Answers, result: Rer
         if before == now:
             continue
         index = next(
-            (index for index, pair in enumerate(zip(before, now)) if pair[0] != pair[1]), min(len(before), len(now))
+            (index for index, pair in enumerate(zip(before, now)) if pair[0] != pair[1]),
+            min(len(before), len(now)),
         )
         result.differing.append((name, index, _at(before, index), _at(now, index)))
 
@@ -151,13 +162,17 @@ def _at(answers: list[object], index: int) -> object:
     return answers[index] if index < len(answers) else None
 
 
-def _write(recorded: Recorded, asked: list[str], answers: Answers, asking: Asking, seconds: float) -> None:
+def _write(
+    recorded: Recorded, asked: list[str], answers: Answers, asking: Asking, seconds: float
+) -> None:
     """The file as the first recording wrote it, in place of the old one."""
     meta: dict[str, object] = {
         "name": recorded.name,
         "seconds": round(seconds, 1),
         "boots": asking.boots,
-        "limit_pages": asking.kernel.limit_pages if recorded.limit_pages is None else recorded.limit_pages,
+        "limit_pages": asking.kernel.limit_pages
+        if recorded.limit_pages is None
+        else recorded.limit_pages,
         "crashes": [asked[number] for number in asking.crashes],
     }
     if answers.failed_modules:
