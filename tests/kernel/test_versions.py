@@ -17,7 +17,7 @@ from memslots.kernel.limits import LIMITS
 from memslots.kernel.machine import Machine
 from memslots.kernel.names import find
 from memslots.kernel.profile import OPTIONS
-from memslots.kernel.version import NEWEST, Version
+from memslots.kernel.version import MERGE_WINDOW, NEWEST, Version
 from memslots.model.vm import Vm
 from memslots.rules.answer import Undetermined
 from memslots.rules.unobserved import rule_about
@@ -37,6 +37,10 @@ releases = st.builds(
         ("5.10.0-32-amd64", (5, 10, 0)),
         ("4.19.0", (4, 19, 0)),
         ("6.12.107+deb13-amd64", (6, 12, 107)),
+        ("7.3-rc7", (7, 3, MERGE_WINDOW + 7)),
+        ("7.3~rc7-1~exp1", (7, 3, MERGE_WINDOW + 7)),
+        ("7.3.0-rc7", (7, 3, MERGE_WINDOW + 7)),
+        ("6.1.7-rc1", (6, 1, 7)),
     ],
 )
 def test_releases_as_uname_says_them(text, key):
@@ -62,6 +66,22 @@ def test_a_release_without_patch_level_is_the_newest_of_its_branch():
     assert Version.parse("5.10.99999") < Version.parse("5.10") < Version.parse("5.11.0")
     assert str(Version.parse("5.10")) == "5.10"
     assert Version.parse("5.10") != "5.10"
+
+
+def test_candidates_come_before_their_release():
+    texts = ("7.2", "7.3-rc1", "7.3-rc7", "7.3.0", "7.3.1", "7.3")
+    order = [Version.parse(text) for text in texts]
+    assert order == sorted(order)
+    assert [str(version) for version in order[1:3]] == ["7.3-rc1", "7.3-rc7"]
+    assert order[2].branch == (7, 3)
+
+
+def test_a_candidate_has_what_its_branch_brings():
+    branch, point = Commit("", "", "7.3"), Commit("", "", "7.3.0")
+    assert branch.reached(Version.parse("7.3-rc1"))
+    assert not branch.reached(Version.parse("7.2"))
+    assert not point.reached(Version.parse("7.3-rc7"))
+    assert point.reached(Version.parse("7.3"))
 
 
 def test_dates_backports_and_ends():
@@ -244,11 +264,11 @@ def test_a_limit_that_nobody_knows():
         ("7.2/x86_64+npt+amd", "x86_64", {"vendor": "amd", "tdp": True}),
         ("7.2/x86_64-tdp", "x86_64", {"tdp": False}),
         ("7.2/x86_64+task-size=0x7ffffffff000", "x86_64", {"task-size": 0x7FFFFFFFF000}),
-        (
-            "7.2/x86_64+vm-types=3+attributes-built",
-            "x86_64",
-            {"vm-types": 3, "attributes-built": True},
-        ),
+        ("7.2/x86_64+vm-types=3+attributes-built", "x86_64", {"vm-types": 3, "attributes-built": True}),
+        ("7.3-rc7", "x86_64", {}),
+        ("7.3~rc7/ppc64el", "ppc64", {}),
+        ("7.3-rc7/arm64+pa36-mte", "arm64", {"gpa-bits": 36, "mte": False}),
+        ("7.3.0-rc7/x86_64-smm", "x86_64", {"smm": False}),
         ("  6.1/x86_64  ", "x86_64", {}),
     ],
 )

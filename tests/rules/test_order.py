@@ -27,6 +27,7 @@ from story import H, Teller
 
 X86 = "7.2/x86_64+amd+pa46+attributes-built"
 GMEM = ["gmem g size 16P", "set2 slot 0 npages 4 hva H flags GMEM fd g"]
+_MAPPABLE = ["gmem g size 16P flags 1", "set2 slot 0 npages 4 hva H flags GMEM fd g"]
 FIRST = {
     # id: (kernel, commands, the last of which is refused by it; VM type if not 0)
     "foreign-process": (X86, ["child-set slot 0 npages 1 hva H"]),
@@ -83,6 +84,7 @@ FIRST = {
     ),
     "ipa-limit": ("7.2/arm64", ["set slot 0 gpa 2^40 npages 1 hva H"]),
     "gmem-not-mappable": ("7.2/arm64", GMEM),
+    "gmem-with-mte": ("7.2/arm64+mte", ["enable ARM_MTE 0", *_MAPPABLE]),
     "stage2-limit": ("7.2/riscv64+pa41", ["set slot 0 gpa 2^41-1P npages 1 hva H"]),
     "ucontrol-user-slot": ("7.2/s390x", ["config ucontrol 1", "set slot 0 size 1M hva H"]),
     "secure-vm": ("7.0/s390x", ["config secure 1", "set slot 0 size 1M hva H"]),
@@ -101,7 +103,7 @@ FIRST = {
     "mmu-pages-too-few": (X86, ["set-nr-mmu 63"]),
     "irqchip-exists": (X86, ["irqchip", "irqchip"]),
     "irqchip-too-late": (X86, ["vcpu 0", "irqchip"]),
-    "irqchip-unsupported": ("7.2/arm64", ["irqchip"]),
+    "irqchip-unsupported": ("7.2/arm64-gicv2", ["irqchip"]),
     "vcpu-id-too-high": (X86, ["vcpu 99999"]),
     "vcpu-exists": (X86, ["vcpu 0", "vcpu 0"]),
     "tss-too-high": (X86, ["tss 0xffffd001"]),
@@ -111,6 +113,9 @@ FIRST = {
     "attributes-invalid": (X86, ["attributes gpa 0 size 0 value 0"]),
     "pre-fault-range": (X86, ["pre-fault gpa 0 size 0"]),
     "pre-fault-no-slot": (X86, ["pre-fault gpa 0 size 1P"]),
+    "pre-fault-no-budget": (f"{X86}-tdp", ["pre-fault gpa 0 size 1P"]),
+    "pre-fault-unsupported": (f"{X86}-tdp", ["set slot 0 npages 1 hva H", "pre-fault gpa 0 size 1P"]),
+    "pre-fault-not-mapped": (X86, [*_MAPPABLE, "close g", "pre-fault gpa 0 size 1P"]),
     "dirty-log-unsupported": ("7.2/ppc32", ["get-dirty slot 0"]),
     "dirty-ring-instead": (X86, ["enable ring 16384", "get-dirty slot 0"]),
     "dirty-slot-unknown": (X86, ["get-dirty slot 32764"]),
@@ -330,6 +335,7 @@ BASES = {
         Fault("gmem-fd-closed", guest_memfd=999),
         Fault("ipa-limit", guest_phys_addr=1 << 40),
         Fault("gmem-not-mappable"),
+        Fault("gmem-with-mte", before=mte),
     ]),
     "arm64 mappings": ("7.2/arm64", None, Region(5, 1, 100 * P, 4 * P, H), [
         Fault("slot-overlap", after=blocker),
@@ -455,7 +461,7 @@ NEVER_TOGETHER = {
     ("gmem-range-bound", "page-track-move"): "creation and move",
     ("alias-bit", "metadata-allocation"): "6.14 and later, 5.15 to 5.17",
     ("metadata-allocation", "protected-vm-change"): "two architectures",
-    ("gmem-not-mappable", "stage2-limit"): "two architectures",
+    ("gmem-with-mte", "stage2-limit"): "two architectures",
     ("stage2-limit", "ucontrol-user-slot"): "two architectures",
     ("memory-limit", "gpa-size-limit"): "two architectures",
     ("gpa-size-limit", "rmap-exceeds-ram"): "two architectures",

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ..errors import errno_name
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.create_vm import usual_vm_type
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ..uapi.region import Region
 
@@ -62,7 +63,7 @@ def answer(probe: Probe, profile: Profile) -> str:
     if probe.gpa_bits is not None and profile.option("gpa-bits") is None:
         profile = profile.edited({"gpa-bits": probe.gpa_bits})
     try:
-        outcome = probe.ask(Vm(profile))
+        outcome = probe.ask(Vm(profile, usual_vm_type(profile)))
     except RefusedError as error:
         outcome = error.refused
     return in_words(outcome)

@@ -7,7 +7,7 @@ looked at; they date nothing, they show that a date is right.
 
 from __future__ import annotations
 
-from .version import NEWEST, Version
+from .version import MERGE_WINDOW, NEWEST, Version
 
 _LAST_MINOR = {4: 20, 5: 19, 6: 19}
 """Last minor number of each major one that is complete."""
@@ -23,7 +23,7 @@ class Commit:
         """The first twelve digits as somebody quoted them; empty where only the subject was seen."""
         self.subject = subject
         self.tag = tag
-        """First mainline release with it; `6.8` here means 6.8.0."""
+        """First mainline release with it; `6.8` here means all of the branch, its candidates too."""
         self.release = Version.parse(tag)
         self.stable = tuple(Version.parse(text) for text in stable if isinstance(text, str))
         """Point releases in which it came to older branches."""
@@ -129,6 +129,6 @@ class Asked:
 
 
 def _at_or_after(version: Version, dated: Version) -> bool:
-    """Is the release at or after the dated one?  A date without a patch level means .0."""
-    patch = 0 if dated.patch == NEWEST else dated.patch
+    """Is the release at or after the dated one?  A date without a patch level means its branch, candidates too."""
+    patch = MERGE_WINDOW if dated.patch == NEWEST else dated.patch
     return (version.branch, version.patch) >= (dated.branch, patch)

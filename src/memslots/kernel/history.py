@@ -210,6 +210,11 @@ FACTS = (
          Commit("ea7fc1bb1cd1", "KVM: arm64: Introduce MTE VM feature", "5.14"), Read("5.17", ARM_MMU, PREPARE),
          ended=_MTE_ANY, arches=ARM64),
     Fact("arm64-mte-vma", "A VM with MTE takes only mappings that allow MTE.", _MTE_ANY, arches=ARM64),
+    Fact("arm64-mte-without-gmem", "Memory tagging and guest_memfd slots exclude each other.",
+         Bound("6.17", "7.2"), Asked("debian-sid-arm64-mte"), arches=ARM64),
+    Fact("arm64-protected-no-eager-split", "In protected mode eager splitting cannot be set.",
+         Bound("7.2", "7.3"), Asked("debian-sid-arm64-protected", "debian-experimental-arm64-protected"),
+         arches=ARM64),
     Fact("arm64-pfn-cacheable", "Cacheable device mappings need host support.",
          Commit("2a8dfab26677", "KVM: arm64: Block cacheable PFNMAP mapping", "6.17"), Read("6.17", ARM_MMU, PREPARE),
          arches=ARM64),
@@ -314,22 +319,23 @@ FACTS = (
          Commit("", "kvm: move KVM_CAP_NR_MEMSLOTS to common code", "5.2"), Read("5.4", MAIN),
          arches=frozenset({"mips"})),
     Fact("vcpu-exists-first", "A vCPU id that is taken is EEXIST before the architecture sees it.",
-         Bound("7.2", "7.3"), Read("7.3.4", MAIN, "kvm_vm_ioctl_create_vcpu")),
+         Bound("7.2", "7.3"), Read("7.3.4", MAIN, "kvm_vm_ioctl_create_vcpu"),
+         Asked("debian-sid-ppc64el", "debian-experimental-ppc64el")),
 )
 # fmt: on
 
 FIRST_RELEASES = {"riscv64": Version(5, 16, 0), "loongarch64": Version(6, 7, 0)}
 """Release in which KVM came to an architecture."""
 
-OLDEST, NEWEST_KNOWN = Version(4, 19, 0), Version(7, 2)
+OLDEST, NEWEST_KNOWN = Version(4, 19, 0), Version(7, 3)
 """The releases that the facts cover."""
 
-LAST_BRANCH = {4: 20, 5: 19, 6: 19, 7: 2}
+LAST_BRANCH = {4: 20, 5: 19, 6: 19, 7: 3}
 """Last minor number of each major one, as far as the facts reach."""
 
 BRANCHES = tuple(
     Version(major, minor)
-    for major, minors in ((4, range(19, 20)), (5, range(4, 20)), (6, range(20)), (7, range(3)))
+    for major, minors in ((4, range(19, 20)), (5, range(4, 20)), (6, range(20)), (7, range(4)))
     for minor in minors
     if (major, minor) not in {(5, 5), (5, 6), (5, 8), (5, 9), (5, 13)}
 )

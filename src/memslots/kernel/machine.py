@@ -15,7 +15,8 @@ _READONLY_ARCHES = frozenset({"x86_64", "i386", "arm64", "mips", "riscv64", "loo
 _NO_LIMIT = 1 << 64
 # Guest-physical bits between which hosts of an architecture lie, if nobody says.
 _GPA_BITS = {"x86_64": (36, 52), "i386": (36, 52), "arm64": (32, 52), "riscv64": (34, 59), "loongarch64": (40, 48)}
-ARM64_DEFAULT_IPA_BITS = 40
+ARM64_LEAST_IPA_BITS, ARM64_DEFAULT_IPA_BITS, ARM64_MOST_IPA_BITS = 32, 40, 52
+VM_TYPE_ARM_IPA_BITS, VM_TYPE_ARM_PROTECTED = 0xFF, 1 << 31
 VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX = 3, 4, 5
 
 
@@ -40,6 +41,7 @@ class Machine:
         "private_memory",
         "profile",
         "protected_state",
+        "protected_vm",
         "region2",
         "spaces",
         "total_capped",
@@ -64,6 +66,7 @@ class Machine:
         self.user_slots = profile.limit("user-slots")
         self.internal_slots = profile.limit("internal-slots")
         self.protected_state = arch.is_x86 and vm_type in (VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX)
+        self.protected_vm = arch.name == "arm64" and bool(vm_type & VM_TYPE_ARM_PROTECTED)
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
         self.generation_high_bit = profile.has("generation-high-bit")
@@ -134,9 +137,11 @@ def _gfn_ends(profile: Profile, vm_type: int | None) -> tuple[int, int]:
         low, high = _GPA_BITS["arm64"]
         return 1 << (low - shift), 1 << (high - shift)
     if arch == "arm64":
-        bits = (vm_type or 0) & 0xFF or ARM64_DEFAULT_IPA_BITS
-        end = 1 << (bits - shift)
-        return (end, end) if profile.has("arm64-ipa-limit-inclusive") else (end - 1, end - 1)
+        bits = (vm_type or 0) & VM_TYPE_ARM_IPA_BITS or ARM64_DEFAULT_IPA_BITS
+        # protected mode gives every VM the host's size, whatever the type says
+        low, high = _gpa_bits(profile) if profile.option("protected-kvm") else (bits, bits)
+        beyond = 0 if profile.has("arm64-ipa-limit-inclusive") else 1
+        return (1 << (low - shift)) - beyond, (1 << (high - shift)) - beyond
     if arch == "riscv64":
         low, high = _gpa_bits(profile)
         return (1 << (low - shift)) - 1, (1 << (high - shift)) - 1

@@ -1,4 +1,4 @@
-"""Profiles by name: `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`, `debian-12/arm64`.
+"""Profiles by name: `6.1/x86_64`, `7.3-rc7/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`, `debian-12/arm64`.
 
 The part after the architecture adds (`+`) and takes away (`-`) facts and
 options: any fact of the history, any option of the profile as `+name=value`,
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .profile import OptionValue
 
 _NAME = re.compile(
-    r"(?P<release>v?\d+\.\d+[^/+\s]*?)(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$"
+    r"(?P<release>v?\d+\.\d+(?:\.\d+)?(?:[-~]rc\d+)?[^/+\s]*?)"
+    r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$"
 )
 _SHORT: dict[str, tuple[str, OptionValue]] = {
     "4k": ("page-shift", 12),

@@ -79,6 +79,9 @@ OPTIONS = {
         Option("max-vcpu-id", int, None, "KVM_CAP_MAX_VCPU_ID, where the build changes it"),
         Option("max-vcpus", int, None, "KVM_CAP_MAX_VCPUS, where the build changes it"),
         Option("ring-with-bitmap-built", bool, True, "dirty rings with bitmaps were built in", ("arm64",)),
+        Option("gicv2", bool, None, "the interrupt controller can emulate a GICv2", ("arm64",)),
+        Option("mte", bool, None, "the processor has memory tagging", ("arm64",)),
+        Option("protected-kvm", bool, False, "KVM runs in protected mode (kvm-arm.mode=protected)", ("arm64",)),
         Option("mem-limit", int, None, "guest memory limit in bytes (s390)", ("s390x",)),
         Option("total-ram-pages", int, None, "host pages (bounds the reverse map on powerpc HV)", ("ppc64",)),
         Option("hv", bool, True, "powerpc HV flavour (8 bytes of reverse map per page)", ("ppc64",)),
@@ -163,6 +166,11 @@ class Profile:
         if value is None:
             raise UnknownKernelError(f"no {name} known for {self.name}")
         return value
+
+    @property
+    def knows_mte(self) -> bool:
+        """Whether this kernel knows arm64's memory tagging, whatever the processor has."""
+        return self.has("arm64-mte-shared") or self.has("arm64-mte-vma")
 
     @property
     def page_shift(self) -> int:

@@ -6,13 +6,15 @@ import re
 
 from ..errors import UnknownKernelError
 
-_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?")
+_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[-~]rc(\d{1,3}))?")
 NEWEST = 1 << 30
 """Patch level that stands for the newest point release of a branch."""
+MERGE_WINDOW = -1000
+"""Patch level before the first release candidate of a branch; candidate N has MERGE_WINDOW + N."""
 
 
 class Version:
-    """`6.1.176`; without a patch level, the newest point release of the branch."""
+    """`6.1.176` or `7.3-rc7`; without a patch level, the newest point release of the branch."""
 
     __slots__ = ("major", "minor", "patch")
 
@@ -23,14 +25,17 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Read `6.1`, `v6.1.7`, or what uname says (`6.18.44-fc-v657`).
+        """Read `6.1`, `v6.1.7`, `7.3-rc7`, or what uname says (`6.18.44-fc-v657`, `7.3.0-rc7`).
 
+        Debian writes `7.3~rc7`.  A candidate of a point release (`6.1.7-rc1`) has all that the release has.
         Raises UnknownKernelError with the text.
         """
         match = _RELEASE.match(text)
         if not match:
             raise UnknownKernelError(f"not a kernel release: {text!r} (expected e.g. 6.1 or 5.10.223)")
-        major, minor, patch = match.groups()
+        major, minor, patch, candidate = match.groups()
+        if candidate is not None and not int(patch or 0):
+            return cls(int(major), int(minor), MERGE_WINDOW + int(candidate))
         return cls(int(major), int(minor), NEWEST if patch is None else int(patch))
 
     @property
@@ -55,6 +60,8 @@ class Version:
 
     def __str__(self) -> str:
         patch = "" if self.patch == NEWEST else f".{self.patch}"
+        if self.patch < 0:
+            patch = f"-rc{self.patch - MERGE_WINDOW}"
         return f"{self.major}.{self.minor}{patch}"
 
     def __repr__(self) -> str:

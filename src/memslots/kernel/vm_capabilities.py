@@ -7,7 +7,7 @@ KVM_ENABLE_CAP with zero arguments, and what it answers.  Dates are facts of
 
 from __future__ import annotations
 
-from errno import EBADF, ENODEV
+from errno import EBADF, EBUSY, EINVAL, ENODEV
 
 from .profile import Profile
 
@@ -39,12 +39,32 @@ _ENABLED_WITH_ZERO = {
     245: ("KVM_CAP_ARM_SEA_TO_USER", "cap-arm64-external-aborts", 0),
 }
 
+# capability: (what must not be there yet, fact that makes it so or "", errno)
+_TOO_LATE_WITH: dict[int, tuple[tuple[str, ...], str, int]] = {
+    143: (("vcpus",), "cap-x86-exits-before-vcpus", EINVAL),
+    207: (("vcpus", "slots"), "", EBUSY),
+    220: (("vcpus",), "", EINVAL),
+    228: (("slots",), "", EINVAL),
+    239: (("vcpus",), "", EINVAL),
+}
+_EAGER_SPLIT = 228
+
+
+def too_late(profile: Profile, capability: int, *, vcpus: bool, slots: bool) -> int:
+    """The errno of a VM that has what the capability must be enabled before; 0 if it has nothing."""
+    there, fact, errno = _TOO_LATE_WITH.get(capability, ((), "", 0))
+    if fact and not profile.has(fact):
+        return 0
+    return errno if (vcpus and "vcpus" in there) or (slots and "slots" in there) else 0
+
 
 def enable_with_zero(profile: Profile, capability: int) -> int | None:
     """Errno (0: success) of enabling a capability with zero flags and arguments; None: not taken."""
     entry = _ENABLED_WITH_ZERO.get(capability)
     if entry is None or not profile.has(entry[1]):
         return None
+    if capability == _EAGER_SPLIT and profile.option("protected-kvm"):
+        return None if profile.has("arm64-protected-no-eager-split") else entry[2]
     if entry[1] in ("cap-sev-copy", "cap-sev-move") and profile.option("vendor") != "amd":
         return None
     return entry[2]

@@ -65,7 +65,7 @@ class Vm:
         if self.profile.option("compat"):
             vm_type &= U32_MAX
         vm_type &= (1 << self.profile.arch.long_bits) - 1
-        refused = check_vm_type(self.profile, vm_type)
+        refused = check_vm_type(self.profile, vm_type) if state is None else None
         if refused is not None:
             refused.unwrap()
         self.process = Process() if process is None else process

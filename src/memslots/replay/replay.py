@@ -148,7 +148,8 @@ class Replay:
             try:
                 vm = Vm(self.profile, event.get("type") or 0, process=memory)
             except RefusedError:
-                vm = Vm(self.profile, process=memory)  # the step itself says that the model would refuse the type
+                # the step itself says that the model would refuse the type
+                vm = Vm.of_unknown_type(self.profile, memory)
         else:
             vm = Vm.of_unknown_type(self.profile, memory)
             if self._irqchip:

@@ -6,6 +6,8 @@ from ..kernel.machine import Machine, guest_memfd_built
 from ..state.vm_state import VmState
 from ..uapi.calls import SYSTEM
 from ..uapi.capabilities import (
+    KVM_CAP_ARM_MTE,
+    KVM_CAP_ARM_VM_IPA_SIZE,
     KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
     KVM_CAP_DIRTY_LOG_RING,
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
@@ -85,7 +87,7 @@ def _spaces(state: VmState, on_system: bool) -> int:
 
 def _readonly(state: VmState, on_system: bool) -> int:
     machine = state.machine if not on_system else Machine(state.machine.profile)
-    return int(bool(machine.flags_plain & KVM_MEM_READONLY))
+    return int(bool(machine.flags_plain & KVM_MEM_READONLY) and not machine.protected_vm)
 
 
 def _manual_protect(state: VmState, on_system: bool) -> int:
@@ -111,6 +113,19 @@ def _region2(state: VmState, on_system: bool) -> int:
 
 def _fault_info(state: VmState, on_system: bool) -> int:
     return int(state.machine.region2 and state.machine.profile.arch.is_x86)
+
+
+def _ipa_bits(state: VmState, on_system: bool) -> int | None:
+    profile = state.machine.profile
+    return profile.number("gpa-bits") if profile.has("arm64-vm-type-is-ipa-bits") else 0
+
+
+def _memory_tagging(state: VmState, on_system: bool) -> int | None:
+    profile = state.machine.profile
+    if not profile.knows_mte or (not on_system and state.machine.protected_vm):
+        return 0
+    has = profile.option("mte")
+    return None if has is None else int(has)
 
 
 def _attributes(state: VmState, on_system: bool) -> int | None:
@@ -160,6 +175,8 @@ _ANSWERS: dict[int, Callable[[VmState, bool], int | None]] = {
     KVM_CAP_READONLY_MEM: _readonly,
     KVM_CAP_MULTI_ADDRESS_SPACE: _spaces,
     KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: _manual_protect,
+    KVM_CAP_ARM_VM_IPA_SIZE: _ipa_bits,
+    KVM_CAP_ARM_MTE: _memory_tagging,
     KVM_CAP_DIRTY_LOG_RING: _ring,
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL: _ring_acq_rel,
     KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP: _ring_with_bitmap,

@@ -19,7 +19,7 @@ VCPU_ID_TOO_HIGH = Rule(
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 VCPU_EXISTS = Rule(
-    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL.", "Use each id once.",
+    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL up to 7.2.", "Use each id once.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 # fmt: on
@@ -36,6 +36,8 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
     refused = _check_limits(attempt, vcpu_id)
     if refused is not None:
         return refused
+    if profile.has("vcpu-exists-first") and vcpu_id in config.vcpu_ids:
+        return VCPU_EXISTS.refuse(vcpu_id=vcpu_id)
     own_slots = OwnSlotsMade()
     if profile.arch.is_x86:
         made = slots_for_vcpu(attempt)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from errno import EINVAL
 
+from ..kernel.machine import (
+    ARM64_DEFAULT_IPA_BITS,
+    ARM64_LEAST_IPA_BITS,
+    ARM64_MOST_IPA_BITS,
+    VM_TYPE_ARM_IPA_BITS,
+    VM_TYPE_ARM_PROTECTED,
+)
 from ..kernel.profile import Profile
 from .answer import NO_CHANGE, Accepted, Refused, Rule
 from .attempt import Attempt
@@ -14,7 +21,8 @@ _MAIN = "virt/kvm/kvm_main.c"
 VM_TYPE_UNSUPPORTED = Rule(
     "vm-type-unsupported", EINVAL, "KVM_CREATE_VM was given a type that this host does not offer.",
     """x86 takes 0 up to 6.7, and since 6.8 the types that KVM_CAP_VM_TYPES lists.  On arm64 the type is the number
-    of IPA bits.""",
+    of IPA bits, 0 being 40, which a host may not have; since 7.1 bit 31 makes the VM a protected one.  In protected
+    mode the number is not looked at.""",
     "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()", calls="KVM_CREATE_VM",
 )
 # fmt: on
@@ -38,8 +46,7 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
     if profile.arch.is_x86 and profile.has("vm-type-argument"):
         fine = vm_type < 32 and bool(x86_vm_types(profile) >> vm_type & 1)
     elif arch == "arm64" and profile.has("arm64-vm-type-is-ipa-bits"):
-        most = profile.number("gpa-bits")
-        fine = vm_type == 0 or (32 <= vm_type <= (52 if most is None else most))
+        fine = _fits_arm64(profile, vm_type)
     elif arch in ("riscv64", "mips"):
         fine = True  # the type is not looked at
     elif arch == "ppc64":
@@ -49,6 +56,22 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
     elif arch == "s390x":
         fine = vm_type in (0, 1)
     return None if fine else VM_TYPE_UNSUPPORTED.refuse(vm_type=vm_type)
+
+
+def usual_vm_type(profile: Profile) -> int:
+    """0, or the fewest address bits that an arm64 VM may have where the host refuses 0, which means 40."""
+    return 0 if check_vm_type(profile, 0) is None else ARM64_LEAST_IPA_BITS
+
+
+def _fits_arm64(profile: Profile, vm_type: int) -> bool:
+    """Whether this host takes the IPA bits and the flags of a type."""
+    flags = vm_type & ~VM_TYPE_ARM_IPA_BITS
+    if profile.option("protected-kvm"):
+        return not flags or (flags == VM_TYPE_ARM_PROTECTED and profile.has("arm64-protected-vm"))
+    most = profile.number("gpa-bits")
+    if vm_type == 0:
+        return most is None or most >= ARM64_DEFAULT_IPA_BITS or not profile.has("arm64-default-ipa-checked")
+    return ARM64_LEAST_IPA_BITS <= vm_type <= (ARM64_MOST_IPA_BITS if most is None else most)
 
 
 def x86_vm_types(profile: Profile) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from ..kernel.vm_capabilities import enable_with_zero, is_known
-from ..state.change import ManualProtectSet, VcpuIdsLimited
+from ..kernel.vm_capabilities import enable_with_zero, is_known, is_too_late
+from ..state.change import ManualProtectSet, MemoryTaggingEnabled, VcpuIdsLimited
 from ..uapi.calls import VM
 from ..uapi.capabilities import (
+    KVM_CAP_ARM_MTE,
     KVM_CAP_DIRTY_LOG_RING,
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
     KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
@@ -16,7 +17,7 @@ from ..uapi.capabilities import (
     KVM_CAP_SPLIT_IRQCHIP,
 )
 from ..uapi.fields import capability_text
-from ..uapi.flags import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE
+from ..uapi.flags import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_MEM_GUEST_MEMFD
 from . import dirty_ring, irqchip
 from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined, Unmodelled
 from .attempt import Attempt
@@ -60,14 +61,29 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         return _max_vcpu_id(attempt) or refused
     if capability == KVM_CAP_SPLIT_IRQCHIP and profile.arch.is_x86:
         return irqchip.decide_split(attempt) or refused
+    if capability == KVM_CAP_ARM_MTE and profile.knows_mte:
+        return _enable_mte(attempt, refused)
     errno = enable_with_zero(profile, capability)
-    if errno is None:
+    vcpus, slots = bool(attempt.state.config.vcpu_ids), attempt.state.total_pages > 0
+    if errno is None or is_too_late(profile, capability, vcpus=vcpus, slots=slots):
         return refused
     if any(attempt.get(f"arg{number}") for number in range(4)):
         if is_known(capability):
             return Unmodelled(f"KVM_ENABLE_CAP({capability_text(capability)}) with arguments")
         return refused
     return CAPABILITY_UNKNOWN.refuse(errno=errno, capability=capability) if errno else NO_CHANGE
+
+
+def _enable_mte(attempt: Attempt, refused: Refused) -> Accepted | Refused | Undetermined:
+    """The answer for KVM_CAP_ARM_MTE, whose arguments are not looked at."""
+    profile, state = attempt.machine.profile, attempt.state
+    bound = any(slot.flags & KVM_MEM_GUEST_MEMFD for slot in state.spaces[0])
+    if state.config.vcpu_ids or (bound and profile.has("arm64-mte-without-gmem")):
+        return refused
+    has = profile.option("mte")
+    if has is None:
+        return CAPABILITY_UNKNOWN.ask("has the host's processor memory tagging?  State +mte or -mte")
+    return Accepted(MemoryTaggingEnabled()) if has else refused
 
 
 def _max_vcpu_id(attempt: Attempt) -> Accepted | None:

@@ -6,7 +6,7 @@ from errno import EEXIST, EINVAL, ENODEV
 
 from ..kernel.arch import ARM64, X86
 from ..state.change import IrqchipMade
-from .answer import Accepted, Refused, Rule
+from .answer import Accepted, Refused, Rule, Undetermined
 from .attempt import Attempt
 from .ioctl import unknown_ioctl
 
@@ -18,7 +18,7 @@ _MOST_IRQ_ROUTES = 4096
 IRQCHIP_EXISTS = Rule(
     "irqchip-exists", EEXIST, "The VM has an in-kernel irqchip already.", "", "Create it once.",
     f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
-    arches=X86,
+    arches=(*X86, *ARM64),
 )
 IRQCHIP_TOO_LATE = Rule(
     "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first vCPU.",
@@ -27,7 +27,7 @@ IRQCHIP_TOO_LATE = Rule(
 )
 IRQCHIP_UNSUPPORTED = Rule(
     "irqchip-unsupported", ENODEV, "The host's interrupt controller has no such emulation.",
-    "arm64 hosts with GICv3 only.", "Create the GIC with KVM_CREATE_DEVICE.", "kvm_vgic_create()",
+    "arm64 hosts whose GICv3 cannot emulate a GICv2.", "Create the GIC with KVM_CREATE_DEVICE.", "kvm_vgic_create()",
     calls="KVM_CREATE_IRQCHIP",
     arches=ARM64,
 )
@@ -36,17 +36,29 @@ IRQCHIP_UNSUPPORTED = Rule(
 RULES = (IRQCHIP_EXISTS, IRQCHIP_TOO_LATE, IRQCHIP_UNSUPPORTED)
 
 
-def decide(attempt: Attempt) -> Accepted | Refused:
+def decide(attempt: Attempt) -> Accepted | Refused | Undetermined:
     """The answer to KVM_CREATE_IRQCHIP."""
     profile, config = attempt.machine.profile, attempt.state.config
     if profile.arch.name == "arm64":
-        return IRQCHIP_UNSUPPORTED.refuse()
+        return _decide_gicv2(attempt)
     if not profile.arch.is_x86:
         return unknown_ioctl(attempt.machine)
     if config.irqchip:
         return IRQCHIP_EXISTS.refuse()
     if config.vcpu_ids:
         return IRQCHIP_TOO_LATE.refuse(vcpus_count=len(config.vcpu_ids))
+    return Accepted(IrqchipMade(split=False))
+
+
+def _decide_gicv2(attempt: Attempt) -> Accepted | Refused | Undetermined:
+    """The answer of arm64, where the call makes a GICv2, before or after vCPUs."""
+    can_emulate = attempt.machine.profile.option("gicv2")
+    if can_emulate is None:
+        return IRQCHIP_UNSUPPORTED.ask("can the host's interrupt controller emulate a GICv2?  State +gicv2 or -gicv2")
+    if not can_emulate:
+        return IRQCHIP_UNSUPPORTED.refuse()
+    if attempt.state.config.irqchip:
+        return IRQCHIP_EXISTS.refuse()
     return Accepted(IrqchipMade(split=False))
 
 

@@ -1,14 +1,17 @@
-"""KVM_PRE_FAULT_MEMORY on a vCPU: checks only, nothing is mapped here."""
+"""KVM_PRE_FAULT_MEMORY on a vCPU: how far it comes, and what stops it."""
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOENT
+from errno import EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
-from .answer import NO_CHANGE, Accepted, Refused, Rule, Unmodelled
+from ..state.process import PROT_READ
+from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP
+from .answer import Accepted, Refused, Rule
 from .attempt import Attempt
 
 _X86 = "arch/x86/kvm/x86.c"
 _MAIN = "virt/kvm/kvm_main.c"
+_MMU = "arch/x86/kvm/mmu/mmu.c"
 _2_64 = 1 << 64
 
 # fmt: off
@@ -23,13 +26,31 @@ PREFAULT_NO_SLOT = Rule(
     f"kvm_arch_vcpu_pre_fault_memory() in {_X86}", calls="KVM_PRE_FAULT_MEMORY",
     needs=("pre-fault-memory",),
 )
+PREFAULT_NOT_MAPPED = Rule(
+    "pre-fault-not-mapped", EFAULT, "The slot's host memory is not mapped, or its file is closed.",
+    """The host memory is what userspace_addr names, or a guest_memfd made with GUEST_MEMFD_FLAG_MMAP.  Pages before it
+    are mapped all the same: the call succeeds if there is one, and says how many bytes are left.""",
+    "Map the memory before.", f"kvm_arch_vcpu_pre_fault_memory() in {_X86}", calls="KVM_PRE_FAULT_MEMORY",
+    needs=("pre-fault-memory",),
+)
+PREFAULT_NO_BUDGET = Rule(
+    "pre-fault-no-budget", ENOSPC, "The budget of shadow pages is still 0: no slot has been registered.",
+    "Only where page tables are kept by the shadow MMU: without two-dimensional paging, or on 32-bit hosts.",
+    "Register the memory first.", f"make_mmu_pages_available() in {_MMU}", calls="KVM_PRE_FAULT_MEMORY",
+    needs=("pre-fault-memory",),
+)
+PREFAULT_UNSUPPORTED = Rule(
+    "pre-fault-unsupported", EOPNOTSUPP, "The host has no two-dimensional paging: there is nothing to map ahead.",
+    "", "Ask KVM_CAP_PRE_FAULT_MEMORY first, which is 0 there.", f"kvm_tdp_map_page() in {_MMU}",
+    calls="KVM_PRE_FAULT_MEMORY", needs=("pre-fault-memory",),
+)
 # fmt: on
 
-RULES = (PREFAULT_INVALID, PREFAULT_NO_SLOT)
+RULES = (PREFAULT_INVALID, PREFAULT_NO_BUDGET, PREFAULT_UNSUPPORTED, PREFAULT_NO_SLOT, PREFAULT_NOT_MAPPED)
 
 
-def decide(attempt: Attempt) -> Accepted | Refused | Unmodelled:
-    """The answer to KVM_PRE_FAULT_MEMORY of bytes [gpa, gpa + size)."""
+def decide(attempt: Attempt) -> Accepted | Refused:
+    """The answer to KVM_PRE_FAULT_MEMORY of bytes [gpa, gpa + size); its data are the bytes that are left."""
     machine = attempt.machine
     gpa, size_bytes, flags = attempt.get("gpa"), attempt.get("size"), attempt.get("flags")
     numbers = {"guest_phys_addr": gpa, "size_bytes": size_bytes, "flags": flags}
@@ -37,8 +58,36 @@ def decide(attempt: Attempt) -> Accepted | Refused | Unmodelled:
         return PREFAULT_INVALID.refuse(**numbers)  # vCPU file descriptors answer EINVAL to unknown calls
     if flags or not size_bytes or (gpa | size_bytes) & machine.page_mask or gpa + size_bytes >= _2_64:
         return PREFAULT_INVALID.refuse(**numbers)
-    if not machine.profile.option("tdp"):
-        return Unmodelled("KVM_PRE_FAULT_MEMORY without two-dimensional paging")
-    if attempt.state.spaces[0].at(gpa >> machine.page_shift) is None:
-        return PREFAULT_NO_SLOT.refuse(guest_phys_addr=gpa)
-    return NO_CHANGE
+    tdp = machine.profile.option("tdp")
+    if (not tdp or machine.long_bits < 64) and not attempt.state.n_max_mmu_pages:
+        return PREFAULT_NO_BUDGET.refuse(**numbers)
+    if not tdp:
+        return PREFAULT_UNSUPPORTED.refuse(**numbers)
+    done_bytes, refused = 0, None
+    while refused is None and done_bytes < size_bytes:
+        reached, refused = _mapped_up_to(attempt, gpa + done_bytes)
+        done_bytes = min(reached - gpa, size_bytes)
+    if refused is not None and not done_bytes:
+        return refused
+    return Accepted(data=size_bytes - done_bytes)
+
+
+def _mapped_up_to(attempt: Attempt, gpa: int) -> tuple[int, Refused | None]:
+    """The guest address up to which memory is there from `gpa` on; if that is `gpa`, also what refuses its page."""
+    state, process, shift = attempt.state, attempt.process, attempt.machine.page_shift
+    slot = state.spaces[0].at(gpa >> shift)
+    if slot is None:
+        return gpa, PREFAULT_NO_SLOT.refuse(guest_phys_addr=gpa)
+    end = (slot.base_gfn + slot.npages) << shift
+    # a file that can be mapped is where faults are served from; any other only holds private memory
+    if slot.binding is not None and slot.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
+        if state.is_bound(slot.binding):
+            return end, None
+        return gpa, PREFAULT_NOT_MAPPED.refuse(guest_phys_addr=gpa)
+    if not process.mappings_known:
+        return end, None
+    hva = slot.userspace_addr + gpa - (slot.base_gfn << shift)
+    mapping = process.at(hva)
+    if mapping is None or not mapping.prot & PROT_READ:
+        return gpa, PREFAULT_NOT_MAPPED.refuse(guest_phys_addr=gpa, hva=hva)
+    return min(end, gpa + mapping.end - hva), None

@@ -68,6 +68,10 @@ def _ring_bitmap(state: VmState, change: kinds.RingBitmapEnabled) -> None:
     state.config.ring_with_bitmap = True
 
 
+def _memory_tagging(state: VmState, change: kinds.MemoryTaggingEnabled) -> None:
+    state.config.arm64_mte = True
+
+
 def _vcpu_ids(state: VmState, change: kinds.VcpuIdsLimited) -> None:
     state.config.max_vcpu_id = change.limit
 
@@ -102,6 +106,7 @@ _MAKERS: dict[type, Callable[[VmState, Any], None]] = {
     kinds.ManualProtectSet: _manual_protect,
     kinds.RingEnabled: _ring,
     kinds.RingBitmapEnabled: _ring_bitmap,
+    kinds.MemoryTaggingEnabled: _memory_tagging,
     kinds.VcpuIdsLimited: _vcpu_ids,
     kinds.DirtyLogRead: _log_read,
     kinds.DirtyLogCleared: _log_cleared,

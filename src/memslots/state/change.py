@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Change: TypeAlias = (
         "SlotChange | VcpuMade | TssPlaced | IdentityMapPlaced | IrqchipMade | BudgetRequested | ManualProtectSet"
-        " | RingEnabled | RingBitmapEnabled | VcpuIdsLimited | DirtyLogRead | DirtyLogCleared | AttributesSet"
-        " | FileMade | OwnSlotsMade"
+        " | MemoryTaggingEnabled | RingEnabled | RingBitmapEnabled | VcpuIdsLimited | DirtyLogRead | DirtyLogCleared"
+        " | AttributesSet | FileMade | OwnSlotsMade"
     )
 
 NOTHING = 0
@@ -160,6 +160,12 @@ class RingEnabled(_Record):
 
 class RingBitmapEnabled(_Record):
     """Dirty bitmaps beside the ring."""
+
+    __slots__ = ()
+
+
+class MemoryTaggingEnabled(_Record):
+    """KVM_CAP_ARM_MTE."""
 
     __slots__ = ()
 

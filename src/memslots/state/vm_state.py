@@ -83,6 +83,7 @@ class VmState:
         """Most pages that the total may reach."""
         self.budget = MmuBudget()
         self.config = VmConfig()
+        self.config.protected = machine.protected_vm
         self.attributes = AttributeMap()
         self.possible_slots: tuple[Slot, ...] = ()
         """KVM's own slots that may or may not exist: it was not observed what makes them."""
@@ -282,6 +283,10 @@ class VmState:
             if binding.start < end and start < binding.end:
                 return binding
         return None
+
+    def is_bound(self, binding: Binding) -> bool:
+        """Is the file of this binding still there?"""
+        return binding in self._bindings.get(binding.file, ())
 
     def unbind_all(self, file: GuestMemfd) -> None:
         """The file's last descriptor is gone: its slots stay, with nothing behind them."""

@@ -38,9 +38,15 @@ GMEM_NOT_MAPPABLE = Rule(
     "Create the file with GUEST_MEMFD_FLAG_MMAP.", _PREPARE, needs=("arm64-gmem-needs-mmap",),
     arches=ARM64,
 )
+GMEM_WITH_MTE = Rule(
+    "gmem-with-mte", EINVAL, "The VM uses memory tagging, which guest_memfd has not.",
+    "The other way round, KVM_CAP_ARM_MTE is refused while a guest_memfd slot exists.",
+    "Back the memory of such a VM with anonymous mappings.", _PREPARE,
+    needs=("arm64-mte-without-gmem",), arches=ARM64,
+)
 # fmt: on
 
-RULES = (PROTECTED_VM_CHANGE, IPA_LIMIT, GMEM_NOT_MAPPABLE)
+RULES = (PROTECTED_VM_CHANGE, IPA_LIMIT, GMEM_NOT_MAPPABLE, GMEM_WITH_MTE)
 
 
 def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
@@ -59,4 +65,7 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
         return IPA_LIMIT.ask("how many IPA bits has the VM (the type given to KVM_CREATE_VM)?", end_gfn=end)
     if attempt.flags & KVM_MEM_GUEST_MEMFD and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
         return GMEM_NOT_MAPPABLE.refuse_late(change)
+    tagged = attempt.flags & KVM_MEM_GUEST_MEMFD and config.arm64_mte
+    if tagged and machine.profile.has("arm64-mte-without-gmem"):
+        return GMEM_WITH_MTE.refuse_late(change)
     return check_mappings(attempt, change)
