@@ -12,19 +12,24 @@ import tarfile
 
 import pytest
 
-from memslots.errors import DeviceUnavailableError, UnknownKernelError
-from memslots.verify.farm import boot, initramfs, packages
+from memslots.errors import DeviceUnavailableError, TraceError, UnknownKernelError
+from memslots.verify.farm import __main__ as command
+from memslots.verify.farm import boot, initramfs, packages, rerun
 from memslots.verify.farm.boot import Asking, follow
+from memslots.verify.farm.emulator import changed_program
+from memslots.verify.farm.initramfs import SOURCE
 from memslots.verify.farm.kernels import (
     KERNELS,
     MACHINES,
     NATIVE,
+    Changed,
     fetched,
     find_kernel,
     kernel_folder,
     recorded_as,
 )
 from memslots.verify.farm.script import Answers, script_of
+from memslots.verify.recorded.compare import KINDS, answer_files
 
 ARCHIVE = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "recorded", "answers.tar.xz"
@@ -255,11 +260,11 @@ def test_a_program_that_is_not_there():
 
 def test_every_recorded_kernel_can_be_booted_or_says_why():
     with tarfile.open(ARCHIVE) as archive:
-        names = {
-            name.split(".jsonl")[0].removesuffix(".probe").removesuffix(".totals")
-            for name in archive.getnames()
-        }
-    for name in names - {"sequences", "sequences-totals"}:
+        members = [name.removesuffix(".jsonl") for name in archive.getnames() if not name.startswith("sequences")]
+    # releases have dots too: only the last word can be a kind
+    kinds = tuple(f".{kind}" for kind in KINDS if kind)
+    names = {name.rpartition(".")[0] if name.endswith(kinds) else name for name in members}
+    for name in names:
         if name.startswith("built-"):
             with pytest.raises(
                 UnknownKernelError, match=rf"{re.escape(name)} was compiled by hand"
@@ -348,10 +353,40 @@ def test_a_kernel_is_fetched_once(tools, cache):
 def test_a_package_that_is_not_there_says_what_apt_says(tools):
     tool(tools, "apt-cache", "echo 'E: No packages found' >&2; exit 100")
     with pytest.raises(
-        DeviceUnavailableError, match=r"apt-cache failed \(100\): E: No packages found"
+        DeviceUnavailableError, match=r"bookworm has no linux-image-amd64 for amd64: .*E: No packages found"
     ):
         packages.fetch(find_kernel("debian-6.1-x86_64"))
     assert fetched() == [NATIVE, f"{NATIVE}-compat32"]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [
+        (
+            "E: Failed to fetch http://m/x/Packages.xz  File has unexpected size (2 != 1). Mirror sync in progress?\n"
+            "   Hashes of expected file:\n"
+            "E: Some index files failed to download. They have been ignored, or old ones used instead.",
+            r"Failed to fetch http://m/x/Packages\.xz  File has unexpected size .*\(the mirror is being renewed: try",
+        ),
+        ("E: The repository 'http://m bookworm Release' does not have a Release file.", "not have a Release file.$"),
+        ("W: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'", "Temporary failure resolving 'm'$"),
+        ("E: Some index files failed to download.", "Some index files failed to download.$"),
+        ("", "apt-get update says nothing"),
+    ],
+)
+def test_lists_that_do_not_match_are_told_with_suite_and_cause(tools, complaint, told):
+    text = (tools / "apt-get").read_text()
+    failing = text.replace("*update*)", f'*update*) cat >&2 <<"END"\n{complaint}\nEND\nexit 100;;\n*never*)')
+    (tools / "apt-get").write_text(failing)
+    with pytest.raises(DeviceUnavailableError, match=f"no package lists of bookworm for amd64: .*{told}"):
+        packages.fetch(find_kernel("debian-6.1-x86_64"))
+
+
+def test_an_update_that_brings_no_lists_is_no_success(tools):
+    text = (tools / "apt-get").read_text()
+    (tools / "apt-get").write_text(text.replace("touch", ": "))
+    with pytest.raises(DeviceUnavailableError, match="no package lists of bookworm for amd64"):
+        packages.fetch(find_kernel("debian-6.1-x86_64"))
 
 
 def test_lists_that_have_grown_old_are_fetched_again(tools):
@@ -389,3 +424,98 @@ def test_a_compiler_that_fails_is_told(tools):
     tool(tools, "gcc", "echo 'no libc here' >&2; exit 1")
     with pytest.raises(DeviceUnavailableError, match="no libc here"):
         initramfs.compiled("amd64")
+
+
+# -- rare hosts, and kernels that are asked for the first time
+
+
+def test_a_processor_with_one_register_changed(tmp_path):
+    change = Changed("ID", 0x10_1122, 0x10_1121)
+    program = tmp_path / "qemu"
+    program.write_bytes(b"\x7fELF" + 2 * (0x10_1122).to_bytes(8, "little") + b"end")
+    copy = changed_program(str(program), change)
+    with open(copy, "rb") as file:
+        assert file.read() == b"\x7fELF" + 2 * (0x10_1121).to_bytes(8, "little") + b"end"
+    assert os.access(copy, os.X_OK)
+    assert changed_program(str(program), change) == copy
+    assert program.read_bytes()[4] == 0x22
+    program.write_bytes(b"another build")
+    with pytest.raises(DeviceUnavailableError, match="holds no ID of 0x101122"):
+        changed_program(str(program), change)
+
+
+def test_a_host_tells_its_kernel_something(tmp_path, monkeypatch):
+    monkeypatch.setattr(boot, "fetch", lambda kernel, say: (str(tmp_path), "1"))
+    monkeypatch.setattr(boot, "compiled", lambda arch: SOURCE)
+    monkeypatch.setattr(boot, "module_files", lambda *_: [])
+    monkeypatch.setattr(boot, "image", lambda *_: "vmlinuz")
+    asking = Asking(find_kernel("debian-sid-arm64-protected"))
+    asking._folder = str(tmp_path)
+    told = asking._command("", for_totals=False)
+    assert told[-1].endswith(" kvm-arm.mode=protected")
+    assert "kvm-arm" not in Asking(find_kernel("debian-sid-arm64")).kernel.command_line
+    totals = Asking(find_kernel("debian-6.1-i386-pa52"))
+    totals._folder = str(tmp_path)
+    assert totals._command("", for_totals=True)[-1].endswith(" vmalloc=768M")
+    assert "vmalloc" not in totals._command("", for_totals=False)[-1]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two sequences, and a kernel under us that answers them."""
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    for kind in ("sequences", "sequences-corners"):
+        (folder / f"{kind}.jsonl").write_text(
+            "".join(f'{{"id": "{name}", "ops": [["create_vm", 0], ["create_vm", 0]]}}\n' for name in "ab")
+        )
+
+    class Entered(Fake):
+        def __init__(self, kernel, say):
+            super().__init__(tmp_path)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(rerun, "Asking", Entered)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["", "corners"])
+def test_a_new_kernel_is_recorded_once(folder, kind):
+    result = rerun.record(str(folder), "debian-6.1-x86_64", kind)
+    assert (result.sequences, result.answers) == (2, 4)
+    ((path, found),) = answer_files(str(folder))
+    assert found == kind
+    recorded = rerun.Recorded(path, kind)
+    assert recorded.name == "debian-6.1-x86_64"
+    assert recorded.answers == {"a": [0, 0], "b": [1, 1]}
+    assert recorded.header["release"] == "6.1.0"
+    with pytest.raises(TraceError, match=r"there are answers of debian-6\.1-x86_64"):
+        rerun.record(str(folder), "debian-6.1-x86_64", kind)
+    # and is the same when asked again
+    (again,) = rerun.rerun(str(folder))
+    assert (again.answers, again.differing, again.why_not) == (4, [], "")
+
+
+def test_the_command_records(folder, capsys):
+    assert command.main(["--add", "corners", str(folder), "debian-6.1-x86_64"]) == 0
+    assert "debian-6.1-x86_64.corners" in capsys.readouterr().out
+    assert os.path.exists(folder / "debian-6.1-x86_64.corners.jsonl")
+    assert command.main(["--add", "plain", str(folder), "no-such-kernel"]) == 2
+    assert "no bootable kernel 'no-such-kernel'" in capsys.readouterr().err
+    assert command.main(["--add", "totals", str(folder), "debian-6.1-x86_64"]) == 2
+    assert "sequences-totals" in capsys.readouterr().err
+
+
+def test_the_help_tells_where_rare_hosts_are(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    text = capsys.readouterr().out
+    for ending in ("-pa36", "-protected", "-gicv2", "-mte"):
+        assert ending in text
+        assert any(name.endswith(ending) for name in KERNELS)
+    assert "debian-experimental-" in text

@@ -4,6 +4,12 @@
     python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz debian-6.1-i386 host
     python -m memslots.verify.farm dates
     python -m memslots.verify.farm --refresh tests/verify/recorded/answers.tar.xz debian-sid-x86_64
+    python -m memslots.verify.farm --add corners tests/verify/recorded/answers.tar.xz debian-experimental-arm64
+
+The last asks a kernel for the first time: `plain` the sequences of every kernel, `probe` the same with the
+kernel's own page total and budget, `totals` those that fill a VM up, `corners` those made by hand.  The newest
+kernels are Debian's candidates (debian-experimental-*); rare hosts end in -pa36, -protected, -gicv2 and -mte.
+The kernels that can be booted: `memslots verify --kernels`.
 
 `make conformance-live` is the first of these.  `dates` compares the dates of facts with distributions' changelogs
 (`dates --help`).  Exit code 0 if all answers are the same, 1 if any differ, 4 if
@@ -17,9 +23,9 @@ import os
 import sys
 
 from ...errors import MemslotsError
-from ..recorded.compare import open_answers
+from ..recorded.compare import KINDS, open_answers
 from ..recorded.pack import pack
-from .rerun import Rerun, rerun
+from .rerun import Rerun, record, rerun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,39 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("answers", help="folder or tar archive of recorded answers")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us')
+    parser.add_argument("--refresh", action="store_true", help="write what is answered now in place of what was")
     parser.add_argument(
-        "kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us'
+        "--add", choices=("plain", *filter(None, KINDS)), help="ask kernels for the first time, with these sequences"
     )
-    parser.add_argument(
-        "--refresh", action="store_true", help="write what is answered now in place of what was"
-    )
-    parser.add_argument(
-        "--no-fetch", action="store_true", help="only kernels that need no download"
-    )
+    parser.add_argument("--no-fetch", action="store_true", help="only kernels that need no download")
     options = parser.parse_intermixed_args(words)
     asked = differing = 0
     try:
         with open_answers(options.answers) as folder:
-            for result in rerun(
-                folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch
-            ):
-                print("\n".join(_lines(result)), flush=True)
+            for result in _results(folder, options):
+                print("\n".join(_lines(result, is_new=bool(options.add))), flush=True)
                 asked += not result.why_not
                 differing += bool(result.differing)
-            if options.refresh and asked and not os.path.isdir(options.answers):
+            if (options.refresh or options.add) and asked and not os.path.isdir(options.answers):
                 print(f"{pack(folder, options.answers)} files in {options.answers}")
     except (MemslotsError, OSError) as error:
         print(f"memslots.verify.farm: {error}", file=sys.stderr)
         return 2
-    print(f"{asked} files of answers asked again, {differing} differ")
+    if not options.add:
+        print(f"{asked} files of answers asked again, {differing} differ")
     return 4 if not asked else 1 if differing else 0
 
 
-def _lines(result: Rerun) -> Iterator[str]:
+def _results(folder: str, options: argparse.Namespace) -> Iterator[Rerun]:
+    if not options.add:
+        yield from rerun(folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch)
+        return
+    for name in options.kernels:
+        yield record(folder, name, options.add if options.add != "plain" else "")
+
+
+def _lines(result: Rerun, *, is_new: bool) -> Iterator[str]:
     if result.why_not:
         yield f"{result.label:32} not asked: {result.why_not}"
         return
-    verdict = f"{len(result.differing)} sequences differ" if result.differing else "the same"
+    verdict = "recorded" if is_new else f"{len(result.differing)} sequences differ" if result.differing else "the same"
     yield (
         f"{result.label:32} {result.sequences:,} sequences, {result.answers:,} answers"
         f" in {result.seconds:.0f} s: {verdict}"

@@ -29,6 +29,7 @@
  * Each answer is one line  @{"s":sequence,"i":op,"r":result[,"e":errno][,...]}
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -699,6 +700,16 @@ static void mmap_op(struct op *op)
 	op->error = op->result ? errno : 0;
 }
 
+/* window, file, bytes, offset: a guest_memfd, shared */
+static void mmap_gmem(struct op *op)
+{
+	void *p = mmap(pointer(MAP_BASE + op->a[1] * MAP_STEP), op->a[3], PROT_READ | PROT_WRITE,
+		       MAP_FIXED | MAP_SHARED, gmem_at(op->a[2]), op->a[4]);
+
+	op->result = p == MAP_FAILED ? -1 : 0;
+	op->error = op->result ? errno : 0;
+}
+
 static void munmap_op(struct op *op) { DO(op, munmap(pointer(op->a[1]), op->a[2])); }
 static void mprotect_op(struct op *op) { DO(op, mprotect(pointer(op->a[1]), op->a[2], op->a[3])); }
 
@@ -752,7 +763,7 @@ static const struct { const char *name; void (*run)(struct op *); } OPS[] = {
 	{ "enable_cap", enable_cap }, { "set_nr_mmu", set_nr_mmu }, { "get_nr_mmu", get_nr_mmu },
 	{ "set_tss", set_tss }, { "set_ident", set_ident }, { "irqchip", irqchip },
 	{ "vcpu", vcpu }, { "prefault", prefault }, { "reset_rings", reset_rings }, { "kvm_write", kvm_write },
-	{ "mmap", mmap_op }, { "munmap", munmap_op }, { "mprotect", mprotect_op },
+	{ "mmap", mmap_op }, { "mmap_gmem", mmap_gmem }, { "munmap", munmap_op }, { "mprotect", mprotect_op },
 	{ "peek", peek }, { "poke", poke }, { "raw", raw },
 };
 

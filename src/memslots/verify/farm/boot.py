@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 
 from ...errors import DeviceUnavailableError
+from .emulator import changed_program
 from .initramfs import compiled, initramfs, module_files
 from .kernels import MACHINES, Kernel, cache_folder
 from .packages import fetch, image, need, say_on_stderr
@@ -153,11 +154,16 @@ class Asking:
         path = os.path.join(self._folder, "initramfs")
         with open(path, "wb") as output:
             output.write(archive)
-        command_line = f"console={machine.console} {_COMMAND_LINE} {kernel.totals_command_line if for_totals else ''}"
+        told = [f"console={machine.console}", _COMMAND_LINE, kernel.command_line]
+        if for_totals:
+            told.append(kernel.totals_command_line)
+        qemu, *machine_options = kernel.qemu
+        if kernel.changed is not None:
+            qemu = changed_program(need(qemu, machine.qemu_package), kernel.changed)
         return [
-            *kernel.qemu, "-accel", "tcg", "-m", kernel.totals_ram if for_totals else kernel.ram,
+            qemu, *machine_options, "-accel", "tcg", "-m", kernel.totals_ram if for_totals else kernel.ram,
             "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nodefaults", "-nic", "none",
-            "-kernel", image(folder, release), "-initrd", path, "-append", command_line.strip(),
+            "-kernel", image(folder, release), "-initrd", path, "-append", " ".join(filter(None, told)),
         ]  # fmt: skip
 
     def _run(self, command: Sequence[str], answers: Answers) -> str:

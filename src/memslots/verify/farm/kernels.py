@@ -42,13 +42,10 @@ class Machine:
 _PC = ("qemu-system-x86_64", "-machine", "pc", "-cpu", "max,la57=off")
 _PC_PA52 = (*_PC[:-1], "max,la57=off,phys-bits=52")
 """52 guest-physical address bits instead of QEMU's 40."""
-_ARM = (
-    "qemu-system-aarch64",
-    "-machine",
-    "virt,virtualization=on,gic-version=3",
-    "-cpu",
-    "cortex-a76",
-)
+_PC_PA36 = (*_PC[:-1], "max,la57=off,phys-bits=36")
+_ARM = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a76")
+_ARM_GICV2 = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a72")
+_ARM_MTE = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=3,mte=on", "-cpu", "max")
 _RISCV = ("qemu-system-riscv64", "-machine", "virt", "-cpu", "rv64,h=true")
 _POWER = ("qemu-system-ppc64", "-machine", "powernv9", "-cpu", "power9_v2.0")
 
@@ -65,12 +62,27 @@ MACHINES = {
 _P64, _P32, _WRITE_TRACKED, _FREE = 1 << 26, 1 << 23, 1 << 28, 1 << 34
 
 
+class Changed:
+    """A value of an identification register that QEMU's copy in the cache has in place of another."""
+
+    __slots__ = ("new", "old", "register")
+
+    def __init__(self, register: str, old: int, new: int) -> None:
+        self.register = register
+        self.old = old
+        self.new = new
+
+
+_PARANGE_36 = Changed("ID_AA64MMFR0_EL1", 0x10_1122, 0x10_1121)
+"""cortex-a76 with 36 physical address bits: no processor of QEMU has fewer than 40."""
+
+
 class Kernel:
     """One kernel, and the machine it is booted on."""
 
     __slots__ = (
-        "arch", "limit_pages", "module_arguments", "name", "package", "program_arch", "qemu", "ram", "suite",
-        "totals_command_line", "totals_ram",
+        "arch", "changed", "command_line", "limit_pages", "module_arguments", "name", "package", "program_arch", "qemu",
+        "ram", "suite", "totals_command_line", "totals_ram",
     )  # fmt: skip
 
     def __init__(
@@ -82,8 +94,10 @@ class Kernel:
         limit_pages: int,
         *,
         qemu: tuple[str, ...] | None = None,
+        changed: Changed | None = None,
         program_arch: str | None = None,
         module_arguments: dict[str, str] | None = None,
+        command_line: str = "",
         ram: str = "3G",
         totals_ram: str | None = None,
         totals_command_line: str = "",
@@ -97,15 +111,18 @@ class Kernel:
         self.limit_pages = limit_pages
         """Guest pages of one VM up to which slots are asked for."""
         self.qemu = MACHINES[arch].qemu if qemu is None else qemu
+        self.changed = changed
         self.program_arch = arch if program_arch is None else program_arch
         """The architecture that the asking program is compiled for."""
         self.module_arguments = module_arguments or {}
+        self.command_line = command_line
+        """What the kernel is told."""
         self.ram = ram
         """QEMU's -m."""
         self.totals_ram = ram if totals_ram is None else totals_ram
         """The same for the sequences that fill a VM up."""
         self.totals_command_line = totals_command_line
-        """What the kernel is told then."""
+        """What the kernel is told then, besides."""
 
     @property
     def is_native(self) -> bool:
@@ -114,6 +131,9 @@ class Kernel:
 
 
 _AMD64, _PAE = "linux-image-amd64", "linux-image-686-pae"
+_ARM64, _POWER64 = "linux-image-arm64", "linux-image-powerpc64le"
+_PROTECTED = "kvm-arm.mode=protected"
+"""KVM keeps a hypervisor of its own below the kernel, which owns the memory of protected VMs."""
 _ROOM = "vmalloc=768M"
 """For the reverse maps of 120 million pages; needs 4 GiB."""
 
@@ -160,20 +180,34 @@ _ALL = (
         totals_command_line=_ROOM,
     ),
     Kernel("debian-6.1-i386-nopae", "bookworm", "i386", "linux-image-686", _P32),
-    Kernel(
-        "debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32
-    ),
-    Kernel("debian-5.10-arm64", "bullseye", "arm64", "linux-image-arm64", _FREE),
-    Kernel("debian-6.1-arm64", "bookworm", "arm64", "linux-image-arm64", _FREE),
-    Kernel("debian-6.12-arm64", "trixie", "arm64", "linux-image-arm64", _FREE),
+    Kernel("debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32),
+    Kernel("debian-5.10-arm64", "bullseye", "arm64", _ARM64, _FREE),
+    Kernel("debian-6.1-arm64", "bookworm", "arm64", _ARM64, _FREE),
+    Kernel("debian-6.12-arm64", "trixie", "arm64", _ARM64, _FREE),
     Kernel("debian-6.12-arm64-16k", "trixie", "arm64", "linux-image-arm64-16k", _FREE),
-    Kernel("debian-sid-arm64", "sid", "arm64", "linux-image-arm64", _FREE),
+    Kernel("debian-sid-arm64", "sid", "arm64", _ARM64, _FREE),
     Kernel("debian-6.12-riscv64", "trixie", "riscv64", "linux-image-riscv64", _FREE),
     Kernel("debian-sid-riscv64", "sid", "riscv64", "linux-image-riscv64", _FREE),
-    Kernel("debian-6.1-ppc64el", "bookworm", "ppc64el", "linux-image-powerpc64le", _P64),
-    Kernel("debian-6.12-ppc64el", "trixie", "ppc64el", "linux-image-powerpc64le", _P64),
+    Kernel("debian-6.1-ppc64el", "bookworm", "ppc64el", _POWER64, _P64),
+    Kernel("debian-6.12-ppc64el", "trixie", "ppc64el", _POWER64, _P64),
     Kernel("debian-6.12-ppc64el-64k", "trixie", "ppc64el", "linux-image-powerpc64le-64k", _P64),
-    Kernel("debian-sid-ppc64el", "sid", "ppc64el", "linux-image-powerpc64le", _P64),
+    Kernel("debian-sid-ppc64el", "sid", "ppc64el", _POWER64, _P64),
+    # the newest there is: candidates of the next release
+    Kernel("debian-experimental-x86_64", "experimental", "amd64", _AMD64, _FREE),
+    Kernel("debian-experimental-x86_64-pa52", "experimental", "amd64", _AMD64, _FREE, qemu=_PC_PA52),
+    Kernel("debian-experimental-arm64", "experimental", "arm64", _ARM64, _FREE),
+    Kernel("debian-experimental-ppc64el", "experimental", "ppc64el", _POWER64, _P64),
+    # rare hosts
+    Kernel("debian-sid-x86_64-pa36", "sid", "amd64", _AMD64, _FREE, qemu=_PC_PA36),
+    Kernel("debian-5.10-arm64-pa36", "bullseye", "arm64", _ARM64, _FREE, changed=_PARANGE_36),
+    Kernel("debian-sid-arm64-pa36", "sid", "arm64", _ARM64, _FREE, changed=_PARANGE_36),
+    Kernel("debian-6.12-arm64-protected", "trixie", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
+    Kernel("debian-sid-arm64-protected", "sid", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
+    Kernel("debian-experimental-arm64-protected", "experimental", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
+    Kernel("debian-5.10-arm64-gicv2", "bullseye", "arm64", _ARM64, _FREE, qemu=_ARM_GICV2),
+    Kernel("debian-sid-arm64-gicv2", "sid", "arm64", _ARM64, _FREE, qemu=_ARM_GICV2),
+    Kernel("debian-6.1-arm64-mte", "bookworm", "arm64", _ARM64, _FREE, qemu=_ARM_MTE),
+    Kernel("debian-sid-arm64-mte", "sid", "arm64", _ARM64, _FREE, qemu=_ARM_MTE),
 )
 KERNELS = {kernel.name: kernel for kernel in _ALL}
 

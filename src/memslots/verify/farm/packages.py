@@ -93,6 +93,15 @@ def _run(command: Sequence[str], cwd: str | None = None) -> str:
     return ended.stdout
 
 
+def _first_cause(complaints: str) -> str:
+    """The first thing that apt complains of; its last line only says that there was one."""
+    lines = [line[3:].strip() for line in complaints.splitlines() if line.startswith(("E: ", "W: "))]
+    causes = [line for line in lines if not line.startswith("Some index files failed")]
+    cause = (causes or lines or ["apt-get update says nothing"])[0]
+    mismatch = any(word in cause for word in ("unexpected size", "Hash Sum mismatch", "Mirror sync"))
+    return f"{cause} (the mirror is being renewed: try again later)" if mismatch else cause
+
+
 def mirror() -> str:
     """The Debian mirror of this machine's apt.  Raises DeviceUnavailableError if it has none."""
     listed = _run(
@@ -121,6 +130,7 @@ class Apt:
 
         Raises DeviceUnavailableError.
         """
+        self.suite, self.arch = suite, arch
         self.folder = os.path.join(cache_folder(), "apt", f"{suite}-{arch}")
         lists = os.path.join(self.folder, "lists")
         for part in (lists, os.path.join(self.folder, "archives")):
@@ -145,15 +155,21 @@ class Apt:
         }
         if os.geteuid() == 0:
             settings["APT::Sandbox::User"] = "root"  # _apt cannot read a home folder
-        self.options = [
-            word for name, value in settings.items() for word in ("-o", f"{name}={value}")
-        ]
-        if not any("Packages" in name for name in os.listdir(lists)):
+        self.options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        if not self._has_lists():
             self.update()
 
     def update(self) -> None:
-        """Fetch the lists."""
-        _run(["apt-get", *self.options, "update", "-qq"])
+        """Fetch the lists.  Raises DeviceUnavailableError that says which of them, and why not."""
+        command = ["apt-get", *self.options, "update", "-qq"]
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if ended.returncode or not self._has_lists():
+            raise DeviceUnavailableError(
+                f"no package lists of {self.suite} for {self.arch}: {_first_cause(ended.stderr)}"
+            )  # fmt: skip
+
+    def _has_lists(self) -> bool:
+        return any("Packages" in name for name in os.listdir(os.path.join(self.folder, "lists")))
 
     def kernel_packages(self, package: str) -> list[str]:
         """The packages with files that a kernel's metapackage stands for."""
@@ -170,7 +186,10 @@ class Apt:
         return [name for name in seen if _KERNEL_PACKAGE.match(name)]
 
     def _depends(self, package: str) -> str:
-        shown = _run(["apt-cache", *self.options, "show", "--no-all-versions", package])
+        try:
+            shown = _run(["apt-cache", *self.options, "show", "--no-all-versions", package])
+        except DeviceUnavailableError as error:
+            raise DeviceUnavailableError(f"{self.suite} has no {package} for {self.arch}: {error}") from None
         match = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
         return match[1] if match else ""
 

@@ -1,4 +1,4 @@
-"""Asks the kernels again what they were asked for the recorded answers, and compares."""
+"""Asks the kernels again what they were asked for the recorded answers, and compares; or asks a new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .packages import say_on_stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .script import Answers
 
@@ -28,7 +28,7 @@ class Recorded:
     __slots__ = ("answers", "header", "kind", "label", "meta", "name", "path")
 
     def __init__(self, path: str, kind: str) -> None:
-        """kind: "", "probe" or "totals".  Raises TraceError for what is no such file."""
+        """kind: "", "probe", "totals" or "corners".  Raises TraceError for what is no such file."""
         self.path = path
         self.kind = kind
         self.label = os.path.basename(path).split(".jsonl")[0]
@@ -134,7 +134,37 @@ def _ask_again(
         result.seconds = time.monotonic() - start
         _compare(recorded, asked, answers, result)
         if refresh:
-            _write(recorded, asked, answers, asking, result.seconds)
+            limit = asking.kernel.limit_pages if recorded.limit_pages is None else recorded.limit_pages
+            path = os.path.join(os.path.dirname(recorded.path), f"{recorded.label}.jsonl")
+            lines = _lines_of(recorded.name, limit, asked, answers, asking, result.seconds)
+            _write(f"{path}.new", lines)
+            os.remove(recorded.path)
+            os.replace(f"{path}.new", path)
+
+
+def record(folder: str, name: str, kind: str, *, say: Callable[[str], None] = say_on_stderr) -> Rerun:
+    """Ask a kernel for the first time, and write a file of answers into the folder.
+
+    kind: "", "probe", "totals" or "corners".  Raises UnknownKernelError, DeviceUnavailableError, and
+    TraceError where the folder has no such sequences, or has the answers already.
+    """
+    kernel = recorded_as(name)
+    label = f"{name}.{kind}" if kind else name
+    path = os.path.join(folder, f"{label}.jsonl")
+    if os.path.exists(path):
+        raise TraceError(f"there are answers of {label} already: --refresh asks for them again")
+    sequences = load_sequences(folder, kind)
+    result = Rerun(label)
+    start = time.monotonic()
+    with Asking(kernel, say) as asking:
+        answers = asking.ask(
+            list(sequences.values()), probe=kind in ("probe", "totals"), for_totals=kind == "totals"
+        )  # fmt: skip
+        result.seconds = time.monotonic() - start
+        result.sequences = len(sequences)
+        result.answers = sum(len(answers.sequence(number).in_order()) for number in range(len(sequences)))
+        _write(path, _lines_of(name, kernel.limit_pages, list(sequences), answers, asking, result.seconds))
+    return result
 
 
 def _compare(recorded: Recorded, asked: list[str], answers: Answers, result: Rerun) -> None:
@@ -162,29 +192,26 @@ def _at(answers: list[object], index: int) -> object:
     return answers[index] if index < len(answers) else None
 
 
-def _write(
-    recorded: Recorded, asked: list[str], answers: Answers, asking: Asking, seconds: float
-) -> None:
-    """The file as the first recording wrote it, in place of the old one."""
+def _lines_of(
+    name: str, limit_pages: int, asked: list[str], answers: Answers, asking: Asking, seconds: float
+) -> Iterator[dict[str, object]]:
+    """A file of answers, line by line: a header, then each sequence."""
     meta: dict[str, object] = {
-        "name": recorded.name,
+        "name": name,
         "seconds": round(seconds, 1),
         "boots": asking.boots,
-        "limit_pages": asking.kernel.limit_pages
-        if recorded.limit_pages is None
-        else recorded.limit_pages,
+        "limit_pages": limit_pages,
         "crashes": [asked[number] for number in asking.crashes],
     }
     if answers.failed_modules:
         meta["modules"] = answers.failed_modules
     if answers.probe:
         meta["probe"] = answers.probe
-    path = os.path.join(os.path.dirname(recorded.path), f"{recorded.label}.jsonl")
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        for line in (
-            {"meta": meta, "kernel": answers.header},
-            *(answers.sequence(number).record(name) for number, name in enumerate(asked)),
-        ):
-            file.write(json.dumps(line, separators=(",", ":")) + "\n")
-    os.remove(recorded.path)
-    os.replace(f"{path}.new", path)
+    yield {"meta": meta, "kernel": answers.header}
+    for number, sequence in enumerate(asked):
+        yield answers.sequence(number).record(sequence)
+
+
+def _write(path: str, lines: Iterable[dict[str, object]]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
