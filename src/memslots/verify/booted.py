@@ -15,6 +15,7 @@ from random import Random
 from ..errors import DeviceUnavailableError
 from ..kernel.profile import Profile
 from ..live.probe import probe as probe_device
+from ..rules.create_vm import usual_vm_type
 from ..trace.event import Event
 from ..units import U32_MAX
 from .booted_vm import SETUP, number_of
@@ -60,7 +61,7 @@ class Planned:
         """Each call with the number of its operation, or the step of one that is not asked."""
         self.is_over = False
         """Does the model not know how it goes on?"""
-        for operation in SETUP:
+        for operation in (["create_vm", usual_vm_type(profile)], *SETUP[1:]):
             self._predict(operation)
         vm = self._player.vm
         if vm is None:

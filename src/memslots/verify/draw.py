@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
+from ..kernel.vm_capabilities import is_known
 from ..live.live_vm import WALL_CLOCK_MSR
 from ..model.vm import Vm
 from ..rules.check_extension import ANSWERED
@@ -17,6 +18,8 @@ from ..uapi.capabilities import (
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
     KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
     KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+    KVM_CAP_MAX_VCPU_ID,
+    KVM_CAP_SPLIT_IRQCHIP,
 )
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_USER_FLAGS
 
@@ -29,10 +32,15 @@ POOL_ADDRESS, POOL_BYTES = 0x2000_0000, 64 << 20
 VM_CALLS = (40, 120, 400)
 """How many calls a VM takes: one of these."""
 _U64 = 1 << 64
-_SWITCHES = (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,) * 4 + (
-    KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 9999,
+_RINGS = (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
+_SWITCHES = (
+    *4 * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,), *_RINGS, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, KVM_CAP_MAX_VCPU_ID, 9999,
 )  # fmt: skip
 """Capabilities that are enabled, as often as they stand here; no kernel knows the last one."""
+_OTHER_CAPS = tuple(number for number in range(1 << 10) if is_known(number))
+"""Capabilities of which the model knows what a call without arguments answers."""
+_EDGES = (0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 64, 1 << 63, _U64 - 1)
+"""Where numbers of 32 and 64 bits end, with and without a sign."""
 _NO_FD = 0x3FFF_FFFF
 
 
@@ -55,15 +63,38 @@ class Generator:
         self._hosts = (0, limit, limit - self.page, limit - 2 * self.page, 1 << 63, _U64 - self.page, 1 << 62)
         self._guests = (0, gfn_end, gfn_end - self.page, _U64 - self.page, 1 << 63, 1 << 40, 0xFEE0_0000)
         self._user_slots = machine.user_slots
+        # what is switched on before all else decides most: so in any order, and not too rarely
+        self._first = self._switches() if random.random() < 0.4 else []
 
     def next(self) -> Event:
         """One call; the model's VM is looked at and left alone."""
+        if self._first:
+            return self._first.pop()()
         draw = self.random.random() * _TOTAL
         for weight, method in _WEIGHTS:
             draw -= weight
             if draw < 0:
                 return method(self)
         return self._region()
+
+    def _switches(self) -> list[Callable[[], Event]]:
+        """Some of what a VM can be switched to, in any order."""
+        random = self.random
+        switches: list[Callable[[], Event]] = [
+            lambda: _enabling(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, random.choice((1, 3))),
+            lambda: _enabling(random.choice(_RINGS), random.choice((4096, 65536, 1 << 20))),
+            lambda: _enabling(KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP),
+            lambda: _enabling(KVM_CAP_SPLIT_IRQCHIP, 24),
+            lambda: _enabling(KVM_CAP_MAX_VCPU_ID, 4),
+            lambda: _enabling(random.choice(_OTHER_CAPS)),
+            self._irqchip,
+            self._tss,
+            self._identity,
+            self._vcpu,
+            self._region,
+            self._pre_fault,
+        ]
+        return random.sample(switches, random.randrange(1, len(switches)))
 
     # -- numbers
 
@@ -204,8 +235,12 @@ class Generator:
         slot_word = self._logging_slot()
         slot = self.vm.slot(slot_word)
         npages = slot.npages if slot is not None else 64
-        first = random.choice((0, 0, 64, 128, npages & -64, 1, npages, npages + 64))
-        number = random.choice((64, 128, npages, max(npages - first, 0), npages + 1, 0, 1, 63))
+        words = npages // 64 + 1
+        first = random.choice((0, 0, 64 * random.randrange(words), npages & -64, 1, npages, npages + 64))
+        number = random.choice((64, 64 * random.randrange(words), npages, max(npages - first, 0), npages + 1, 0, 1, 63))
+        if random.random() < 0.03:
+            # a live call hands over a bit for each page: 2^32 of them are too many
+            first, number = random.choice(_EDGES), random.choice((0, 1, 64, 1 << 20))
         fields = {"slot": slot_word, "first_page": first, "num_pages": number}
         if number and random.random() < 0.6:
             fields["mask"] = random.getrandbits(min(number, 64))
@@ -225,20 +260,27 @@ class Generator:
 
     def _enable(self) -> Event:
         random = self.random
+        if random.random() < 0.2:
+            # without arguments: of most only so much is known
+            return _enabling(random.choice((*_OTHER_CAPS, KVM_CAP_SPLIT_IRQCHIP)))
         cap = random.choice(_SWITCHES)
         if cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
             argument = random.choice((0, 1, 3, 0, 1, 3, 2, 4, 1 << 32))
+        elif cap == KVM_CAP_MAX_VCPU_ID:
+            argument = random.choice((0, 1, 4, 1 << 20, *_EDGES))
         elif random.random() < 0.9:  # refused, so that most VMs keep their bitmaps
             argument = random.choice((0, 1024, 2048, 4097, 12288, 1 << 21, 1 << 31, 1 << 32))
         else:
             argument = random.choice((4096, 65536, 1 << 20, (1 << 32) + 4096))
-        return Event("KVM_ENABLE_CAP", {"cap": cap, "arg0": argument, "flags": random.choice((0,) * 9 + (1,))})
+        return _enabling(cap, argument, random.choice((0,) * 9 + (1,)))
 
     def _create_file(self) -> Event:
         size = self.random.choice((16, 16, 64, 1, 4)) * self.page
         if self.random.random() < 0.2:
             size = self.random.choice((0, 1, 1 << 63, (1 << 63) - self.page, self.page + 1))
-        return Event("KVM_CREATE_GUEST_MEMFD", {"size": size, "flags": self.random.choice((0, 0, 0, 1, 2, 3, 4))})
+        return Event(
+            "KVM_CREATE_GUEST_MEMFD", {"size": size, "flags": self.random.choice((0, 0, 0, 1, 2, 3, 4, 1 << 63))}
+        )
 
     def _close_file(self) -> Event:
         if not self.files:
@@ -247,25 +289,26 @@ class Generator:
 
     def _attributes(self) -> Event:
         fields = {
-            "address": self._gpa(), "size": self._size(), "attributes": self.random.choice((0, 8, 1)), "flags": 0,
+            "address": self._gpa(), "size": self._size(), "attributes": self.random.choice((0, 8, 1, 1 << 63)),
+            "flags": self.random.choice((0, 0, 0, 1)),
         }  # fmt: skip
         return Event("KVM_SET_MEMORY_ATTRIBUTES", fields)
 
     def _vcpu(self) -> Event:
         random = self.random
         limit = self.vm.profile.limit("max-vcpu-id")
-        vcpu_id = random.choice((0, 0, 0, 1, 2, limit - 1, limit, 1 << 32))
+        vcpu_id = random.choice((0, 0, 0, 1, 2, 4, limit - 1, limit, random.choice(_EDGES)))
         return Event("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
     def _tss(self) -> Event:
-        return Event("KVM_SET_TSS_ADDR", {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, 1 << 32))})
+        return Event("KVM_SET_TSS_ADDR", {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, *_EDGES))})
 
     def _identity(self) -> Event:
         return Event("KVM_SET_IDENTITY_MAP_ADDR", {"addr": self.random.choice((0, 0xFFFB_C000))})
 
     def _mmu_pages(self) -> Event:
         return Event(
-            "KVM_SET_NR_MMU_PAGES", {"nr_pages": self.random.choice((0, 63, 64, 100, (1 << 32) + 63, 1 << 40))}
+            "KVM_SET_NR_MMU_PAGES", {"nr_pages": self.random.choice((63, 64, 100, (1 << 32) + 63, 1 << 40, *_EDGES))}
         )
 
     def _get_mmu_pages(self) -> Event:
@@ -279,6 +322,21 @@ class Generator:
 
     def _extension(self) -> Event:
         return Event("KVM_CHECK_EXTENSION", {"cap": self.random.choice(ANSWERED)})
+
+    def _pre_fault(self) -> Event:
+        """A call of a vCPU, if there is one."""
+        random = self.random
+        if not self.vm.state.config.vcpu_ids:
+            return self._region()
+        nbytes = random.choice((1, 1, 2, 16, 64, 100)) * self.page
+        fields = {"gpa": self._gpa(nbytes), "size": nbytes, "flags": 0}
+        if random.random() < 0.1:
+            fields[random.choice(list(fields))] = random.choice(_EDGES)
+        return Event("KVM_PRE_FAULT_MEMORY", fields)
+
+
+def _enabling(capability: int, argument: int = 0, flags: int = 0) -> Event:
+    return Event("KVM_ENABLE_CAP", {"cap": capability, "arg0": argument, "flags": flags})
 
 
 _WEIGHTS: tuple[tuple[float, Callable[[Generator], Event]], ...] = (
@@ -298,5 +356,6 @@ _WEIGHTS: tuple[tuple[float, Callable[[Generator], Event]], ...] = (
     (0.5, Generator._get_mmu_pages),
     (0.5, Generator._reset),
     (1, Generator._extension),
+    (1.5, Generator._pre_fault),
 )
 _TOTAL = sum(weight for weight, _ in _WEIGHTS)

@@ -10,6 +10,7 @@ from ..live.live_vm import WALL_CLOCK_MSR, LiveVm
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Undetermined, Unmodelled
 from ..state.dirty_bitmap import DirtyBitmap
+from ..state.process import Mapping as HostMapping
 from ..state.process import Process
 from ..trace.event import Event
 from ..uapi.calls import CALLS, VALUE_CALLS, VCPU, VM
@@ -49,7 +50,8 @@ class Pair:
 
     def __init__(self, profile: Profile, device: Device) -> None:
         self.live = LiveVm(device, budget_bytes=PAIR_BUDGET_BYTES)
-        self.model = Vm(profile, process=Process())
+        self.model = Vm(profile, process=Process(mappings_known=True))
+        self.model.process.mmap(HostMapping(POOL_ADDRESS, POOL_ADDRESS + POOL_BYTES))
         self._live_fds: dict[int, int] = {}
         self._next_fd = FIRST_FD
         # other files that a call may name by number
@@ -64,6 +66,8 @@ class Pair:
 
     def step(self, event: Event) -> Comparison:
         """Ask both; the model's invariants are checked after it."""
+        if event.call == "KVM_PRE_FAULT_MEMORY" and not self.live.vcpu_fds:
+            return Comparison(event, UNASKED, note="no vCPU")
         if event.call == "KVM_SET_MSRS":
             step = self._write(event)
         elif event.call == "close":

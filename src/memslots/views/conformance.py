@@ -15,13 +15,15 @@ def conformance_lines(
     """Lines of the report, each with the disagreements that it adds to the count."""
     seen = []
     if not as_json:
-        yield f"{'kernel':42} {'operations':>10} {'not run':>8} {'disagree':>8} {'excepted':>8}", 0
+        heads = f"{'operations':>10} {'not run':>8} {'undecided':>9} {'disagree':>8} {'excepted':>8}"
+        yield f"{'kernel':42} {heads}", 0
     for result in results:
         seen.append(result)
         if as_json:
             continue
-        row = f"{result.operations:10} {result.skipped:8} {len(result.disagreements):8} {len(result.excepted):8}"
-        yield f"{result.kernel:42} {row}", len(result.disagreements)
+        counts = f"{result.operations:10} {result.skipped:8} {sum(result.undecided.values()):9}"
+        verdicts = f"{len(result.disagreements):8} {len(result.excepted):8}"
+        yield f"{result.kernel:42} {counts} {verdicts}", len(result.disagreements)
         for found in result.disagreements[:first]:
             yield _disagreement_text(found), 0
         for found in result.excepted:
@@ -55,6 +57,7 @@ def _as_json(results: list[KernelResult]) -> str:
                     "kernel": result.kernel,
                     "operations": result.operations,
                     "not_run": result.skipped,
+                    "undecided": result.undecided,
                     "disagreements": [
                         {
                             "sequence": found.sequence,

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from .player import Seen
 
-_SEQUENCE_FILES = {"totals": "sequences-totals", "": "sequences", "probe": "sequences"}
+KINDS = {"": "sequences", "probe": "sequences", "totals": "sequences-totals", "corners": "sequences-corners"}
+"""Kind of answers, as in NAME.KIND.jsonl: the file of sequences that was asked."""
+_ASKS_ONLY = ("check_ext", "check_ext_vm", "prefault")
+"""Operations after which a VM is what it was, whatever they answered."""
 _ENDINGS = (".jsonl.gz", ".jsonl.xz", ".jsonl")
 
 
@@ -58,13 +61,15 @@ class Disagreement:
 class KernelResult:
     """The outcome for one file of answers."""
 
-    __slots__ = ("disagreements", "excepted", "kernel", "operations", "skipped")
+    __slots__ = ("disagreements", "excepted", "kernel", "operations", "skipped", "undecided")
 
     def __init__(self, kernel: str) -> None:
         self.kernel = kernel
         self.operations = 0
         self.skipped = 0
         """Operations that the recording itself says were not run."""
+        self.undecided: dict[str, int] = {}
+        """What the model does not tell: how often.  What may depend on it is not compared."""
         self.disagreements: list[Disagreement] = []
         self.excepted: list[Disagreement] = []
 
@@ -112,7 +117,7 @@ def compare_folder(path: str, kernel: str = "") -> Iterator[KernelResult]:
             if kernel not in os.path.basename(answers):
                 continue
             found = True
-            name = _SEQUENCE_FILES[kind]
+            name = KINDS[kind]
             if name not in loaded:
                 loaded[name] = load_sequences(folder, kind)
             yield replay_file(answers, loaded[name])
@@ -121,7 +126,7 @@ def compare_folder(path: str, kernel: str = "") -> Iterator[KernelResult]:
 
 
 def answer_files(folder: str) -> list[tuple[str, str]]:
-    """(path, kind) of the files of answers in a folder; kind is "", "probe" or "totals".
+    """(path, kind) of the files of answers in a folder; kind is one of KINDS.
 
     Raises TraceError if there are none.
     """
@@ -134,7 +139,8 @@ def answer_files(folder: str) -> list[tuple[str, str]]:
         stem = _stem(name)
         if stem is None or stem.startswith("sequences"):
             continue
-        kind = stem.rsplit(".", 1)[1] if stem.endswith((".probe", ".totals")) else ""
+        ending = stem.rpartition(".")[2]
+        kind = ending if ending in KINDS else ""
         found.append((os.path.join(folder, name), kind))
     if not found:
         raise TraceError(f"no recorded answers (*.jsonl, .gz or .xz) in {folder}")
@@ -151,11 +157,11 @@ def _stem(name: str) -> str | None:
 def load_sequences(folder: str, kind: str) -> dict[str, list[list[object]]]:
     """Sequence id -> operations, for a kind of answers.  Raises TraceError if the file is missing or bad."""
     for ending in _ENDINGS:
-        path = os.path.join(folder, _SEQUENCE_FILES[kind] + ending)
+        path = os.path.join(folder, KINDS[kind] + ending)
         if os.path.exists(path):
             break
     else:
-        raise TraceError(f"{folder} has answers but no {_SEQUENCE_FILES[kind]}.jsonl")
+        raise TraceError(f"{folder} has answers but no {KINDS[kind]}.jsonl")
     sequences: dict[str, list[list[object]]] = {}
     for number, line in enumerate(read_lines(path), 1):
         record = _json(path, number, line)
@@ -222,11 +228,14 @@ def _replay_sequence(
             if observed["skip"] == "memory":
                 return  # the program ended the sequence here
             continue
-        expected: Seen
         try:
             expected = player.play(operation)
         except NotDecided as undecided:
-            expected = str(undecided)
+            reason = str(undecided)
+            result.undecided[reason] = result.undecided.get(reason, 0) + 1
+            if operation[0] in _ASKS_ONLY:
+                continue
+            return
         result.operations += 1
         seen = observable(expected, kept)
         if seen != observed:

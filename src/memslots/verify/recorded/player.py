@@ -7,7 +7,7 @@ else was observed.
 
 from __future__ import annotations
 
-from errno import EBADF, EFBIG, EINVAL
+from errno import EBADF, EINVAL
 from itertools import chain, repeat
 
 from ...kernel.profile import Profile
@@ -15,6 +15,7 @@ from ...model.vm import Vm
 from ...replay.replay import Replay
 from ...rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ...rules.check_extension import check_extension
+from ...rules.create_vm import usual_vm_type
 from ...rules.dirty_log import BITMAP_UNREADABLE
 from ...state.dirty_bitmap import DirtyBitmap
 from ...state.process import PROT_READ, PROT_WRITE
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...replay.step import Step
+    from ...state.guest_memfd import GuestMemfd
 
     Operation = Sequence[object]
     Seen = int | str | dict[str, object]
@@ -39,7 +41,6 @@ _MOST_VMS, _MOST_VCPUS, _MOST_FILES = 8, 16, 32
 _FIRST_FD = 10
 _SYSTEM_FD = 3
 _API_VERSION = 12
-_OFFSET_BITS = 63
 
 
 class Player:
@@ -53,7 +54,7 @@ class Player:
         self.memory = ProcessMemory(self.process, 1 << profile.page_shift)
         self.page_bytes = 1 << profile.page_shift
         self.ulong_max = U32_MAX if profile.option("compat") else (1 << profile.arch.long_bits) - 1
-        system = Vm(profile, process=self.process).state
+        system = Vm(profile, usual_vm_type(profile), process=self.process).state
         self.max_slots = check_extension(system, KVM_CAP_NR_MEMSLOTS, on_system=False).result or 32
         self.max_spaces = check_extension(system, KVM_CAP_MULTI_ADDRESS_SPACE, on_system=False).result or 1
         self.replay = Replay((), profile, process=self.process, most_kept=0)
@@ -304,24 +305,16 @@ class Player:
         return 0
 
     def _op_punch_gmem(self, number: int, offset: int, length: int) -> int:
-        return self._fallocate(number, offset, length, punch=True)
+        return self.memory.fallocate(self._gmem(number), offset, length, punch=True)
 
     def _op_alloc_gmem(self, number: int, offset: int, length: int) -> int:
-        return self._fallocate(number, offset, length, punch=False)
+        return self.memory.fallocate(self._gmem(number), offset, length, punch=False)
 
-    def _fallocate(self, number: int, offset: int, length: int, *, punch: bool) -> int:
-        """fallocate(KEEP_SIZE) or fallocate(PUNCH_HOLE | KEEP_SIZE) of a guest_memfd."""
-        file = self.process.fds.get(self.files[number]) if number < len(self.files) else None
-        # the generic layer looks at the range before the descriptor's file does
-        if file is None:
-            return -EBADF
-        if offset >> _OFFSET_BITS or length >> _OFFSET_BITS or not length:
-            return -EINVAL
-        if (offset + length) >> _OFFSET_BITS:
-            return -EFBIG
-        if (offset | length) & (self.page_bytes - 1):
-            return -EINVAL
-        return 0 if punch or offset + length <= file.size_bytes else -EINVAL
+    def _op_mmap_gmem(self, window: int, number: int, size: int, offset: int = 0) -> int:
+        return self.memory.mmap_file(window, self._gmem(number), size, offset)
+
+    def _gmem(self, number: int) -> GuestMemfd | None:
+        return self.process.fds.get(self.files[number]) if number < len(self.files) else None
 
     # -- vCPUs and x86
 
@@ -349,8 +342,11 @@ class Player:
         if self.current < 0 or not self.vcpus[self.current]:
             return {"r": -EBADF, "left": size}
         fields = {"gpa": gpa, "size": size, "flags": flags}
-        answer = self._ask("KVM_PRE_FAULT_MEMORY", fields, on_vcpu=True)
-        return {"r": answer, "left": size if answer else 0}
+        if self.vm is None:
+            return {"r": -EBADF, "left": size}
+        step = self._step("KVM_PRE_FAULT_MEMORY", fields, self.vcpus[self.current][0])
+        left = step.answer.data if isinstance(step.answer, Accepted) else size
+        return {"r": self._result(step), "left": left}
 
     def _op_kvm_write(self, gpa: int) -> int:
         """KVM writes its wall-clock structure: version, 12 bytes, version again."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOMEM
+from errno import EBADF, EFBIG, EINVAL, ENODEV, ENOMEM
 from zlib import crc32
 
 from ...model.vm import Vm
 from ...state.dirty_bitmap import DirtyBitmap, bitmap_bytes
-from ...state.process import PROT_WRITE, Mapping, Process
+from ...state.process import PROT_READ, PROT_WRITE, Mapping, Process
+from ...uapi.flags import GUEST_MEMFD_FLAG_MMAP
 from ...units import U32_MAX, U64_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ...state.guest_memfd import GuestMemfd
 
 MAP_BASE, MAP_STEP = 0x2000_0000, 0x0400_0000
 """Host windows of the program: number N begins at MAP_BASE + N * MAP_STEP."""
 MAP_SHARED = 1
 DIRTY_BUFFER_BYTES = 1 << 20
 _FILL_BYTE = 0xA5
+_OFFSET_BITS = 63
 
 
 class ProcessMemory:
@@ -58,11 +58,43 @@ class ProcessMemory:
     def _op_mmap(self, window: int, size: int, prot: int, flags: int = 0) -> int:
         if not size:
             return -EINVAL
+        # anonymous memory allows tags, shared or not
+        self._map(window, size, prot, is_shared=bool(flags & MAP_SHARED), mte_allowed=True)
+        return 0
+
+    def mmap_file(self, window: int, file: GuestMemfd | None, nbytes: int, offset: int) -> int:
+        """mmap(MAP_SHARED | MAP_FIXED) of a guest_memfd: its pages allow no tags."""
+        if offset % self.page_bytes:
+            return -EINVAL
+        if file is None:
+            return -EBADF
+        if not nbytes:
+            return -EINVAL
+        self._map(window, nbytes, PROT_READ | PROT_WRITE, is_shared=True, mte_allowed=False)
+        if file.flags & GUEST_MEMFD_FLAG_MMAP:
+            return 0
+        # what was there is gone before the file refuses
+        self._op_munmap(MAP_BASE + window * MAP_STEP, nbytes)
+        return -ENODEV
+
+    def fallocate(self, file: GuestMemfd | None, offset: int, nbytes: int, *, punch: bool) -> int:
+        """Allocate pages of a guest_memfd, or punch a hole, keeping its size: the answer."""
+        # the generic layer looks at the range before the descriptor's file does
+        if file is None:
+            return -EBADF
+        if offset >> _OFFSET_BITS or nbytes >> _OFFSET_BITS or not nbytes:
+            return -EINVAL
+        if (offset + nbytes) >> _OFFSET_BITS:
+            return -EFBIG
+        if (offset | nbytes) & (self.page_bytes - 1):
+            return -EINVAL
+        return 0 if punch or offset + nbytes <= file.size_bytes else -EINVAL
+
+    def _map(self, window: int, size: int, prot: int, *, is_shared: bool, mte_allowed: bool) -> None:
         start = MAP_BASE + window * MAP_STEP
         end = start + self._whole_pages(size)
-        self.process.mmap(Mapping(start, end, prot, is_shared=bool(flags & MAP_SHARED)))
+        self.process.mmap(Mapping(start, end, prot, is_shared=is_shared, mte_allowed=mte_allowed))
         self._forget(start, end)
-        return 0
 
     def _whole_pages(self, size: int) -> int:
         return -(-size // self.page_bytes) * self.page_bytes

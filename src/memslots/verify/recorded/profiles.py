@@ -19,13 +19,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...kernel.profile import OptionValue
 
-_DEBIAN = re.compile(r"\bDebian (\d+\.\d+\.\d+)")
+_DEBIAN = re.compile(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
 
 # name pattern: options of the machine that the kernel ran on
 _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
     # QEMU's software emulation of AMD's SVM: 40 address bits, no AVIC
     (r"(debian|built)-.*(x86_64|i386).*", {"vendor": "amd", "apicv": False, "pml": False, "gpa-bits": 40}),
     (r".*-pa52|.*-i386-2g", {"gpa-bits": 52}),
+    (r".*-pa36", {"gpa-bits": 36}),
     # no nested paging: npt=0, or a kernel without PAE
     (r".*-(shadow|nopae)", {"tdp": False}),
     (r".*-x86_64.*|host-.*", {"task-size": (1 << 47) - 4096}),
@@ -34,7 +35,11 @@ _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
     # the PVM backend on the machine itself
     (r"host-.*", {"vendor": "pvm", "tdp": False, "apicv": False, "pml": False}),
     (r"debian-(5\.10|6\.1)-arm64", {"task-size": 1 << 48}),
-    (r"debian-(6\.12|sid)-arm64.*", {"task-size": 1 << 52}),
+    (r"debian-(6\.12|sid|experimental)-arm64.*", {"task-size": 1 << 52}),
+    (r".*-arm64.*", {"gicv2": False, "mte": False}),
+    (r".*-protected", {"protected-kvm": True}),
+    (r".*-gicv2", {"gicv2": True}),
+    (r".*-mte", {"mte": True}),
     # Sv57 by default, Sv48 unless asked for in newer kernels
     (r"debian-6\.12-riscv64", {"task-size": 1 << 56}),
     (r"debian-sid-riscv64", {"task-size": 1 << 47}),
