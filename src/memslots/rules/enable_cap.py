@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EINVAL
 
-from ..kernel.vm_capabilities import enable_with_zero, is_known, is_too_late
+from ..kernel.vm_capabilities import enable_with_zero, is_known, too_late
 from ..state.change import ManualProtectSet, MemoryTaggingEnabled, VcpuIdsLimited
 from ..uapi.calls import VM
 from ..uapi.capabilities import (
@@ -65,8 +65,11 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         return _enable_mte(attempt, refused)
     errno = enable_with_zero(profile, capability)
     vcpus, slots = bool(attempt.state.config.vcpu_ids), attempt.state.total_pages > 0
-    if errno is None or is_too_late(profile, capability, vcpus=vcpus, slots=slots):
+    if errno is None:
         return refused
+    late = too_late(profile, capability, vcpus=vcpus, slots=slots)
+    if late:
+        return CAPABILITY_UNKNOWN.refuse(errno=late, capability=capability)
     if any(attempt.get(f"arg{number}") for number in range(4)):
         if is_known(capability):
             return Unmodelled(f"KVM_ENABLE_CAP({capability_text(capability)}) with arguments")

@@ -1,4 +1,8 @@
-"""KVM_PRE_FAULT_MEMORY on a vCPU: how far it comes, and what stops it."""
+"""KVM_PRE_FAULT_MEMORY on a vCPU: how far it comes, and what stops it.
+
+Of a slot that logs, KVM marks pages dirty which the host has written before: it maps them writable at once.  As
+with what a guest writes, `Vm.mark_dirty` says so if somebody knows.
+"""
 
 from __future__ import annotations
 

@@ -324,7 +324,11 @@ class Generator:
         return Event("KVM_CHECK_EXTENSION", {"cap": self.random.choice(ANSWERED)})
 
     def _pre_fault(self) -> Event:
-        """A call of a vCPU, if there is one."""
+        """A call of a vCPU, if there is one, where no slot logs.
+
+        A page that the host has written by then is mapped writable at once, and counts as dirty: that depends on
+        the host's page tables, of which the model knows nothing.
+        """
         random = self.random
         if not self.vm.state.config.vcpu_ids:
             return self._region()
@@ -332,6 +336,10 @@ class Generator:
         fields = {"gpa": self._gpa(nbytes), "size": nbytes, "flags": 0}
         if random.random() < 0.1:
             fields[random.choice(list(fields))] = random.choice(_EDGES)
+        start, end = fields["gpa"] // self.page, (fields["gpa"] + fields["size"]) // self.page
+        for slot in self.vm.slots(0):
+            if slot.flags & KVM_MEM_LOG_DIRTY_PAGES and slot.base_gfn < end and start < slot.base_gfn + slot.npages:
+                return self._region()
         return Event("KVM_PRE_FAULT_MEMORY", fields)
 
 

@@ -1,4 +1,4 @@
-"""The model against recorded answers of 49 real kernels: every operation, no disagreement.
+"""The model against recorded answers of 50 real kernels: every operation, no disagreement.
 
 `answers.tar.xz` is made by `pack_answers.py`; one test a file of answers, so that
 a failure names its kernel.
@@ -30,7 +30,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import corner_sequences
 
 ARCHIVE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "answers.tar.xz")
-KERNELS, ALL_OPERATIONS, ALL_SKIPPED, ALL_UNDECIDED = 0, 0, 0, 0
+KERNELS, ALL_OPERATIONS, ALL_SKIPPED, ALL_UNDECIDED = 50, 1_960_878, 26_835, 122
 """What the archive holds: a comparer that silently skips would show here.  Undecided are capabilities with arguments,
 in the sequences made by hand alone."""
 
