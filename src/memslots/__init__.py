@@ -47,8 +47,9 @@ in its wing:
         calls mappings processes ptrace bpf_script file seccomp bpf_output start recorder bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
-        recorded.profiles farm.packages pair recorded.player farm.initramfs native recorded.compare
-        shrink farm.boot verify booted_vm booted farm.rerun farm.changelogs farm.dates farm.__main__
+        recorded.profiles farm.packages farm.emulator pair recorded.player native recorded.compare
+        farm.initramfs shrink farm.boot verify booted_vm booted farm.rerun farm.changelogs
+        farm.dates farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
