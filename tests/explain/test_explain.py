@@ -174,8 +174,14 @@ def test_kernels_on_which_the_answer_differs():
 def test_evidence_rules_kernels_out():
     analysis = Analysis("examples/recordings/qemu72-q35-lifecycle.strace").finish()
     assert analysis.profile.name == "7.3/x86_64-smm"
-    assert {str(profile.version) for profile in analysis.evidence.consistent} >= {"6.2", "6.18", "7.2"}
-    assert not any(str(profile.version) in ("5.10", "6.1") for profile in analysis.evidence.consistent)
+    assert {str(profile.version) for profile in analysis.evidence.consistent} >= {
+        "6.2",
+        "6.18",
+        "7.2",
+    }
+    assert not any(
+        str(profile.version) in ("5.10", "6.1") for profile in analysis.evidence.consistent
+    )
 
 
 def test_nothing_wrong_says_so_with_totals():

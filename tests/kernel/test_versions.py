@@ -264,7 +264,11 @@ def test_a_limit_that_nobody_knows():
         ("7.2/x86_64+npt+amd", "x86_64", {"vendor": "amd", "tdp": True}),
         ("7.2/x86_64-tdp", "x86_64", {"tdp": False}),
         ("7.2/x86_64+task-size=0x7ffffffff000", "x86_64", {"task-size": 0x7FFFFFFFF000}),
-        ("7.2/x86_64+vm-types=3+attributes-built", "x86_64", {"vm-types": 3, "attributes-built": True}),
+        (
+            "7.2/x86_64+vm-types=3+attributes-built",
+            "x86_64",
+            {"vm-types": 3, "attributes-built": True},
+        ),
         ("7.3-rc7", "x86_64", {}),
         ("7.3~rc7/ppc64el", "ppc64", {}),
         ("7.3-rc7/arm64+pa36-mte", "arm64", {"gpa-bits": 36, "mte": False}),

@@ -114,7 +114,10 @@ FIRST = {
     "pre-fault-range": (X86, ["pre-fault gpa 0 size 0"]),
     "pre-fault-no-slot": (X86, ["pre-fault gpa 0 size 1P"]),
     "pre-fault-no-budget": (f"{X86}-tdp", ["pre-fault gpa 0 size 1P"]),
-    "pre-fault-unsupported": (f"{X86}-tdp", ["set slot 0 npages 1 hva H", "pre-fault gpa 0 size 1P"]),
+    "pre-fault-unsupported": (
+        f"{X86}-tdp",
+        ["set slot 0 npages 1 hva H", "pre-fault gpa 0 size 1P"],
+    ),
     "pre-fault-not-mapped": (X86, [*_MAPPABLE, "close g", "pre-fault gpa 0 size 1P"]),
     "dirty-log-unsupported": ("7.2/ppc32", ["get-dirty slot 0"]),
     "dirty-ring-instead": (X86, ["enable ring 16384", "get-dirty slot 0"]),

@@ -24,7 +24,11 @@ class Build:
     __slots__ = ("arches", "options", "package", "release")
 
     def __init__(
-        self, release: str, package: str, arches: tuple[str, ...], options: dict[str, dict[str, OptionValue]]
+        self,
+        release: str,
+        package: str,
+        arches: tuple[str, ...],
+        options: dict[str, dict[str, OptionValue]],
     ) -> None:
         self.release = release
         """The upstream release of its newest kernel: facts are dated by it."""
@@ -87,7 +91,13 @@ BUILT_FROM = {
     "android-14": "5.15 or 6.1",
     "android-15": "6.1 or 6.6",
 }
-_CLONES = {"centos": "rhel", "centos-stream": "rhel", "rocky": "rhel", "almalinux": "rhel", "oracle-linux": "rhel"}
+_CLONES = {
+    "centos": "rhel",
+    "centos-stream": "rhel",
+    "rocky": "rhel",
+    "almalinux": "rhel",
+    "oracle-linux": "rhel",
+}
 
 
 def is_distribution(name: str) -> bool:
@@ -122,7 +132,9 @@ def distributed(name: str, arch: Arch) -> Profile:
             f"{build.release}/{arch.name}"
         )
     profile = dated(Version.parse(build.release), arch)
-    return profile.edited(build.options.get(arch.name, {}), f"asked: {build.package}", f"{key}/{arch.name}")
+    return profile.edited(
+        build.options.get(arch.name, {}), f"asked: {build.package}", f"{key}/{arch.name}"
+    )
 
 
 def _canonical(name: str) -> str:

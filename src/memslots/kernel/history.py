@@ -23,17 +23,40 @@ MAIN, GMEM, API = "virt/kvm/kvm_main.c", "virt/kvm/guest_memfd.c", "include/uapi
 X86_C, X86_H = "arch/x86/kvm/x86.c", "arch/x86/include/asm/kvm_host.h"
 UACCESS, ARM_MMU = "arch/x86/include/asm/uaccess_64.h", "arch/arm64/kvm/mmu.c"
 ARM_KVM, S390_C = "arch/arm64/kvm/arm.c", "arch/s390/kvm/kvm-s390.c"
-SET, PREPARE, ENABLE = "__kvm_set_memory_region", "kvm_arch_prepare_memory_region", "kvm_vm_ioctl_enable_cap"
+SET, PREPARE, ENABLE = (
+    "__kvm_set_memory_region",
+    "kvm_arch_prepare_memory_region",
+    "kvm_vm_ioctl_enable_cap",
+)
 
 # Commits that date more than one fact.
-_OVERSIZED = Commit("7661809d493b", "mm: don't allow oversized kvmalloc() calls", "5.15", "5.10.71", "5.14.10")
-_VCALLOC = Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18", "5.10.210", "5.15.54")
-_MASKED = Commit(
-    "86e6b1547b3d", "x86: fix user address masking non-canonical speculation issue", "6.12", "6.11.6", Bound("6.6.15")
+_OVERSIZED = Commit(
+    "7661809d493b", "mm: don't allow oversized kvmalloc() calls", "5.15", "5.10.71", "5.14.10"
 )
-_WHOLE = Commit("573f45a9f9a4", "x86: fix off-by-one in access_ok()", "6.13", "6.11.11", "6.12.2", Bound("6.6.15"))
-_MTE_ANY = Commit("c911f0d46879", "KVM: arm64: permit all VM_MTE_ALLOWED mappings with MTE enabled", "6.2")
-_GMEM_ARM = Commit("32e200bd6e44", "KVM: arm64: Enable support for guest_memfd backed memory", "6.18")
+_VCALLOC = Commit(
+    "37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18", "5.10.210", "5.15.54"
+)
+_MASKED = Commit(
+    "86e6b1547b3d",
+    "x86: fix user address masking non-canonical speculation issue",
+    "6.12",
+    "6.11.6",
+    Bound("6.6.15"),
+)
+_WHOLE = Commit(
+    "573f45a9f9a4",
+    "x86: fix off-by-one in access_ok()",
+    "6.13",
+    "6.11.11",
+    "6.12.2",
+    Bound("6.6.15"),
+)
+_MTE_ANY = Commit(
+    "c911f0d46879", "KVM: arm64: permit all VM_MTE_ALLOWED mappings with MTE enabled", "6.2"
+)
+_GMEM_ARM = Commit(
+    "32e200bd6e44", "KVM: arm64: Enable support for guest_memfd backed memory", "6.18"
+)
 _ARM_ASKED = Asked("debian-6.12-arm64", "debian-sid-arm64")
 _X86_CAPS = Asked("debian-5.10-x86_64", "debian-6.1-x86_64")
 

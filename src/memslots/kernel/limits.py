@@ -16,12 +16,17 @@ class Limit:
     __slots__ = ("evidence", "name", "steps", "summary")
 
     def __init__(
-        self, name: str, summary: str, steps: dict[str, tuple[tuple[str, int], ...]], *evidence: Evidence
+        self,
+        name: str,
+        summary: str,
+        steps: dict[str, tuple[tuple[str, int], ...]],
+        *evidence: Evidence,
     ) -> None:
         self.name = name
         self.summary = summary
         self.steps = {
-            arch: tuple((Version.parse(since), value) for since, value in dated) for arch, dated in steps.items()
+            arch: tuple((Version.parse(since), value) for since, value in dated)
+            for arch, dated in steps.items()
         }
         """Architecture (or `*`): (first release, value), oldest first."""
         self.evidence = evidence
@@ -30,7 +35,9 @@ class Limit:
         """The number for this release and architecture; None if it says nothing of it."""
         found = None
         for since, value in self.steps.get(arch, self.steps.get("*", ())):
-            if version.branch > since.branch or (version.branch == since.branch and since.patch in (0, NEWEST)):
+            if version.branch > since.branch or (
+                version.branch == since.branch and since.patch in (0, NEWEST)
+            ):
                 found = value
         return found
 

@@ -14,7 +14,13 @@ from .user_range import user_range_ends
 _READONLY_ARCHES = frozenset({"x86_64", "i386", "arm64", "mips", "riscv64", "loongarch64"})
 _NO_LIMIT = 1 << 64
 # Guest-physical bits between which hosts of an architecture lie, if nobody says.
-_GPA_BITS = {"x86_64": (36, 52), "i386": (36, 52), "arm64": (32, 52), "riscv64": (34, 59), "loongarch64": (40, 48)}
+_GPA_BITS = {
+    "x86_64": (36, 52),
+    "i386": (36, 52),
+    "arm64": (32, 52),
+    "riscv64": (34, 59),
+    "loongarch64": (40, 48),
+}
 ARM64_LEAST_IPA_BITS, ARM64_DEFAULT_IPA_BITS, ARM64_MOST_IPA_BITS = 32, 40, 52
 VM_TYPE_ARM_IPA_BITS, VM_TYPE_ARM_PROTECTED = 0xFF, 1 << 31
 VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX = 3, 4, 5

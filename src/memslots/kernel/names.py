@@ -79,7 +79,9 @@ def _known(release: str) -> Version:
     version = Version.parse(release)
     # releases before the facts begin have a message of their own, in dated()
     if version >= OLDEST and version.minor > LAST_BRANCH.get(version.major, -1):
-        raise UnknownKernelError(f"no release {version} is known: the facts go from {OLDEST} to {NEWEST_KNOWN}")
+        raise UnknownKernelError(
+            f"no release {version} is known: the facts go from {OLDEST} to {NEWEST_KNOWN}"
+        )
     return version
 
 

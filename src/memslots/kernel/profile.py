@@ -54,13 +54,25 @@ _X86 = ("x86_64", "i386")
 OPTIONS = {
     option.name: option
     for option in (
-        Option("page-shift", int, None, "host page shift: 12, 14 or 16 (default: the architecture's usual one)"),
-        Option("task-size", int, None, "first host address that no mapping can reach; default: see user_range"),
+        Option(
+            "page-shift",
+            int,
+            None,
+            "host page shift: 12, 14 or 16 (default: the architecture's usual one)",
+        ),
+        Option(
+            "task-size",
+            int,
+            None,
+            "first host address that no mapping can reach; default: see user_range",
+        ),
         Option("compat", bool, False, "the caller is a 32-bit program on a 64-bit kernel"),
         Option("vendor", str, None, "vendor module: intel, amd, pvm; None: not known", _X86),
         Option("tdp", bool, True, "two-dimensional paging (EPT, NPT) is on", _X86),
         Option("smm", bool, True, "KVM was built with SMM (two address spaces)", _X86),
-        Option("gpa-bits", int, None, "guest-physical address bits that the host's hardware gives", ()),
+        Option(
+            "gpa-bits", int, None, "guest-physical address bits that the host's hardware gives", ()
+        ),
         Option(
             "unrestricted-guest",
             bool,
@@ -69,22 +81,68 @@ OPTIONS = {
             _X86,
             needs="tdp",
         ),
-        Option("flexpriority", bool, True, "Intel virtual APIC accesses (module parameter): an APIC page slot", _X86),
-        Option("apicv", bool, None, "AMD AVIC: an APIC page slot; on Intel it decides none, see flexpriority", _X86),
-        Option("pml", bool, None, "Intel page-modification logging: dirty rings reserve more entries", _X86),
-        Option("page-track", bool, False, "an external page tracker (GPU pass-through) is registered", _X86),
+        Option(
+            "flexpriority",
+            bool,
+            True,
+            "Intel virtual APIC accesses (module parameter): an APIC page slot",
+            _X86,
+        ),
+        Option(
+            "apicv",
+            bool,
+            None,
+            "AMD AVIC: an APIC page slot; on Intel it decides none, see flexpriority",
+            _X86,
+        ),
+        Option(
+            "pml",
+            bool,
+            None,
+            "Intel page-modification logging: dirty rings reserve more entries",
+            _X86,
+        ),
+        Option(
+            "page-track",
+            bool,
+            False,
+            "an external page tracker (GPU pass-through) is registered",
+            _X86,
+        ),
         Option("guest-memfd-built", bool, True, "guest_memfd was built in", ("x86_64", "arm64")),
         Option("attributes-built", bool, None, "memory attributes were built in", ("x86_64",)),
-        Option("vm-types", int, 1, "mask of VM types that the host supports (KVM_CAP_VM_TYPES)", _X86),
+        Option(
+            "vm-types", int, 1, "mask of VM types that the host supports (KVM_CAP_VM_TYPES)", _X86
+        ),
         Option("max-vcpu-id", int, None, "KVM_CAP_MAX_VCPU_ID, where the build changes it"),
         Option("max-vcpus", int, None, "KVM_CAP_MAX_VCPUS, where the build changes it"),
-        Option("ring-with-bitmap-built", bool, True, "dirty rings with bitmaps were built in", ("arm64",)),
+        Option(
+            "ring-with-bitmap-built",
+            bool,
+            True,
+            "dirty rings with bitmaps were built in",
+            ("arm64",),
+        ),
         Option("gicv2", bool, None, "the interrupt controller can emulate a GICv2", ("arm64",)),
         Option("mte", bool, None, "the processor has memory tagging", ("arm64",)),
-        Option("protected-kvm", bool, False, "KVM runs in protected mode (kvm-arm.mode=protected)", ("arm64",)),
+        Option(
+            "protected-kvm",
+            bool,
+            False,
+            "KVM runs in protected mode (kvm-arm.mode=protected)",
+            ("arm64",),
+        ),
         Option("mem-limit", int, None, "guest memory limit in bytes (s390)", ("s390x",)),
-        Option("total-ram-pages", int, None, "host pages (bounds the reverse map on powerpc HV)", ("ppc64",)),
-        Option("hv", bool, True, "powerpc HV flavour (8 bytes of reverse map per page)", ("ppc64",)),
+        Option(
+            "total-ram-pages",
+            int,
+            None,
+            "host pages (bounds the reverse map on powerpc HV)",
+            ("ppc64",),
+        ),
+        Option(
+            "hv", bool, True, "powerpc HV flavour (8 bytes of reverse map per page)", ("ppc64",)
+        ),
     )
 }
 
@@ -178,7 +236,9 @@ class Profile:
         stated = self.number("page-shift")
         return self.arch.page_shifts[0] if stated is None else stated
 
-    def edited(self, edits: Mapping[str, OptionValue], provenance: str = "stated", name: str | None = None) -> Profile:
+    def edited(
+        self, edits: Mapping[str, OptionValue], provenance: str = "stated", name: str | None = None
+    ) -> Profile:
         """Another profile with facts added (True), taken away (False), options set.
 
         Raises UnknownKernelError for a name that is neither fact nor option, or

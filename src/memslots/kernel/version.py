@@ -32,7 +32,9 @@ class Version:
         """
         match = _RELEASE.match(text)
         if not match:
-            raise UnknownKernelError(f"not a kernel release: {text!r} (expected e.g. 6.1 or 5.10.223)")
+            raise UnknownKernelError(
+                f"not a kernel release: {text!r} (expected e.g. 6.1 or 5.10.223)"
+            )
         major, minor, patch, candidate = match.groups()
         if candidate is not None and not int(patch or 0):
             return cls(int(major), int(minor), MERGE_WINDOW + int(candidate))

@@ -104,7 +104,9 @@ def _ring_acq_rel(state: VmState, on_system: bool) -> int:
 
 def _ring_with_bitmap(state: VmState, on_system: bool) -> int:
     profile = state.machine.profile
-    return int(profile.has("dirty-ring-with-bitmap") and bool(profile.option("ring-with-bitmap-built")))
+    return int(
+        profile.has("dirty-ring-with-bitmap") and bool(profile.option("ring-with-bitmap-built"))
+    )
 
 
 def _region2(state: VmState, on_system: bool) -> int:
@@ -142,7 +144,9 @@ def _guest_memfd(state: VmState, on_system: bool) -> int:
     machine = state.machine
     if not guest_memfd_built(machine.profile):
         return 0
-    return 1 if on_system or machine.profile.has("guest-memfd-any-vm") else int(machine.private_memory)
+    return (
+        1 if on_system or machine.profile.has("guest-memfd-any-vm") else int(machine.private_memory)
+    )
 
 
 def _guest_memfd_flags(state: VmState, on_system: bool) -> int:

@@ -63,7 +63,9 @@ def _check_limits(attempt: Attempt, vcpu_id: int) -> Refused | Undetermined | No
         # s390x, mips and loongarch: nobody asked such a kernel, but one vCPU all have
         if vcpu_id == 0 and not config.vcpu_ids:
             return None
-        return VCPU_ID_TOO_HIGH.ask("how many vCPUs does the host allow?  State +max-vcpu-id=N and +max-vcpus=N")
+        return VCPU_ID_TOO_HIGH.ask(
+            "how many vCPUs does the host allow?  State +max-vcpu-id=N and +max-vcpus=N"
+        )
     if profile.arch.name == "ppc64":
         limit = most  # ids are packed by core, one thread a core unless asked
     if config.max_vcpu_id is not None:

@@ -70,7 +70,11 @@ def _fits_arm64(profile: Profile, vm_type: int) -> bool:
         return not flags or (flags == VM_TYPE_ARM_PROTECTED and profile.has("arm64-protected-vm"))
     most = profile.number("gpa-bits")
     if vm_type == 0:
-        return most is None or most >= ARM64_DEFAULT_IPA_BITS or not profile.has("arm64-default-ipa-checked")
+        return (
+            most is None
+            or most >= ARM64_DEFAULT_IPA_BITS
+            or not profile.has("arm64-default-ipa-checked")
+        )
     return ARM64_LEAST_IPA_BITS <= vm_type <= (ARM64_MOST_IPA_BITS if most is None else most)
 
 

@@ -51,7 +51,9 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
     if capability == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
         return _manual_protect(attempt)
     if capability in (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL):
-        return dirty_ring.decide_enable(attempt, acq_rel=capability == KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
+        return dirty_ring.decide_enable(
+            attempt, acq_rel=capability == KVM_CAP_DIRTY_LOG_RING_ACQ_REL
+        )
     if capability == KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP:
         return dirty_ring.decide_with_bitmap(attempt)
     refused = CAPABILITY_UNKNOWN.refuse(capability=capability, argument=attempt.get("arg0"))
@@ -85,13 +87,18 @@ def _enable_mte(attempt: Attempt, refused: Refused) -> Accepted | Refused | Unde
         return refused
     has = profile.option("mte")
     if has is None:
-        return CAPABILITY_UNKNOWN.ask("has the host's processor memory tagging?  State +mte or -mte")
+        return CAPABILITY_UNKNOWN.ask(
+            "has the host's processor memory tagging?  State +mte or -mte"
+        )
     return Accepted(MemoryTaggingEnabled()) if has else refused
 
 
 def _max_vcpu_id(attempt: Attempt) -> Accepted | None:
     config, limit = attempt.state.config, attempt.get("arg0")
-    if limit > attempt.machine.profile.limit("max-vcpu-id") or (config.max_vcpu_id or 0) not in (0, limit):
+    if limit > attempt.machine.profile.limit("max-vcpu-id") or (config.max_vcpu_id or 0) not in (
+        0,
+        limit,
+    ):
         return None
     return Accepted(VcpuIdsLimited(limit or None))
 

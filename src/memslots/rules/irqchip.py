@@ -54,7 +54,9 @@ def _decide_gicv2(attempt: Attempt) -> Accepted | Refused | Undetermined:
     """The answer of arm64, where the call makes a GICv2, before or after vCPUs."""
     can_emulate = attempt.machine.profile.option("gicv2")
     if can_emulate is None:
-        return IRQCHIP_UNSUPPORTED.ask("can the host's interrupt controller emulate a GICv2?  State +gicv2 or -gicv2")
+        return IRQCHIP_UNSUPPORTED.ask(
+            "can the host's interrupt controller emulate a GICv2?  State +gicv2 or -gicv2"
+        )
     if not can_emulate:
         return IRQCHIP_UNSUPPORTED.refuse()
     if attempt.state.config.irqchip:

@@ -55,7 +55,12 @@ def slots_for_vcpu(attempt: Attempt) -> OwnSlotsMade | NotAccepted:
     if isinstance(identity, Refused):
         begun = identity.traces
         made = begun.made if isinstance(begun, OwnSlotsMade) else ()
-        return Refused(identity.rule, identity.numbers, identity.other, OwnSlotsMade(apic.made + made, apic.possible))
+        return Refused(
+            identity.rule,
+            identity.numbers,
+            identity.other,
+            OwnSlotsMade(apic.made + made, apic.possible),
+        )
     return identity
 
 
@@ -86,7 +91,9 @@ def _exists(state: VmState, offset: int) -> bool:
     return state.spaces[0].by_id(state.machine.user_slots + offset) is not None
 
 
-def _made(attempt: Attempt, state: VmState, offset: int, gpa: int, npages: int) -> OwnSlotsMade | NotAccepted:
+def _made(
+    attempt: Attempt, state: VmState, offset: int, gpa: int, npages: int
+) -> OwnSlotsMade | NotAccepted:
     """One of KVM's own slots in every address space, as __x86_set_memory_region() makes it."""
     machine = attempt.machine
     trial, made = state, list[SlotChange]()
@@ -115,7 +122,15 @@ def _possible(state: VmState, offset: int, gpa: int, npages: int) -> OwnSlotsMad
     """A slot that may exist."""
     machine = state.machine
     slots = (
-        SpecialSlot(as_id, machine.user_slots + offset, gpa >> machine.page_shift, npages, 0, 0, owner=_NAMES[offset])
+        SpecialSlot(
+            as_id,
+            machine.user_slots + offset,
+            gpa >> machine.page_shift,
+            npages,
+            0,
+            0,
+            owner=_NAMES[offset],
+        )
         for as_id in range(machine.spaces)
     )
     return OwnSlotsMade(possible=tuple(slots))

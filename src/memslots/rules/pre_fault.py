@@ -50,7 +50,13 @@ PREFAULT_UNSUPPORTED = Rule(
 )
 # fmt: on
 
-RULES = (PREFAULT_INVALID, PREFAULT_NO_BUDGET, PREFAULT_UNSUPPORTED, PREFAULT_NO_SLOT, PREFAULT_NOT_MAPPED)
+RULES = (
+    PREFAULT_INVALID,
+    PREFAULT_NO_BUDGET,
+    PREFAULT_UNSUPPORTED,
+    PREFAULT_NO_SLOT,
+    PREFAULT_NOT_MAPPED,
+)
 
 
 def decide(attempt: Attempt) -> Accepted | Refused:
@@ -59,8 +65,15 @@ def decide(attempt: Attempt) -> Accepted | Refused:
     gpa, size_bytes, flags = attempt.get("gpa"), attempt.get("size"), attempt.get("flags")
     numbers = {"guest_phys_addr": gpa, "size_bytes": size_bytes, "flags": flags}
     if not machine.profile.has("pre-fault-memory"):
-        return PREFAULT_INVALID.refuse(**numbers)  # vCPU file descriptors answer EINVAL to unknown calls
-    if flags or not size_bytes or (gpa | size_bytes) & machine.page_mask or gpa + size_bytes >= _2_64:
+        return PREFAULT_INVALID.refuse(
+            **numbers
+        )  # vCPU file descriptors answer EINVAL to unknown calls
+    if (
+        flags
+        or not size_bytes
+        or (gpa | size_bytes) & machine.page_mask
+        or gpa + size_bytes >= _2_64
+    ):
         return PREFAULT_INVALID.refuse(**numbers)
     tdp = machine.profile.option("tdp")
     if (not tdp or machine.long_bits < 64) and not attempt.state.n_max_mmu_pages:

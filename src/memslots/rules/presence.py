@@ -25,7 +25,11 @@ def exists(rule: Rule, profile: Profile) -> bool:
     arch = profile.arch.name
     if rule.arches and arch not in rule.arches:
         return False
-    if rule is VMA_NOT_WRITABLE and arch == "arm64" and profile.knows("arm64-vma-write-check") is False:
+    if (
+        rule is VMA_NOT_WRITABLE
+        and arch == "arm64"
+        and profile.knows("arm64-vma-write-check") is False
+    ):
         return False
     return (
         all(profile.knows(fact) is not False for fact in rule.needs)
@@ -82,6 +86,10 @@ def spans(releases: list[str], among: list[str]) -> str:
             runs.append([name])
     newest = among[-1]
     return ", ".join(
-        run[0] if len(run) == 1 else f"{run[0]} and later" if run[-1] == newest else f"{run[0]} to {run[-1]}"
+        run[0]
+        if len(run) == 1
+        else f"{run[0]} and later"
+        if run[-1] == newest
+        else f"{run[0]} to {run[-1]}"
         for run in runs
     )

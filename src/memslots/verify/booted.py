@@ -113,7 +113,10 @@ class Planned:
         if odd_bytes or npages > _LARGEST_NPAGES:
             return False
         known = self.vm.slot(fields["slot"])
-        return self.vm.total_pages - (0 if known is None else known.npages) + npages > self._limit_pages
+        return (
+            self.vm.total_pages - (0 if known is None else known.npages) + npages
+            > self._limit_pages
+        )
 
     def _hits_the_program(self, gpa: int) -> bool:
         """Where the program lies is not known: low, or anywhere in 32 bits; never in the pool."""
@@ -141,10 +144,14 @@ class Planned:
         """The steps up to the first that differs."""
         answers = heard.in_order()
         if answers[: len(SETUP)] != self.expected[: len(SETUP)] and len(answers) >= len(SETUP):
-            raise DeviceUnavailableError(f"{self.vm.profile.name}: no VM or no memory: {answers[: len(SETUP)]}")
+            raise DeviceUnavailableError(
+                f"{self.vm.profile.name}: no VM or no memory: {answers[: len(SETUP)]}"
+            )
         steps = []
         for planned in self.plan:
-            step = planned if isinstance(planned, Comparison) else self._step(*planned, answers, heard)
+            step = (
+                planned if isinstance(planned, Comparison) else self._step(*planned, answers, heard)
+            )
             steps.append(step)
             if step.verdict == DIFFERED:
                 break
@@ -165,14 +172,19 @@ class Planned:
         if observed == expected:
             return Comparison(answered, AGREED, said)
         return Comparison(
-            answered, DIFFERED, said, "" if result != said else f"observed {observed}, expected {expected}"
+            answered,
+            DIFFERED,
+            said,
+            "" if result != said else f"observed {observed}, expected {expected}",
         )
 
 
 class Booted:
     """A kernel of the farm and its model; a context manager."""
 
-    def __init__(self, asking: Asking, profile: Profile | None = None, *, probe: bool = False) -> None:
+    def __init__(
+        self, asking: Asking, profile: Profile | None = None, *, probe: bool = False
+    ) -> None:
         """profile: default is what the recorded answers of this kernel are compared with.
 
         probe: the kernel's own page total and budget are compared too.  `asking` is entered and left with it.
@@ -213,7 +225,9 @@ class Booted:
     def _new_plan(self) -> Planned:
         return Planned(self.profile, self.kernel.limit_pages, self._kept)
 
-    def draw(self, seed: int, first: int, operations: int | None) -> Iterator[tuple[str, list[Comparison]]]:
+    def draw(
+        self, seed: int, first: int, operations: int | None
+    ) -> Iterator[tuple[str, list[Comparison]]]:
         """VMs with random calls, as many as one boot asks: the seed of each and its steps."""
         wanted = BOOT_OPERATIONS if operations is None else min(operations, BOOT_OPERATIONS)
         names: list[str] = []
@@ -238,7 +252,9 @@ class Booted:
         return plan
 
     def _asked(self, plans: list[Planned]) -> list[list[Comparison]]:
-        answers = self._asking.ask([plan.operations for plan in plans], probe=self._probe, checksums=True)
+        answers = self._asking.ask(
+            [plan.operations for plan in plans], probe=self._probe, checksums=True
+        )
         return [plan.compared(answers.sequence(number)) for number, plan in enumerate(plans)]
 
     def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
@@ -293,4 +309,7 @@ def source(name: str, *, probe: bool = False) -> Booted:
     if not kernel.is_native:
         return Booted(Asking(kernel), probe=probe)
     profile = probe_device()
-    return Booted(Asking(kernel), profile.edited({"compat": True}, "stated") if kernel.arch == "i386" else profile)
+    return Booted(
+        Asking(kernel),
+        profile.edited({"compat": True}, "stated") if kernel.arch == "i386" else profile,
+    )

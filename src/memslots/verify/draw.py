@@ -60,8 +60,24 @@ class Generator:
         """guest_memfd files made: number, size in bytes."""
         limit = vm.profile.number("task-size") or 1 << 47
         gfn_end = machine.gfn_end << machine.page_shift
-        self._hosts = (0, limit, limit - self.page, limit - 2 * self.page, 1 << 63, _U64 - self.page, 1 << 62)
-        self._guests = (0, gfn_end, gfn_end - self.page, _U64 - self.page, 1 << 63, 1 << 40, 0xFEE0_0000)
+        self._hosts = (
+            0,
+            limit,
+            limit - self.page,
+            limit - 2 * self.page,
+            1 << 63,
+            _U64 - self.page,
+            1 << 62,
+        )
+        self._guests = (
+            0,
+            gfn_end,
+            gfn_end - self.page,
+            _U64 - self.page,
+            1 << 63,
+            1 << 40,
+            0xFEE0_0000,
+        )
         self._user_slots = machine.user_slots
         # what is switched on before all else decides most: so in any order, and not too rarely
         self._first = self._switches() if random.random() < 0.4 else []
@@ -125,7 +141,10 @@ class Generator:
         if draw < 0.96:
             return random.choice((511, 512, 513, 1 << 12, 1 << 15, 1 << 18)) * page
         # 2^51 pages are 2^65 bytes where a page has 16 KiB: no C program can ask for that
-        return (random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page + random.choice((0, 0, 1))) % _U64
+        return (
+            random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page
+            + random.choice((0, 0, 1))
+        ) % _U64
 
     def _edge(self) -> int:
         """A guest page at or beside the edge of some slot."""
@@ -133,7 +152,11 @@ class Generator:
         if not slots:
             return self.random.randrange(self.span)
         slot = self.random.choice(slots)
-        return max(0, self.random.choice((slot.base_gfn, slot.base_gfn + slot.npages)) + self.random.randrange(-2, 3))
+        return max(
+            0,
+            self.random.choice((slot.base_gfn, slot.base_gfn + slot.npages))
+            + self.random.randrange(-2, 3),
+        )
 
     def _gpa(self, nbytes: int = 0) -> int:
         random = self.random
@@ -143,7 +166,11 @@ class Generator:
         elif draw < 0.90:
             gpa = self._edge() * self.page - (nbytes if random.random() < 0.3 else 0)
         elif draw < 0.97:
-            gpa = random.choice(self._guests) - random.choice((0, 0, nbytes)) + random.choice((0, 0, self.page))
+            gpa = (
+                random.choice(self._guests)
+                - random.choice((0, 0, nbytes))
+                + random.choice((0, 0, self.page))
+            )
         else:
             gpa = random.randrange(self.span) * self.page + random.choice((1, 8, self.page - 1))
         return gpa % _U64
@@ -154,7 +181,11 @@ class Generator:
         if draw < 0.85:
             return POOL_ADDRESS + random.randrange(16) * self.page
         if draw < 0.94:
-            return (random.choice(self._hosts) - random.choice((0, 0, nbytes)) + random.choice((0, self.page))) % _U64
+            return (
+                random.choice(self._hosts)
+                - random.choice((0, 0, nbytes))
+                + random.choice((0, self.page))
+            ) % _U64
         if draw < 0.97:
             return random.randrange(_U64) & -self.page
         return POOL_ADDRESS + random.choice((1, 8, self.page // 2))
@@ -173,7 +204,10 @@ class Generator:
         known = self.vm.slot(slot_word)
         if known is not None and random.random() < 0.75:
             fields = self._change(
-                known.base_gfn * self.page, known.npages * self.page, known.userspace_addr, known.flags
+                known.base_gfn * self.page,
+                known.npages * self.page,
+                known.userspace_addr,
+                known.flags,
             )
         else:
             nbytes = self._size()
@@ -186,7 +220,9 @@ class Generator:
             return Event("KVM_SET_USER_MEMORY_REGION", fields)
         if random.random() < 0.5:
             fields["flags"] = random.choice((4, 4, 4, 4, 5, 6, 0))
-            fields["guest_memfd"], fields["guest_memfd_offset"] = self._file_place(fields["memory_size"])
+            fields["guest_memfd"], fields["guest_memfd_offset"] = self._file_place(
+                fields["memory_size"]
+            )
         return Event("KVM_SET_USER_MEMORY_REGION2", fields)
 
     def _change(self, gpa: int, nbytes: int, hva: int, flags: int) -> dict[str, int]:
@@ -209,7 +245,12 @@ class Generator:
             nbytes = self._size()
         elif kind < 0.98:
             hva = self._hva(nbytes)
-        return {"flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": hva}
+        return {
+            "flags": flags,
+            "guest_phys_addr": gpa,
+            "memory_size": nbytes,
+            "userspace_addr": hva,
+        }
 
     def _file_place(self, nbytes: int) -> tuple[int, int]:
         random = self.random
@@ -221,14 +262,20 @@ class Generator:
             return fd, random.randrange(0, size // self.page + 1) * self.page
         if draw < 0.85:
             return fd, (size - nbytes + random.choice((0, self.page))) % _U64
-        return fd, random.choice((1, 1 << 63, (1 << 63) - self.page, _U64 - self.page, self.page // 2))
+        return fd, random.choice(
+            (1, 1 << 63, (1 << 63) - self.page, _U64 - self.page, self.page // 2)
+        )
 
     def _get_dirty(self) -> Event:
         return Event("KVM_GET_DIRTY_LOG", {"slot": self._logging_slot()})
 
     def _logging_slot(self) -> int:
-        logging = [slot.slot_word for slot in self.vm.slots(0) if slot.flags & KVM_MEM_LOG_DIRTY_PAGES]
-        return self.random.choice(logging) if logging and self.random.random() < 0.8 else self._slot()
+        logging = [
+            slot.slot_word for slot in self.vm.slots(0) if slot.flags & KVM_MEM_LOG_DIRTY_PAGES
+        ]
+        return (
+            self.random.choice(logging) if logging and self.random.random() < 0.8 else self._slot()
+        )
 
     def _clear_dirty(self) -> Event:
         random = self.random
@@ -236,8 +283,12 @@ class Generator:
         slot = self.vm.slot(slot_word)
         npages = slot.npages if slot is not None else 64
         words = npages // 64 + 1
-        first = random.choice((0, 0, 64 * random.randrange(words), npages & -64, 1, npages, npages + 64))
-        number = random.choice((64, 64 * random.randrange(words), npages, max(npages - first, 0), npages + 1, 0, 1, 63))
+        first = random.choice(
+            (0, 0, 64 * random.randrange(words), npages & -64, 1, npages, npages + 64)
+        )
+        number = random.choice(
+            (64, 64 * random.randrange(words), npages, max(npages - first, 0), npages + 1, 0, 1, 63)
+        )
         if random.random() < 0.03:
             # a live call hands over a bit for each page: 2^32 of them are too many
             first, number = random.choice(_EDGES), random.choice((0, 1, 64, 1 << 20))
@@ -253,7 +304,9 @@ class Generator:
         if not config.vcpu_ids or config.ring_bytes or not slots or not self.vm.profile.arch.is_x86:
             return self._region()
         slot = self.random.choice(slots)
-        gpa = (slot.base_gfn + self.random.randrange(slot.npages)) * self.page + self.random.choice((0, 64, 2048))
+        gpa = (slot.base_gfn + self.random.randrange(slot.npages)) * self.page + self.random.choice(
+            (0, 64, 2048)
+        )
         if self.random.random() < 0.05:
             gpa = self._gpa() & -self.page
         return Event("KVM_SET_MSRS", {"index": WALL_CLOCK_MSR, "data": gpa or 64})
@@ -279,7 +332,8 @@ class Generator:
         if self.random.random() < 0.2:
             size = self.random.choice((0, 1, 1 << 63, (1 << 63) - self.page, self.page + 1))
         return Event(
-            "KVM_CREATE_GUEST_MEMFD", {"size": size, "flags": self.random.choice((0, 0, 0, 1, 2, 3, 4, 1 << 63))}
+            "KVM_CREATE_GUEST_MEMFD",
+            {"size": size, "flags": self.random.choice((0, 0, 0, 1, 2, 3, 4, 1 << 63))},
         )
 
     def _close_file(self) -> Event:
@@ -301,14 +355,18 @@ class Generator:
         return Event("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
     def _tss(self) -> Event:
-        return Event("KVM_SET_TSS_ADDR", {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, *_EDGES))})
+        return Event(
+            "KVM_SET_TSS_ADDR",
+            {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, *_EDGES))},
+        )
 
     def _identity(self) -> Event:
         return Event("KVM_SET_IDENTITY_MAP_ADDR", {"addr": self.random.choice((0, 0xFFFB_C000))})
 
     def _mmu_pages(self) -> Event:
         return Event(
-            "KVM_SET_NR_MMU_PAGES", {"nr_pages": self.random.choice((63, 64, 100, (1 << 32) + 63, 1 << 40, *_EDGES))}
+            "KVM_SET_NR_MMU_PAGES",
+            {"nr_pages": self.random.choice((63, 64, 100, (1 << 32) + 63, 1 << 40, *_EDGES))},
         )
 
     def _get_mmu_pages(self) -> Event:
@@ -338,7 +396,11 @@ class Generator:
             fields[random.choice(list(fields))] = random.choice(_EDGES)
         start, end = fields["gpa"] // self.page, (fields["gpa"] + fields["size"]) // self.page
         for slot in self.vm.slots(0):
-            if slot.flags & KVM_MEM_LOG_DIRTY_PAGES and slot.base_gfn < end and start < slot.base_gfn + slot.npages:
+            if (
+                slot.flags & KVM_MEM_LOG_DIRTY_PAGES
+                and slot.base_gfn < end
+                and start < slot.base_gfn + slot.npages
+            ):
                 return self._region()
         return Event("KVM_PRE_FAULT_MEMORY", fields)
 

@@ -32,7 +32,9 @@ class Comparison:
 
     __slots__ = ("event", "expected", "note", "verdict")
 
-    def __init__(self, event: Event, verdict: str, expected: int | None = None, note: str = "") -> None:
+    def __init__(
+        self, event: Event, verdict: str, expected: int | None = None, note: str = ""
+    ) -> None:
         self.event = event
         """The call with the kernel's answer."""
         self.verdict = verdict
@@ -96,14 +98,21 @@ class Pair:
             if isinstance(live_bitmap, LiveBitmap) and isinstance(bitmap, DirtyBitmap):
                 long_bits = self.model.state.machine.long_bits
                 if live_bitmap.to_bytes(long_bits) != bitmap.to_bytes(long_bits):
-                    same, note = False, f"dirty pages {_some(live_bitmap)}, expected {_some(bitmap)}"
+                    same, note = (
+                        False,
+                        f"dirty pages {_some(live_bitmap)}, expected {_some(bitmap)}",
+                    )
         answered = _answered(event, seen.result, new_fd=self._made_file(event, seen.result))
         return Comparison(answered, AGREED if same else DIFFERED, expected.result, note)
 
     def _live_fields(self, event: Event) -> Mapping[str, int]:
         """The arguments with the number that a file has in this process, in place of the recorded one."""
         fd = event.fields.get("guest_memfd")
-        return event.fields if fd not in self._live_fds else {**event.fields, "guest_memfd": self._live_fds[fd]}
+        return (
+            event.fields
+            if fd not in self._live_fds
+            else {**event.fields, "guest_memfd": self._live_fds[fd]}
+        )
 
     def _made_file(self, event: Event, seen: int) -> int | None:
         if event.call != "KVM_CREATE_GUEST_MEMFD" or seen < 0:
@@ -135,7 +144,12 @@ class Pair:
 
 def _answered(event: Event, result: int, new_fd: int | None = None) -> Event:
     return Event(
-        event.call, event.fields, new_fd if new_fd is not None else result, new_fd=new_fd, fd=3, format="jsonl"
+        event.call,
+        event.fields,
+        new_fd if new_fd is not None else result,
+        new_fd=new_fd,
+        fd=3,
+        format="jsonl",
     )
 
 

@@ -160,7 +160,9 @@ def check_arguments(attempt: RegionAttempt) -> Refused | Undetermined | Unmodell
             return FLAGS_OF_REGION2.refuse(flags=flags)
         if attempt.slot_id >= machine.user_slots:
             return SLOT_ID_TOO_HIGH.refuse(slot_id=attempt.slot_id, user_slots=machine.user_slots)
-    if flags and flags & ~(machine.flags_gmem if flags & KVM_MEM_GUEST_MEMFD else machine.flags_plain):
+    if flags and flags & ~(
+        machine.flags_gmem if flags & KVM_MEM_GUEST_MEMFD else machine.flags_plain
+    ):
         return _refuse_flags(attempt)
     if size_bytes & page_mask:
         return SIZE_UNALIGNED.refuse(memory_size=size_bytes, page_bytes=page_mask + 1)
@@ -188,7 +190,9 @@ def check_arguments(attempt: RegionAttempt) -> Refused | Undetermined | Unmodell
         return ADDRESS_SPACE_UNKNOWN.refuse(as_id=attempt.as_id, spaces_count=machine.spaces)
     if gpa + size_bytes >= _2_64:
         return GPA_WRAPS.refuse(guest_phys_addr=gpa, memory_size=size_bytes)
-    if attempt.npages > KVM_MEM_MAX_NR_PAGES and (user or not machine.profile.has("slot-size-user-only")):
+    if attempt.npages > KVM_MEM_MAX_NR_PAGES and (
+        user or not machine.profile.has("slot-size-user-only")
+    ):
         return SLOT_TOO_LARGE.refuse(npages=attempt.npages, max_npages=KVM_MEM_MAX_NR_PAGES)
     return None
 
@@ -196,7 +200,9 @@ def check_arguments(attempt: RegionAttempt) -> Refused | Undetermined | Unmodell
 def _refuse_flags(attempt: RegionAttempt) -> Refused:
     machine, flags = attempt.machine, attempt.flags
     valid = machine.flags_gmem if flags & KVM_MEM_GUEST_MEMFD else machine.flags_plain
-    return FLAGS_INVALID.refuse(flags=flags, refused=flag_text(flags & ~valid), valid=flag_text(valid))
+    return FLAGS_INVALID.refuse(
+        flags=flags, refused=flag_text(flags & ~valid), valid=flag_text(valid)
+    )
 
 
 def _check_far_hva(attempt: RegionAttempt) -> Refused | Undetermined | None:
@@ -210,7 +216,11 @@ def _check_far_hva(attempt: RegionAttempt) -> Refused | Undetermined | None:
     end = address + (region.memory_size & machine.ulong_max)
     if end <= machine.hva_end:
         return None
-    numbers = {"userspace_addr": attempt.hva, "memory_size": region.memory_size, "host_end": machine.hva_end_high}
+    numbers = {
+        "userspace_addr": attempt.hva,
+        "memory_size": region.memory_size,
+        "host_end": machine.hva_end_high,
+    }
     if end > machine.hva_end_high:
         return HVA_OUT_OF_RANGE.refuse(**numbers)
     return HVA_OUT_OF_RANGE.ask(

@@ -51,18 +51,24 @@ def check_binding(attempt: RegionAttempt) -> Refused | Undetermined | None:
             return GMEM_FD_OTHER_FILE.refuse(fd=fd)
         if process.fds_known or fd >> 31:
             return GMEM_FD_CLOSED.refuse(fd=fd)
-        return GMEM_FD_CLOSED.ask(f"what is file descriptor {fd}?  Record KVM_CREATE_GUEST_MEMFD too", fd=fd)
+        return GMEM_FD_CLOSED.ask(
+            f"what is file descriptor {fd}?  Record KVM_CREATE_GUEST_MEMFD too", fd=fd
+        )
     if file.vm_uid != state.uid:
         return GMEM_FD_OTHER_FILE.refuse(fd=fd)
     offset, size_bytes = region.guest_memfd_offset, region.memory_size
     if not _within(file, offset, size_bytes, profile):
-        return GMEM_RANGE.refuse(guest_memfd_offset=offset, memory_size=size_bytes, file_bytes=file.size_bytes)
+        return GMEM_RANGE.refuse(
+            guest_memfd_offset=offset, memory_size=size_bytes, file_bytes=file.size_bytes
+        )
     shift = attempt.machine.page_shift
     start, end = offset >> shift, (offset + size_bytes) >> shift
     bound = state.bound_at(file, start, end)
     if bound is not None:
         errno = EEXIST if profile.has("guest-memfd-overlap-eexist") else EINVAL
-        return GMEM_RANGE_BOUND.refuse(errno=errno, bound_slot=bound.slot_word, start_page=start, end_page=end)
+        return GMEM_RANGE_BOUND.refuse(
+            errno=errno, bound_slot=bound.slot_word, start_page=start, end_page=end
+        )
     attempt.binding = Binding(file, start, end, region.slot)
     return None
 

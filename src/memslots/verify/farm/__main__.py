@@ -47,12 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("answers", help="folder or tar archive of recorded answers")
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us')
-    parser.add_argument("--refresh", action="store_true", help="write what is answered now in place of what was")
     parser.add_argument(
-        "--add", choices=("plain", *filter(None, KINDS)), help="ask kernels for the first time, with these sequences"
+        "kernels", nargs="*", metavar="KERNEL", help='only these; "host" is the one under us'
     )
-    parser.add_argument("--no-fetch", action="store_true", help="only kernels that need no download")
+    parser.add_argument(
+        "--refresh", action="store_true", help="write what is answered now in place of what was"
+    )
+    parser.add_argument(
+        "--add",
+        choices=("plain", *filter(None, KINDS)),
+        help="ask kernels for the first time, with these sequences",
+    )
+    parser.add_argument(
+        "--no-fetch", action="store_true", help="only kernels that need no download"
+    )
     options = parser.parse_intermixed_args(words)
     asked = differing = 0
     try:
@@ -73,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _results(folder: str, options: argparse.Namespace) -> Iterator[Rerun]:
     if not options.add:
-        yield from rerun(folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch)
+        yield from rerun(
+            folder, options.kernels, refresh=options.refresh, may_fetch=not options.no_fetch
+        )
         return
     for name in options.kernels:
         yield record(folder, name, options.add if options.add != "plain" else "")
@@ -83,7 +93,13 @@ def _lines(result: Rerun, *, is_new: bool) -> Iterator[str]:
     if result.why_not:
         yield f"{result.label:32} not asked: {result.why_not}"
         return
-    verdict = "recorded" if is_new else f"{len(result.differing)} sequences differ" if result.differing else "the same"
+    verdict = (
+        "recorded"
+        if is_new
+        else f"{len(result.differing)} sequences differ"
+        if result.differing
+        else "the same"
+    )
     yield (
         f"{result.label:32} {result.sequences:,} sequences, {result.answers:,} answers"
         f" in {result.seconds:.0f} s: {verdict}"

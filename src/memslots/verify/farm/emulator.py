@@ -26,9 +26,13 @@ def changed_program(program: str, change: Changed) -> str:
         data = file.read()
     old, new = (value.to_bytes(8, "little") for value in (change.old, change.new))
     if old not in data:
-        raise DeviceUnavailableError(f"{program} holds no {change.register} of {change.old:#x}: not the build it was")
+        raise DeviceUnavailableError(
+            f"{program} holds no {change.register} of {change.old:#x}: not the build it was"
+        )
     version = hashlib.sha256(data).hexdigest()[:12]
-    copy = os.path.join(cache_folder(), "bin", f"{os.path.basename(program)}-{change.new:x}-{version}")
+    copy = os.path.join(
+        cache_folder(), "bin", f"{os.path.basename(program)}-{change.new:x}-{version}"
+    )
     if not os.path.exists(copy):
         os.makedirs(os.path.dirname(copy), exist_ok=True)
         unfinished = f"{copy}.{os.getpid()}"

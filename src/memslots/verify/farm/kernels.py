@@ -43,9 +43,27 @@ _PC = ("qemu-system-x86_64", "-machine", "pc", "-cpu", "max,la57=off")
 _PC_PA52 = (*_PC[:-1], "max,la57=off,phys-bits=52")
 """52 guest-physical address bits instead of QEMU's 40."""
 _PC_PA36 = (*_PC[:-1], "max,la57=off,phys-bits=36")
-_ARM = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a76")
-_ARM_GICV2 = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a72")
-_ARM_MTE = ("qemu-system-aarch64", "-machine", "virt,virtualization=on,gic-version=3,mte=on", "-cpu", "max")
+_ARM = (
+    "qemu-system-aarch64",
+    "-machine",
+    "virt,virtualization=on,gic-version=3",
+    "-cpu",
+    "cortex-a76",
+)
+_ARM_GICV2 = (
+    "qemu-system-aarch64",
+    "-machine",
+    "virt,virtualization=on,gic-version=2",
+    "-cpu",
+    "cortex-a72",
+)
+_ARM_MTE = (
+    "qemu-system-aarch64",
+    "-machine",
+    "virt,virtualization=on,gic-version=3,mte=on",
+    "-cpu",
+    "max",
+)
 _RISCV = ("qemu-system-riscv64", "-machine", "virt", "-cpu", "rv64,h=true")
 _POWER = ("qemu-system-ppc64", "-machine", "powernv9", "-cpu", "power9_v2.0")
 
@@ -180,7 +198,9 @@ _ALL = (
         totals_command_line=_ROOM,
     ),
     Kernel("debian-6.1-i386-nopae", "bookworm", "i386", "linux-image-686", _P32),
-    Kernel("debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32),
+    Kernel(
+        "debian-6.5-i386", "bookworm-backports", "i386", "linux-image-6.5.0-0.deb12.4-686-pae", _P32
+    ),
     Kernel("debian-5.10-arm64", "bullseye", "arm64", _ARM64, _FREE),
     Kernel("debian-6.1-arm64", "bookworm", "arm64", _ARM64, _FREE),
     Kernel("debian-6.12-arm64", "trixie", "arm64", _ARM64, _FREE),
@@ -194,16 +214,27 @@ _ALL = (
     Kernel("debian-sid-ppc64el", "sid", "ppc64el", _POWER64, _P64),
     # the newest there is: candidates of the next release
     Kernel("debian-experimental-x86_64", "experimental", "amd64", _AMD64, _FREE),
-    Kernel("debian-experimental-x86_64-pa52", "experimental", "amd64", _AMD64, _FREE, qemu=_PC_PA52),
+    Kernel(
+        "debian-experimental-x86_64-pa52", "experimental", "amd64", _AMD64, _FREE, qemu=_PC_PA52
+    ),
     Kernel("debian-experimental-arm64", "experimental", "arm64", _ARM64, _FREE),
     Kernel("debian-experimental-ppc64el", "experimental", "ppc64el", _POWER64, _P64),
     # rare hosts
     Kernel("debian-sid-x86_64-pa36", "sid", "amd64", _AMD64, _FREE, qemu=_PC_PA36),
     Kernel("debian-5.10-arm64-pa36", "bullseye", "arm64", _ARM64, _FREE, changed=_PARANGE_36),
     Kernel("debian-sid-arm64-pa36", "sid", "arm64", _ARM64, _FREE, changed=_PARANGE_36),
-    Kernel("debian-6.12-arm64-protected", "trixie", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
+    Kernel(
+        "debian-6.12-arm64-protected", "trixie", "arm64", _ARM64, _FREE, command_line=_PROTECTED
+    ),
     Kernel("debian-sid-arm64-protected", "sid", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
-    Kernel("debian-experimental-arm64-protected", "experimental", "arm64", _ARM64, _FREE, command_line=_PROTECTED),
+    Kernel(
+        "debian-experimental-arm64-protected",
+        "experimental",
+        "arm64",
+        _ARM64,
+        _FREE,
+        command_line=_PROTECTED,
+    ),
     Kernel("debian-5.10-arm64-gicv2", "bullseye", "arm64", _ARM64, _FREE, qemu=_ARM_GICV2),
     Kernel("debian-sid-arm64-gicv2", "sid", "arm64", _ARM64, _FREE, qemu=_ARM_GICV2),
     Kernel("debian-6.1-arm64-mte", "bookworm", "arm64", _ARM64, _FREE, qemu=_ARM_MTE),

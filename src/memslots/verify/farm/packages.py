@@ -95,10 +95,14 @@ def _run(command: Sequence[str], cwd: str | None = None) -> str:
 
 def _first_cause(complaints: str) -> str:
     """The first thing that apt complains of; its last line only says that there was one."""
-    lines = [line[3:].strip() for line in complaints.splitlines() if line.startswith(("E: ", "W: "))]
+    lines = [
+        line[3:].strip() for line in complaints.splitlines() if line.startswith(("E: ", "W: "))
+    ]
     causes = [line for line in lines if not line.startswith("Some index files failed")]
     cause = (causes or lines or ["apt-get update says nothing"])[0]
-    mismatch = any(word in cause for word in ("unexpected size", "Hash Sum mismatch", "Mirror sync"))
+    mismatch = any(
+        word in cause for word in ("unexpected size", "Hash Sum mismatch", "Mirror sync")
+    )
     return f"{cause} (the mirror is being renewed: try again later)" if mismatch else cause
 
 
@@ -155,7 +159,9 @@ class Apt:
         }
         if os.geteuid() == 0:
             settings["APT::Sandbox::User"] = "root"  # _apt cannot read a home folder
-        self.options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        self.options = [
+            word for name, value in settings.items() for word in ("-o", f"{name}={value}")
+        ]
         if not self._has_lists():
             self.update()
 
@@ -189,7 +195,9 @@ class Apt:
         try:
             shown = _run(["apt-cache", *self.options, "show", "--no-all-versions", package])
         except DeviceUnavailableError as error:
-            raise DeviceUnavailableError(f"{self.suite} has no {package} for {self.arch}: {error}") from None
+            raise DeviceUnavailableError(
+                f"{self.suite} has no {package} for {self.arch}: {error}"
+            ) from None
         match = re.search(r"^Depends: (.*)$", shown, re.MULTILINE)
         return match[1] if match else ""
 

@@ -134,7 +134,9 @@ def _ask_again(
         result.seconds = time.monotonic() - start
         _compare(recorded, asked, answers, result)
         if refresh:
-            limit = asking.kernel.limit_pages if recorded.limit_pages is None else recorded.limit_pages
+            limit = (
+                asking.kernel.limit_pages if recorded.limit_pages is None else recorded.limit_pages
+            )
             path = os.path.join(os.path.dirname(recorded.path), f"{recorded.label}.jsonl")
             lines = _lines_of(recorded.name, limit, asked, answers, asking, result.seconds)
             _write(f"{path}.new", lines)
@@ -142,7 +144,9 @@ def _ask_again(
             os.replace(f"{path}.new", path)
 
 
-def record(folder: str, name: str, kind: str, *, say: Callable[[str], None] = say_on_stderr) -> Rerun:
+def record(
+    folder: str, name: str, kind: str, *, say: Callable[[str], None] = say_on_stderr
+) -> Rerun:
     """Ask a kernel for the first time, and write a file of answers into the folder.
 
     kind: "", "probe", "totals" or "corners".  Raises UnknownKernelError, DeviceUnavailableError, and
@@ -162,8 +166,13 @@ def record(folder: str, name: str, kind: str, *, say: Callable[[str], None] = sa
         )  # fmt: skip
         result.seconds = time.monotonic() - start
         result.sequences = len(sequences)
-        result.answers = sum(len(answers.sequence(number).in_order()) for number in range(len(sequences)))
-        _write(path, _lines_of(name, kernel.limit_pages, list(sequences), answers, asking, result.seconds))
+        result.answers = sum(
+            len(answers.sequence(number).in_order()) for number in range(len(sequences))
+        )
+        _write(
+            path,
+            _lines_of(name, kernel.limit_pages, list(sequences), answers, asking, result.seconds),
+        )
     return result
 
 

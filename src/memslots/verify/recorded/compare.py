@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
     from .player import Seen
 
-KINDS = {"": "sequences", "probe": "sequences", "totals": "sequences-totals", "corners": "sequences-corners"}
+KINDS = {
+    "": "sequences",
+    "probe": "sequences",
+    "totals": "sequences-totals",
+    "corners": "sequences-corners",
+}
 """Kind of answers, as in NAME.KIND.jsonl: the file of sequences that was asked."""
 _ASKS_ONLY = ("check_ext", "check_ext_vm", "prefault")
 """Operations after which a VM is what it was, whatever they answered."""
@@ -100,11 +105,15 @@ def open_answers(path: str) -> Iterator[str]:
                     unpacked = archive.extractfile(member) if member.isfile() else None
                     if unpacked is not None:
                         # the name alone: an archive cannot write anywhere else
-                        with open(os.path.join(folder, os.path.basename(member.name)), "wb") as copy:
+                        with open(
+                            os.path.join(folder, os.path.basename(member.name)), "wb"
+                        ) as copy:
                             shutil.copyfileobj(unpacked, copy)
         except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
             reason = str(error).splitlines()[0]
-            raise TraceError(f"{path} is neither a folder nor a tar archive of answers: {reason}") from error
+            raise TraceError(
+                f"{path} is neither a folder nor a tar archive of answers: {reason}"
+            ) from error
         yield folder
 
 
@@ -195,7 +204,9 @@ def replay_file(path: str, sequences: dict[str, list[list[object]]]) -> KernelRe
         probe = first["meta"].get("probe")  # type: ignore[attr-defined]
         word = probe["word"] if probe else -1
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise TraceError(f"{path}: the first line is not a header of recorded answers: {error}") from error
+        raise TraceError(
+            f"{path}: the first line is not a header of recorded answers: {error}"
+        ) from error
     kept = {"budget"} if probe else set()
     if word != -1:
         kept.add("pages")

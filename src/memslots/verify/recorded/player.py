@@ -56,7 +56,9 @@ class Player:
         self.ulong_max = U32_MAX if profile.option("compat") else (1 << profile.arch.long_bits) - 1
         system = Vm(profile, usual_vm_type(profile), process=self.process).state
         self.max_slots = check_extension(system, KVM_CAP_NR_MEMSLOTS, on_system=False).result or 32
-        self.max_spaces = check_extension(system, KVM_CAP_MULTI_ADDRESS_SPACE, on_system=False).result or 1
+        self.max_spaces = (
+            check_extension(system, KVM_CAP_MULTI_ADDRESS_SPACE, on_system=False).result or 1
+        )
         self.replay = Replay((), profile, process=self.process, most_kept=0)
         self.calls = 0
         self.vms: list[Vm | None] = []
@@ -147,7 +149,13 @@ class Player:
         for field_name, value in zip(names, chain(operands, repeat(0))):
             field = known.field(field_name)
             # as a C program passes it: cut to the field, or to its own unsigned long
-            mask = self.ulong_max if known.is_number else U64_MAX if field is None else (1 << field.bits) - 1
+            mask = (
+                self.ulong_max
+                if known.is_number
+                else U64_MAX
+                if field is None
+                else (1 << field.bits) - 1
+            )
             fields[field_name] = value & mask
         return self._ask(call, fields)
 
@@ -164,7 +172,11 @@ class Player:
             return
         state = self.vm.state
         self.observed["pages"] = state.total_pages
-        if self.profile.arch.is_x86 and not state.budget.n_requested and step.change.kind & state.design.commits_on:
+        if (
+            self.profile.arch.is_x86
+            and not state.budget.n_requested
+            and step.change.kind & state.design.commits_on
+        ):
             self.observed["budget"] = state.n_max_mmu_pages
 
     # -- VMs
@@ -180,7 +192,9 @@ class Player:
         if len(self.vms) >= _MOST_VMS:
             return -1
         fd = self._new_fd()
-        answer = self._result(self._step("KVM_CREATE_VM", {"type": vm_type & self.ulong_max}, _SYSTEM_FD, fd))
+        answer = self._result(
+            self._step("KVM_CREATE_VM", {"type": vm_type & self.ulong_max}, _SYSTEM_FD, fd)
+        )
         if answer < 0:
             return answer
         self.current = len(self.vms)
@@ -211,7 +225,9 @@ class Player:
         self.replay.take(self.calls, Event("close", {}, 0, fd=fd))
 
     def _op_check_ext(self, capability: int) -> int:
-        return self._result(self._step("KVM_CHECK_EXTENSION", {"cap": capability & self.ulong_max}, _SYSTEM_FD))
+        return self._result(
+            self._step("KVM_CHECK_EXTENSION", {"cap": capability & self.ulong_max}, _SYSTEM_FD)
+        )
 
     # -- slots
 
@@ -240,7 +256,9 @@ class Player:
             if accepted == number:
                 break
             slot = first + accepted & U32_MAX
-            answer = self._call_of("set_region", [slot, flags, gpa + accepted * step & U64_MAX, size, hva])
+            answer = self._call_of(
+                "set_region", [slot, flags, gpa + accepted * step & U64_MAX, size, hva]
+            )
             if answer < 0:
                 break
         found: dict[str, object] = {"r": accepted, **self.observed}
@@ -259,7 +277,9 @@ class Player:
         answer = step.answer
         bitmap = answer.data if isinstance(answer, Accepted) else None
         if isinstance(bitmap, DirtyBitmap):
-            found.update(seen_in_buffer(bitmap, self.vm.state.machine.long_bits, checksum=self.checksums))
+            found.update(
+                seen_in_buffer(bitmap, self.vm.state.machine.long_bits, checksum=self.checksums)
+            )
         else:
             # a copy that hits the end of the buffer has filled it
             is_full = isinstance(answer, Refused) and answer.rule is BITMAP_UNREADABLE
@@ -291,7 +311,9 @@ class Player:
         if self.vm is not None:
             free = self._new_fd()
             fields = {"size": size, "flags": flags}
-            answer = self._result(self._step("KVM_CREATE_GUEST_MEMFD", fields, self.vm_fds[self.current], free))
+            answer = self._result(
+                self._step("KVM_CREATE_GUEST_MEMFD", fields, self.vm_fds[self.current], free)
+            )
             if answer >= 0:
                 fd, answer = free, 0
         self.files.append(fd)
@@ -362,7 +384,12 @@ class Player:
         """An ioctl by number; numbers that the model does not answer here are treated as unknown calls."""
         encoding = (nr, direction, nbytes)
         call = next(
-            (each for each in CALLS.values() if encoding == (each.nr, each.direction, each.argument_bytes)), None
+            (
+                each
+                for each in CALLS.values()
+                if encoding == (each.nr, each.direction, each.argument_bytes)
+            ),
+            None,
         )
         if kind == "sys":
             is_version = call is not None and call.name == "KVM_GET_API_VERSION"

@@ -90,7 +90,9 @@ class ProcessMemory:
             return -EINVAL
         return 0 if punch or offset + nbytes <= file.size_bytes else -EINVAL
 
-    def _map(self, window: int, size: int, prot: int, *, is_shared: bool, mte_allowed: bool) -> None:
+    def _map(
+        self, window: int, size: int, prot: int, *, is_shared: bool, mte_allowed: bool
+    ) -> None:
         start = MAP_BASE + window * MAP_STEP
         end = start + self._whole_pages(size)
         self.process.mmap(Mapping(start, end, prot, is_shared=is_shared, mte_allowed=mte_allowed))
@@ -125,7 +127,9 @@ class ProcessMemory:
         return 0
 
 
-def seen_in_buffer(bitmap: DirtyBitmap, long_bits: int, *, checksum: bool = False) -> dict[str, object]:
+def seen_in_buffer(
+    bitmap: DirtyBitmap, long_bits: int, *, checksum: bool = False
+) -> dict[str, object]:
     """What the program sees of a bitmap in a buffer that was filled with a pattern.
 
     checksum: the CRC-32 of its bytes too, of a little-endian host.

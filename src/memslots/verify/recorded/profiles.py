@@ -24,7 +24,10 @@ _DEBIAN = re.compile(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
 # name pattern: options of the machine that the kernel ran on
 _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
     # QEMU's software emulation of AMD's SVM: 40 address bits, no AVIC
-    (r"(debian|built)-.*(x86_64|i386).*", {"vendor": "amd", "apicv": False, "pml": False, "gpa-bits": 40}),
+    (
+        r"(debian|built)-.*(x86_64|i386).*",
+        {"vendor": "amd", "apicv": False, "pml": False, "gpa-bits": 40},
+    ),
     (r".*-pa52|.*-i386-2g", {"gpa-bits": 52}),
     (r".*-pa36", {"gpa-bits": 36}),
     # no nested paging: npt=0, or a kernel without PAE
@@ -48,7 +51,13 @@ _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
     (r"built-sid-ppc32", {"task-size": 0xBFFE_0000}),
 )
 
-_BY_CAPABILITY = {66: "max-vcpus", 128: "max-vcpu-id", 165: "gpa-bits", 207: "gpa-bits", 235: "vm-types"}
+_BY_CAPABILITY = {
+    66: "max-vcpus",
+    128: "max-vcpu-id",
+    165: "gpa-bits",
+    207: "gpa-bits",
+    235: "vm-types",
+}
 PROGRAM_TEXT = {"riscv64": (0x10000, 0x90000)}
 """Host bytes of the test program's read-only part, where a literal address can hit it."""
 

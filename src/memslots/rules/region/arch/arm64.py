@@ -54,7 +54,9 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
     machine, config, kind = attempt.machine, attempt.state.config, attempt.kind
     if config.protected and machine.profile.has("arm64-protected-vm"):
         removes = config.hypervisor_vm_created and kind & (DELETE | MOVE)
-        if removes or (kind != DELETE and attempt.flags & (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)):
+        if removes or (
+            kind != DELETE and attempt.flags & (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
+        ):
             return PROTECTED_VM_CHANGE.refuse_late(change)
     if kind == DELETE:
         return None
@@ -62,8 +64,13 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
     if end > machine.gfn_end_high:
         return IPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
     if end > machine.gfn_end:
-        return IPA_LIMIT.ask("how many IPA bits has the VM (the type given to KVM_CREATE_VM)?", end_gfn=end)
-    if attempt.flags & KVM_MEM_GUEST_MEMFD and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP:
+        return IPA_LIMIT.ask(
+            "how many IPA bits has the VM (the type given to KVM_CREATE_VM)?", end_gfn=end
+        )
+    if (
+        attempt.flags & KVM_MEM_GUEST_MEMFD
+        and not attempt.binding.file.flags & GUEST_MEMFD_FLAG_MMAP
+    ):
         return GMEM_NOT_MAPPABLE.refuse_late(change)
     tagged = attempt.flags & KVM_MEM_GUEST_MEMFD and config.arm64_mte
     if tagged and machine.profile.has("arm64-mte-without-gmem"):

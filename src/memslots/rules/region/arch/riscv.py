@@ -33,5 +33,7 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
     if end > machine.gfn_end_high:
         return GPA_LIMIT.refuse_late(change, end_gfn=end, limit_gfn=machine.gfn_end_high)
     if end > machine.gfn_end:
-        return GPA_LIMIT.ask("how many guest-physical bits has the host (KVM_CAP_VM_GPA_BITS)?  +paN", end_gfn=end)
+        return GPA_LIMIT.ask(
+            "how many guest-physical bits has the host (KVM_CAP_VM_GPA_BITS)?  +paN", end_gfn=end
+        )
     return check_mappings(attempt, change)

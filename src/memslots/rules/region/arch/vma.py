@@ -53,7 +53,9 @@ def check_mappings(attempt: RegionAttempt, change: SlotChange) -> Refused | Unde
     return None
 
 
-def _check_mapping(attempt: RegionAttempt, change: SlotChange, mapping: Mapping) -> Refused | Undetermined | None:
+def _check_mapping(
+    attempt: RegionAttempt, change: SlotChange, mapping: Mapping
+) -> Refused | Undetermined | None:
     profile = attempt.machine.profile
     where = {"mapping_start": mapping.start, "mapping_end": mapping.end}
     writes = not attempt.flags & KVM_MEM_READONLY and not mapping.prot & PROT_WRITE
@@ -69,5 +71,7 @@ def _check_mapping(attempt: RegionAttempt, change: SlotChange, mapping: Mapping)
         if attempt.flags & KVM_MEM_LOG_DIRTY_PAGES:
             return VMA_PFN_LOGGING.refuse_late(change, **where)
         if profile.has("arm64-pfn-cacheable"):
-            return VMA_PFN_CACHEABLE.ask("is the device mapping cacheable, and has the host FWB and DIC?", **where)
+            return VMA_PFN_CACHEABLE.ask(
+                "is the device mapping cacheable, and has the host FWB and DIC?", **where
+            )
     return None
