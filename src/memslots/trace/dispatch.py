@@ -259,12 +259,13 @@ class Reader:
         shown = raw.decode("utf-8", "replace").rstrip("\r")
         if not paste.damaged(shown):
             return paste.unquoted(shown)
-        while paste.soft_break(shown):
+        while shown.endswith("=") and len(shown) <= strace.TEXT_MAX:
             more = self.lines.peek(1)
-            if not more or len(shown) > strace.TEXT_MAX:
+            following = paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r")) if more else ""
+            if not more or not paste.soft_break(shown, following):
                 break
             self.lines.next()
-            shown = shown[:-1] + paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r"))
+            shown = shown[:-1] + following
         parts = paste.split(shown)
         if len(parts) > 1:
             self.lines.push([part.encode("utf-8", "replace") for part in parts[1:]])

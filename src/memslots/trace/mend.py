@@ -1,7 +1,8 @@
 """What mailers, browsers, terminals and log shippers do to lines, undone.
 
 Each step leaves a line alone that does not show the damage, so that a clean
-recording is never changed.
+recording is never changed.  What looks like damage and may be clean (`=20`, `=3D`
+as the beginning of a number) is told by what else the line has.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from .patterns import lazy
 
 _ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _DAMAGE = lazy(
-    r"[\x00-\x08\x0b-\x1f\x7f\ufeff\u00a0]|&[a-zA-Z#]|<[a-zA-Z/][^<>]{0,200}>|=3D|=20|=\Z"
+    r"[\x00-\x08\x0b-\x1f\x7f\ufeff\u00a0]|&[a-zA-Z#]|<[a-zA-Z/][^<>]{0,200}>|=3D|=\Z"
     r"|[\u201c\u201d\u2018\u2019\u2212\u2013]"
 )
 _BREAK = lazy(r"<br ?/?>|</(?:p|div|li|tr|pre|blockquote)>", re.IGNORECASE)
@@ -24,6 +25,15 @@ _TAG = lazy(
 _ENTITY = lazy(r"&(lt|gt|amp|quot|apos|nbsp|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 _ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'", "nbsp": " "}
 _HEX = lazy(r"(?:=[0-9A-F]{2})+")
+_BARE = lazy(r"=(?![0-9A-F]{2}|\Z)")
+"""An equals sign as quoted-printable cannot have it: there each stands as `=3D`."""
+_NUMBERS = r"slot|flags|memory_size|errno|ret|rc|pid|tid|fd|size"
+_ENCODED = lazy(rf"=3D(?:0x|(?![0-9A-Fa-f]))|\b(?:{_NUMBERS})=3D\d")
+"""An encoded equals sign where no number can begin with 3D: hexadecimal ones begin with 0x, these names have
+decimal ones."""
+_ENCODED_AMONG_OTHERS = lazy(r"=3D0x| =3D(?: |\Z)")
+"""The same where other equals signs of the line are bare, as when somebody has mended half of it."""
+_NAME_AT_END = lazy(r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len)=\Z")
 _QUOTE = lazy(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
     r"ioctl\(|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
@@ -54,8 +64,8 @@ def split(text: str) -> list[str]:
             text = _ENTITY.sub(_entity, text)
         if "<br" in text:
             text = _BREAK.sub("\n", text)
-    if "=3D" in text or "=20" in text:
-        text = _HEX.sub(_octets, text)
+    if "=3D" in text:
+        text = _decoded(text)
     text = _CONTROL.sub(lambda found: "\n" if found.group() in "\r\x0b\x0c" else "", text.translate(_PLAIN))
     parts = [part for part in text.split("\n") if part.strip()]
     return parts or [""]
@@ -73,9 +83,26 @@ def _octets(found: re.Match[str]) -> str:
     return bytes.fromhex(found.group().replace("=", "")).decode("utf-8", "replace")
 
 
-def soft_break(text: str) -> bool:
-    """Whether the line ends in quoted-printable's mark for "goes on without a break"."""
-    return text.endswith("=") and not text.endswith(" =") and (len(text) >= 60 or "=3D" in text)
+def _decoded(text: str) -> str:
+    """A line of quoted-printable in plain; a line that a recording may have as it is stays so."""
+    if _BARE.search(text) is None:
+        return _HEX.sub(_octets, text) if _ENCODED.search(text) else text
+    return text.replace("=3D", "=") if _ENCODED_AMONG_OTHERS.search(text) else text
+
+
+def soft_break(text: str, following: str) -> bool:
+    """Whether the line ends in quoted-printable's mark for "goes on without a break".
+
+    A clean line may end in an equals sign where a terminal wrapped it: then its other equals signs
+    are bare, or it ends in a name whose value begins the next line.
+    """
+    if not text.endswith("=") or text.endswith(" ="):
+        return False
+    if _ENCODED.search(text[:-1]) and (_BARE.search(text) is None or _ENCODED_AMONG_OTHERS.search(text)):
+        return True
+    if len(text) < 60 or _BARE.search(text):
+        return False
+    return _NAME_AT_END.search(text) is None or following.startswith("=3D")
 
 
 def unquoted(text: str) -> str:
