@@ -249,7 +249,7 @@ class Reader:
             return []
         if len(raw) > TEXT_READ:
             self.reading.note(f"of lines longer than {TEXT_READ} bytes the beginning was read")
-        shown = self._mended(raw[:TEXT_READ])
+        shown = self._with_rest_of_word(self._mended(raw[:TEXT_READ]))
         events = self._events(shown, number, 2)
         if events and events[-1].format == "strace":
             self._stack(events[-1])
@@ -260,9 +260,8 @@ class Reader:
         if not paste.damaged(shown):
             return paste.unquoted(shown)
         while shown.endswith("=") and len(shown) <= strace.TEXT_MAX:
-            more = self.lines.peek(1)
-            following = paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r")) if more else ""
-            if not more or not paste.soft_break(shown, following):
+            following = self._following()
+            if following is None or not paste.soft_break(shown, following):
                 break
             self.lines.next()
             shown = shown[:-1] + following
@@ -270,6 +269,20 @@ class Reader:
         if len(parts) > 1:
             self.lines.push([part.encode("utf-8", "replace") for part in parts[1:]])
         return paste.unquoted(parts[0])
+
+    def _following(self) -> str | None:
+        """The next line, not consumed."""
+        more = self.lines.peek(1)
+        return paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r")) if more else None
+
+    def _with_rest_of_word(self, shown: str) -> str:
+        """The line, whole again if a terminal cut a word at its end."""
+        following = self._following() if len(shown) >= paste.NARROWEST else None
+        whole = paste.with_rest(shown, following) if following else None
+        if whole is None:
+            return shown
+        self.lines.next()
+        return whole
 
     def _stack(self, event: Event) -> None:
         """Keep the stack that strace -k prints after a call."""
@@ -350,13 +363,16 @@ class Reader:
         if events is not None:
             return events
         whole = shown
-        for count, raw in enumerate(self.lines.peek(MORE_LINES), 1):
+        ahead = self.lines.peek(MORE_LINES)
+        for count, raw in enumerate(ahead, 1):
             more = raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r")
             parts = paste.split(more) if paste.damaged(more) else [more]
             more = paste.unquoted(parts[0])
             if not more.strip() or paste.begins_record(more) or len(whole) > strace.TEXT_MAX:
                 break
-            whole = f"{whole.rstrip()} {more.strip()}" if glue else paste.join(whole, more)
+            whole = paste.join_message(whole, more) if glue else paste.join(whole, more)
+            if count < len(ahead) and paste.with_rest(whole, paste.unquoted(ahead[count][:40].decode("utf-8", "replace"))):
+                continue  # the last word goes on
             self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
             events = parse(whole, False)
             if events is not None:

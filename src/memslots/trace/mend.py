@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from .decode import ERRNO, ERROR_TEXT
 from .patterns import lazy
 
 _ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -33,8 +34,9 @@ _ENCODED = lazy(rf"=3D(?:0x|(?![0-9A-Fa-f]))|\b(?:{_NUMBERS})=3D\d")
 decimal ones."""
 _ENCODED_AMONG_OTHERS = lazy(r"=3D0x| =3D(?: |\Z)")
 """The same where other equals signs of the line are bare, as when somebody has mended half of it."""
-_NAME_AT_END = lazy(r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len)=\Z")
-_QUOTE = lazy(r"^(?:\s{0,3}[>|](?! /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
+_VALUE = lazy(r"\s*(?:-?\d|KVM_|NULL)")
+_NAME_AT_END = lazy(r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len) ?=\Z")
+_QUOTE = lazy(r"^(?:\s{0,3}[>|](?!(?:KVM|MAP|PROT)_| /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
     r"ioctl\(|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
     r"|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
@@ -43,7 +45,32 @@ _RECORD = lazy(
 )
 _PLAIN = {0x201C: '"', 0x201D: '"', 0x2018: "'", 0x2019: "'", 0x2212: "-", 0x2013: "-", 0xA0: " ", 0xFEFF: ""}
 """Typographical characters that editors put in place of those of a recording."""
-_WORD = lazy(r"\w")
+NARROWEST = 40
+"""Characters of a line that a terminal may have wrapped."""
+_WITHIN = lazy(r"[\w|]")
+_CUT_RESULT = lazy(r"\) += -\Z")
+_NUMBER_AT_END = lazy(r"[=#](?:0x[0-9a-fA-F]*|-?\d*)\Z")
+_REST_OF_NUMBER = lazy(r"(?:x?[0-9a-f]{1,16})(?=[,:\s)]|\Z)")
+"""No value is followed by another number: what looks so is the rest of it."""
+_BEGUN_NAME = lazy(r"[A-Za-z_0-9]+\Z", re.ASCII)
+_REST_OF_NAME = lazy(r"[A-Za-z_0-9]+", re.ASCII)
+_CALL_AT_END = lazy(r"(?:\bKVM_[A-Z0-9_]{3,40}|\bkvm_set_user_memory):?\s*\Z")
+_REST_OF_MESSAGE = lazy(
+    r"(?i:ioctl )?failed\b|(?:AddrSpace|Slot)#|:? ?(?:Invalid|File|Cannot|Bad|Input|No|Inappropriate)\b"
+)
+_LAST_NUMBER = lazy(r"(?:ret=|\) += )-?\d+\Z")
+_ONLY_DIGITS = lazy(r"\s{0,4}\d{1,9}\s*\Z")
+_FAILED = frozenset(("failed",))
+_RECORD_NAMES = frozenset((
+    "kvm_set_user_memory", "kvm_set_user_memory_region", "kvm_set_phys_mem", "kvm_vcpu_ioctl", "kvm_vm_ioctl",
+    "kvm_run_exit", "KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2",
+))  # fmt: skip
+_NAMES = frozenset((
+    *_RECORD_NAMES, "Slot", "AddrSpace", "flags", "gpa", "size", "ua", "ret", "slot", "start", "failed", "guest_memfd",
+    "guest_memfd_offset", "memory_size", "userspace_addr", "guest_phys_addr", "hva", "errno",
+    *ERRNO, *(word for text in ERROR_TEXT for word in (*text.split(), *text.capitalize().split())),
+))  # fmt: skip
+"""Words that a message of a region call may have cut in two."""
 _CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -96,13 +123,13 @@ def soft_break(text: str, following: str) -> bool:
     A clean line may end in an equals sign where a terminal wrapped it: then its other equals signs
     are bare, or it ends in a name whose value begins the next line.
     """
-    if not text.endswith("=") or text.endswith(" ="):
+    if not text.endswith("="):
         return False
     if _ENCODED.search(text[:-1]) and (_BARE.search(text) is None or _ENCODED_AMONG_OTHERS.search(text)):
         return True
-    if len(text) < 60 or _BARE.search(text):
+    if len(text) < 60 or text.endswith(") =") or _BARE.search(text):
         return False
-    return _NAME_AT_END.search(text) is None or following.startswith("=3D")
+    return _NAME_AT_END.search(text) is None or _VALUE.match(following) is None
 
 
 def unquoted(text: str) -> str:
@@ -123,5 +150,43 @@ def join(first: str, second: str) -> str:
     """
     second = second.strip()
     inside = first.rfind("(") > first.rfind(")")
-    glue = "" if inside and _WORD.match(first[-1:]) and _WORD.match(second) else " "
-    return f"{first.rstrip()}{glue}{second}"
+    is_cut = inside and _WITHIN.match(first[-1:]) and _WITHIN.match(second)
+    if is_cut or _CUT_RESULT.search(first[-40:]) or _cut_name(first, second, _NAMES) or _last_digits(first, second):
+        return first.rstrip() + second
+    return f"{first.rstrip()} {second}"
+
+
+def join_message(first: str, second: str) -> str:
+    """Two halves of a wrapped message: without a space where a number or a known word was cut in two."""
+    first, second = first.rstrip(), second.strip()
+    return f"{first}{'' if _is_cut(first, second) else ' '}{second}"
+
+
+def with_rest(first: str, second: str) -> str | None:
+    """Both lines as one, where the first ends within what begins a record, or within its last number."""
+    second = second.strip()
+    if _cut_name(first, second, _RECORD_NAMES) or _last_digits(first, second):
+        return first + second
+    if _CALL_AT_END.search(first[-60:]) and _REST_OF_MESSAGE.match(second):
+        return f"{first} {second}"
+    begun = _BEGUN_NAME.search(first[-6:])
+    if begun and _cut_name(first, second, _FAILED) and _CALL_AT_END.search(first[-60 : -len(begun.group())]):
+        return first + second
+    return None
+
+
+def _last_digits(first: str, second: str) -> bool:
+    return _LAST_NUMBER.search(first[-40:]) is not None and _ONLY_DIGITS.match(second) is not None
+
+
+def _is_cut(first: str, second: str) -> bool:
+    if _NUMBER_AT_END.search(first) and _REST_OF_NUMBER.match(second):
+        return True
+    return first.endswith(("=", "#")) or second.startswith(("=", "#")) or _cut_name(first, second, _NAMES)
+
+
+def _cut_name(first: str, second: str, names: frozenset[str]) -> bool:
+    begun, rest = _BEGUN_NAME.search(first[-40:]), _REST_OF_NAME.match(second)
+    if begun is None or rest is None or begun.group() in names:
+        return False
+    return begun.group() + rest.group() in names

@@ -92,7 +92,7 @@ class Qemu:
 
     def _region(self, found: re.Match[str], text: str, line: int, final: bool) -> list[Event] | None:
         pairs = dict(_PAIR.findall(found.group("pairs")))
-        if "ret" not in pairs and not final:
+        if pairs.get("ret", "-") == "-" and not final:
             return None
         fields: dict[str, int] = {}
         for name, value in pairs.items():

@@ -72,6 +72,12 @@ def start(text: str) -> int:
     return found.start() if found else len(text)
 
 
+def _is_cut_result(result: str) -> bool:
+    """Whether a line ends within -1, or within the name of the errno after it."""
+    result = result.strip()
+    return result == "-" or result.startswith("-1") and len(result) < 16 and words.result_in(result) == -1 and "EPERM" not in result
+
+
 def widths_of(call: str) -> dict[str, int]:
     """Field: bits, of the structure that a text about this call may show; region calls share the longer one."""
     known = CALLS.get(call)
@@ -223,7 +229,7 @@ class Strace:
                 return None
         args = text[start.end() : tail.start() if tail else end]
         result = text[tail.end() : end][:RESULT_READ] if tail else ""
-        if result.strip() == "-1" and not final:
+        if not final and _is_cut_result(result):
             return None
         event = self.ioctl(args, result) if name == "ioctl" else self._memory(name, args, result)
         if event is None:
