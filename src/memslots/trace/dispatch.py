@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from . import bpf, jsonl, perf, qemu, strace
+from . import blocks, bpf, jsonl, perf, qemu, strace
 from . import line_numbers as far
 from . import mend as paste
 from . import messages as text
@@ -37,7 +37,8 @@ ANCHOR = lazy(
     rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d"
     rb"|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
-    rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace)"
+    rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
+    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: )"
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""
@@ -159,6 +160,7 @@ class Reader:
         self.strace = strace.Strace(reading)
         self.perf = perf.Perf(reading, self.strace)
         self.qemu = qemu.Qemu(reading)
+        self.blocks = blocks.Blocks(reading, self._ahead)
         self._counter: LineCounter | None = None
         self.search_from = 0
         """Bytes of a stream from which it is searched, if it is strace; 0 for never."""
@@ -275,6 +277,11 @@ class Reader:
         more = self.lines.peek(1)
         return paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r")) if more else None
 
+    def _ahead(self, most: int) -> list[str]:
+        """Up to so many of the lines that follow, mended, none of them consumed."""
+        shown = (raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r") for raw in self.lines.peek(most))
+        return [paste.unquoted(paste.split(line)[0] if paste.damaged(line) else line) for line in shown]
+
     def _with_rest_of_word(self, shown: str) -> str:
         """The line, whole again if a terminal cut a word at its end."""
         following = self._following() if len(shown) >= paste.NARROWEST else None
@@ -316,6 +323,9 @@ class Reader:
         if "resumed>" in shown:
             resumed = self.strace.resume(shown)
             return self._strace(*resumed, joinable=False) if resumed else []
+        block = self.blocks.reader_of(shown)
+        if block is not None:
+            return self._joined(shown, lambda part, final: block.parse(part, number, final), "")
         recorded = self.perf.parse(shown, number)
         if recorded is not None:
             return recorded
@@ -371,7 +381,8 @@ class Reader:
             if not more.strip() or paste.begins_record(more) or len(whole) > strace.TEXT_MAX:
                 break
             whole = paste.join_message(whole, more) if glue else paste.join(whole, more)
-            if count < len(ahead) and paste.with_rest(whole, paste.unquoted(ahead[count][:40].decode("utf-8", "replace"))):
+            following = ahead[count][:40].decode("utf-8", "replace") if count < len(ahead) else ""
+            if following and paste.with_rest(whole, paste.unquoted(following)):
                 continue  # the last word goes on
             self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
             events = parse(whole, False)

@@ -75,7 +75,9 @@ def start(text: str) -> int:
 def _is_cut_result(result: str) -> bool:
     """Whether a line ends within -1, or within the name of the errno after it."""
     result = result.strip()
-    return result == "-" or result.startswith("-1") and len(result) < 16 and words.result_in(result) == -1 and "EPERM" not in result
+    if not result.startswith("-1"):
+        return result == "-"
+    return len(result) < 16 and "EPERM" not in result and words.result_in(result) == -1
 
 
 def widths_of(call: str) -> dict[str, int]:

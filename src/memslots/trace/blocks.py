@@ -1,0 +1,72 @@
+"""Inputs that are no list of calls: reproducers of fuzzers, warnings of kernels, failed assertions, command lines.
+
+Each reader takes the lines that its pattern finds, and what follows from there;
+its module is loaded when such a line comes.
+"""
+
+from __future__ import annotations
+
+from .patterns import lazy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from .event import Event, Reading
+
+    Ahead = Callable[[int], list[str]]
+    """Up to so many of the lines that follow, none of them consumed."""
+
+    class Block(Protocol):
+        """A reader of one kind of input."""
+
+        def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
+            """The events of a line; None if it is cut and the next lines are wanted."""
+
+
+_ANY = lazy(
+    r"ioctl\$KVM|syz_kvm_|= dup[23]?\(r|__NR_|SYS_ioctl|_t\*\)\(?0x|\(void\*\)0x|Test Assertion Failure"
+    r"|WARNING: |\bBUG: |Oops: |kernel BUG at |qemu-system-|qemu-kvm|/kvm |\bkvm -"
+)
+_READERS = (
+    (lazy(r"(?:ioctl\$KVM|syz_kvm_)\w+(?:\$\w+)?\(|\br\d{1,4} = dup[23]?\(r\d"), "syzlang", "Syzlang"),
+    (
+        lazy(r"\bsyscall\((?:__NR_|SYS_)(?:ioctl|dup[23]?)\b|\*\(uint(?:8|16|32|64)_t\*\)\(?0x|\bmem(?:cpy|set)\(\(void\*\)0x"),
+        "c_reproducer", "CReproducer",
+    ),
+    (lazy(r"Test Assertion Failure"), "selftest", "Selftest"),
+    (
+        lazy(r"\bWARNING: (?:CPU: \d|[\w./]+:\d+ at )|\bBUG: \w|\bOops: \w|\bkernel BUG at "),
+        "kernel_warning", "KernelWarning",
+    ),
+    (
+        lazy(r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm)(?:\"|')?\s(?:.{0,2000}\s)?-(?:m|M|machine|object|smp|accel|cpu|enable-kvm)\b"),
+        "command_line", "CommandLine",
+    ),
+)  # fmt: skip
+"""Lines of a reader: its module and class."""
+
+
+class Blocks:
+    """The readers of one source, made when a line asks for them."""
+
+    def __init__(self, reading: Reading, ahead: Ahead) -> None:
+        self._reading = reading
+        self._ahead = ahead
+        self._made: dict[str, Block] = {}
+
+    def reader_of(self, text: str) -> Block | None:
+        """Who reads this line; None for the other readers of this package."""
+        if _ANY.search(text) is None:
+            return None
+        for pattern, module, name in _READERS:
+            if pattern.search(text):
+                made = self._made.get(module)
+                if made is None:
+                    from importlib import import_module
+
+                    kind = getattr(import_module(f"{__package__}.{module}"), name)
+                    made = self._made[module] = kind(self._reading, self._ahead)
+                return made
+        return None
