@@ -224,7 +224,7 @@ def test_other_trace_events() -> None:
     )
     assert [(event.call.removeprefix("KVM_"), event.fields) for event in events] == [
         ("CREATE_VM", {"type": 0}), ("CHECK_EXTENSION", {"cap": 10}), ("CREATE_IRQCHIP", {}),
-        ("CREATE_VCPU", {"vcpu_id": 0}),
+        ("CREATE_VCPU", {"vcpu_id": 0}), ("RUN", {"cpu_index": 0}),
         ("SET_MEMORY_ATTRIBUTES", {"address": 0x1000, "size": 0x2000, "attributes": 8, "flags": 0}),
         ("CLEAR_DIRTY_LOG", {"slot": 3, "first_page": 64, "num_pages": 128}),
     ]  # fmt: skip

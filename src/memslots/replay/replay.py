@@ -92,6 +92,7 @@ class Replay:
             self._take_other(step, tracked, on, is_sure=is_sure)
         else:
             self._keep(step, tracked)
+            tracked.running = tracked.running or event.call == "KVM_RUN"
         self._follow_descriptors(event, process, step, tracked)
         vm = tracked.vm
         step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)

@@ -38,7 +38,8 @@ ANCHOR = lazy(
     rb"|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
     rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
-    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: )"
+    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: "
+    rb"|sys_e(?:nter|xit): NR)"
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""
@@ -91,7 +92,8 @@ CALL_READ = 1 << 14
 """Characters of a call or message that are looked at."""
 _TRACE_EVENT = lazy(rb"\d+@\d+\.\d+:(\w+) ")
 _TRACE_EVENTS = frozenset(
-    b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log".split()
+    b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log"
+    b" kvm_run_exit kvm_vcpu_ioctl".split()
 )
 """The events of QEMU that tell something about memory."""
 _STACK_END = lazy(rb"\[0x[0-9a-f]+\]\s*$")
@@ -211,7 +213,10 @@ class Reader:
             passed = self.lines.skip(_QUIET)
             if not passed:
                 return
-            self.reading.runs += passed.count(b"KVM_RUN, 0)")
+            self.reading.runs += passed.count(b"KVM_RUN, 0)") + passed.count(b":kvm_run_exit ")
+            if not self.qemu.running and b":kvm_run_exit " in passed:
+                at = passed.rfind(b"\n", 0, passed.index(b":kvm_run_exit ")) + 1
+                self.lines.push([passed[at : passed.index(b"\n", at)]])
 
     def _each_line(self) -> Iterator[Event]:
         """The way for relative times: each line moves the clock."""

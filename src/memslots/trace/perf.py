@@ -26,6 +26,13 @@ _FTRACE = lazy(
     r"(\S.{0,40}?)-(\d{1,10})\s{1,16}(?:\(.{0,20}?\)\s{1,16})?\[\d{1,6}\]\s{1,16}"
     r"(?:\S{4,6}\s{1,16})?(\d{1,12})\.(\d{6,9}):\s+(.*)$"
 )
+_SCRIPT = lazy(
+    r"(?:^|\s)(?:\S.{0,40}?\s{1,16}(?:\d{1,10}/)?(\d{1,10})\s{1,16})?\[\d{1,6}\]\s{1,16}(?:\S{4,6}\s{1,16})?"
+    r"(\d{1,12})\.(\d{6,9}):\s+(?:\d{1,12}\s+)?(?:[a-z_]{2,40}:)?([a-z_]{3,60}:.*)$",
+    re.ASCII,
+)
+"""perf script: `COMM TID [CPU] SECONDS: EVENT: ...`; ftrace joins the first two with a hyphen."""
+_RUNS = lazy(r"\bkvm_entry: vcpu (\d{1,6})\b|\bkvm_userspace_exit: +reason KVM_EXIT_", re.ASCII)
 _ENTER = lazy(
     r"sys_(?:enter_)?ioctl(?:\(|:? *)?fd: (0x)?([0-9a-f]{1,8}), cmd: (0x)?([0-9a-f]{1,8}), "
     r"arg: (?:0x)?([0-9a-f]{1,16})"
@@ -41,16 +48,20 @@ class Perf:
     def __init__(self, reading: Reading, strace: Strace) -> None:
         self.reading = reading
         self.strace = strace
-        self._entered: dict[int, Event] = {}
+        self._entered: dict[int | None, Event] = {}
+        self._running: set[tuple[int | None, str | None]] = set()
 
     def parse(self, text: str, line: int) -> list[Event] | None:
         """The events of a line; None if it is not one of ours."""
         if "ioctl(fd: " in text:
             found = _TRACE.search(text)
             return self._trace(found, text, line) if found else None
-        if "sys_e" in text or "sys_ioctl" in text:
+        if "sys_e" in text or "sys_ioctl" in text or "kvm_entry: " in text or "kvm_userspace_exit: " in text:
             found = _FTRACE.search(text)
-            return self._ftrace(found, text, line) if found else None
+            if found:
+                return self._ftrace(found.groups()[1:], text, line, "ftrace")
+            found = _SCRIPT.search(text)
+            return self._ftrace(found.groups(), text, line, "perf-script") if found else None
         return None
 
     def finish(self) -> list[Event]:
@@ -58,6 +69,16 @@ class Perf:
         events = sorted(self._entered.values(), key=lambda event: event.line)
         self._entered.clear()
         return events
+
+    def _run(self, vcpu: str | None, event: Event) -> list[Event]:
+        """A sign that a vCPU runs, the first of each; the others are counted."""
+        who = (event.pid, vcpu)
+        if who in self._running or len(self._running) == _OPEN_MAX:
+            self.reading.runs += 1
+            return []
+        self._running.add(who)
+        event.fields = {"vcpu_id": int(vcpu)} if vcpu else {}
+        return [event]
 
     def _trace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
         ms, us, _, pid, args, result = found.groups()
@@ -71,9 +92,13 @@ class Perf:
         event.line, event.text, event.format = line, text, "perf"
         return [event]
 
-    def _ftrace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
-        _, pid_text, seconds, fraction, what = found.groups()
-        pid = int(pid_text)
+    def _ftrace(self, found: tuple[str, ...], text: str, line: int, name: str) -> list[Event]:
+        pid_text, seconds, fraction, what = found
+        pid = int(pid_text) if pid_text else None
+        time_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+        runs = _RUNS.search(what)
+        if runs:
+            return self._run(runs[1], Event("KVM_RUN", pid=pid, time_ns=time_ns, line=line, text=text, format=name))
         enter = _ENTER.search(what)
         if enter:
             numbers = [enter.group(i) for i in ((2, 4, 5) if enter.group(2) else (6, 7, 8))]
@@ -81,8 +106,8 @@ class Perf:
             event = self.strace.ioctl(f"{fd & 0xFFFFFFFF}, {code & 0xFFFFFFFF:#010x}, {argument:#x}", "")
             if event is None:
                 return []
-            event.pid, event.line, event.text, event.format = pid, line, text, "ftrace"
-            event.time_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
+            event.pid, event.line, event.text, event.format = pid, line, text, name
+            event.time_ns = time_ns
             waiting = self._entered.pop(pid, None)
             if len(self._entered) < _OPEN_MAX:
                 self._entered[pid] = event

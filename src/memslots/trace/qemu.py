@@ -43,6 +43,13 @@ _CLEAR = lazy(
     r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})",
     re.ASCII,
 )
+_RUNS = lazy(
+    r"\bkvm_(?:run_exit\b:?\s+cpu_index\s+(\d{1,6}), reason \d|vcpu_ioctl\b:?\s+cpu_index\s+(\d{1,6}),\s*"
+    r"type\s+0x[0-9a-f]{0,4}ae80\b)",
+    re.ASCII,
+)
+"""vCPU cpu_index came back from KVM_RUN, or goes into it."""
+_RUNNING_MAX = 4096
 _NAMES = {
     "slot": "slot", "addrspace": "as_id", "as_id": "as_id", "as": "as_id", "flags": "flags",
     "gpa": "guest_phys_addr", "guest_phys_addr": "guest_phys_addr", "size": "memory_size",
@@ -63,6 +70,8 @@ class Qemu:
         self._waiting: dict[int | None, Event] = {}
         """Thread: a region call traced without its arguments; they may follow."""
         self._ioctls_traced = False
+        self.running: set[int] = set()
+        """vCPUs, as QEMU counts them, that have been in KVM_RUN."""
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """The events of a line; an empty list if it is not one of ours, None if it is cut."""
@@ -139,7 +148,19 @@ class Qemu:
                 del fields[name]
         return call
 
+    def _run(self, found: re.Match[str]) -> Event | None:
+        """A sign that a vCPU runs, the first of each; the others are counted."""
+        self.reading.runs += found[1] is not None
+        index = int(found[1] or found[2])
+        if index in self.running or len(self.running) == _RUNNING_MAX:
+            return None
+        self.running.add(index)
+        return Event("KVM_RUN", {"cpu_index": index}, 0 if found[1] else None)
+
     def _other(self, text: str) -> Event | None:
+        found = _RUNS.search(text)
+        if found:
+            return self._run(found)
         found = _IOCTL.search(text)
         if found:
             self._ioctls_traced = True
