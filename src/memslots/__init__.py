@@ -30,14 +30,15 @@ in its wing:
     model/            descriptors, and `Vm`: decide, carry out
         kvm session vm
     trace/            recordings in, as neutral events
-        event patterns decode lines mend message_table recording bpf jsonl line_numbers qemu strace
-        messages perf dispatch reader
+        event patterns noise decode lines mend message_table guest_machine command_line
+        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
+        kernel_warning syzlang c_reproducer perf blocks dispatch reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm replay
     explain/          why a call was refused, what would pass, what a recording tells
         findings other_causes other_kernels remedies which_kernel hypotheses explain analysis
     check/            layouts on kernels before it happens, and what they cost
-        layout.model metadata layout.mtree layout.parse plan cost survey
+        layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
     compare/          what differs between two kernels, and between accounting designs
         words own_design design_faults designs accounting page_total questions difference
     live/             the real /dev/kvm

@@ -17,6 +17,7 @@ TABLES = {
     "rules.decide": "which function decides each call",
     "verify.recorded.operations": "the language of the program that asks real kernels, operation by operation",
     "trace.message_table": "texts of programs, and the call that each is about",
+    "trace.selftest": "functions of the selftests' library, and the call that each makes",
     "trace.decode": "request codes of calls that are not about memory",
 }
 """Modules in which several calls stand side by side, and why."""

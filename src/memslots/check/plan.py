@@ -9,6 +9,7 @@ from ..errors import TraceError
 from ..kernel.names import find
 from ..replay.replay import Replay
 from ..trace.event import Event
+from ..uapi.calls import REGION_CALLS
 from .layout.model import Layout
 from .layout.parse import layout_of
 
@@ -25,13 +26,14 @@ _LARGEST_LAYOUT_BYTES = 16 << 20
 class Recording:
     """A recording as something that can be asked of any kernel: its calls, without what they returned."""
 
-    __slots__ = ("calls", "kernels", "name", "source")
+    __slots__ = ("calls", "kernels", "name", "notes", "source")
 
     def __init__(self, calls: list[Event], source: str) -> None:
         self.calls = calls
         self.source = source
         self.name = os.path.basename(source)
         self.kernels: list[str] = []
+        self.notes: list[str] = []
 
     def events(self, kernel: Profile | str) -> list[Event]:
         """The calls; the same on every kernel."""
@@ -39,7 +41,9 @@ class Recording:
 
 
 def load(source: str | os.PathLike[str]) -> Layout | Recording:
-    """A layout (TOML, JSON, QEMU's `info mtree -f`) or a recording, from a file or `-`.
+    """A layout or a recording, from a file or `-`.
+
+    A layout is TOML, JSON, QEMU's `info mtree -f`, libvirt's domain XML or a QEMU command line.
 
     Raises ValueError or TraceError with the place of what is wrong, OSError for
     a file that cannot be read.
@@ -64,7 +68,30 @@ def load(source: str | os.PathLike[str]) -> Layout | Recording:
         return layout_of_mtree(text, path)
     if path == "-" and ("[[slot]]" in text):
         return layout_of(_toml(text, path), path, text)
-    return _recording(path if path != "-" else data)
+    return _described(text, path) or _recording(path if path != "-" else data)
+
+
+def _described(text: str, path: str) -> Layout | None:
+    """The layout of a machine that the text describes and of which it records no call; None if there is none."""
+    if "<domain" not in text and "-m" not in text:
+        return None
+    from ..trace import command_line, libvirt_domain
+
+    is_domain = libvirt_domain.is_domain(text)
+    if not (is_domain or command_line.is_command_line(text)) or _has_calls(text):
+        return None
+    read = libvirt_domain.machine_of_domain if is_domain else command_line.machine_of_command_line
+    machine = read(text)
+    from .layout.qemu_machine import layout_of_machine
+
+    return layout_of_machine(machine, path)
+
+
+def _has_calls(text: str) -> bool:
+    """Whether a recording of region calls stands in the text, which is worth more than a description."""
+    from ..trace import parse_text
+
+    return any(event.call in REGION_CALLS and event.format != "message" for event in parse_text(text))
 
 
 def steps_of(source: str | os.PathLike[str], kernel: str | Profile) -> Iterator[Step]:

@@ -98,11 +98,13 @@ class Problem:
 class Survey:
     """The matrix and its explanations."""
 
-    __slots__ = ("calls", "columns", "name", "problems", "profiles", "source")
+    __slots__ = ("calls", "columns", "name", "notes", "problems", "profiles", "source")
 
     def __init__(self, plan: Layout | Recording, profiles: Sequence[Profile]) -> None:
         self.name = plan.name
         self.source = plan.source
+        self.notes = plan.notes
+        """What is not exact about the plan."""
         self.profiles = {profile.name: profile for profile in profiles}
         self.calls: list[Call] = []
         self.columns: dict[str, list[Cell]] = {}

@@ -1,4 +1,4 @@
-"""Inputs that are no list of calls: reproducers of fuzzers, warnings of kernels, failed assertions, command lines.
+"""Inputs that are no list of calls: reproducers, warnings, assertions, machines described.
 
 Each reader takes the lines that its pattern finds, and what follows from there;
 its module is loaded when such a line comes.
@@ -10,13 +10,10 @@ from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Protocol
 
     from .event import Event, Reading
-
-    Ahead = Callable[[int], list[str]]
-    """Up to so many of the lines that follow, none of them consumed."""
+    from .lines import Ahead
 
     class Block(Protocol):
         """A reader of one kind of input."""
@@ -26,13 +23,19 @@ if TYPE_CHECKING:
 
 
 _ANY = lazy(
-    r"ioctl\$KVM|syz_kvm_|= dup[23]?\(r|__NR_|SYS_ioctl|_t\*\)\(?0x|\(void\*\)0x|Test Assertion Failure"
-    r"|WARNING: |\bBUG: |Oops: |kernel BUG at |qemu-system-|qemu-kvm|/kvm |\bkvm -"
+    r"(?:ioctl\$KVM|syz_kvm_|= dup[23]?\(r|__NR_|SYS_ioctl|_t\*\)\(?0x|\(void\*\)0x|Test Assertion"
+    r"|WARNING: |\bBUG: |Oops: |kernel BUG at |qemu-system-|QEMU|qemu-kvm|/kvm |\bkvm -|<domain\b)"
 )
 _READERS = (
-    (lazy(r"(?:ioctl\$KVM|syz_kvm_)\w+(?:\$\w+)?\(|\br\d{1,4} = dup[23]?\(r\d"), "syzlang", "Syzlang"),
     (
-        lazy(r"\bsyscall\((?:__NR_|SYS_)(?:ioctl|dup[23]?)\b|\*\(uint(?:8|16|32|64)_t\*\)\(?0x|\bmem(?:cpy|set)\(\(void\*\)0x"),
+        lazy(r"(?:ioctl\$KVM|syz_kvm_)\w+(?:\$\w+)?\(|\br\d{1,4} = dup[23]?\(r\d"),
+        "syzlang", "Syzlang",
+    ),
+    (
+        lazy(
+            r"\bsyscall\((?:__NR_|SYS_)(?:ioctl|dup[23]?)\b|\*\(uint(?:8|16|32|64)_t\*\)\(?0x"
+            r"|\bmem(?:cpy|set)\(\(void\*\)0x"
+        ),
         "c_reproducer", "CReproducer",
     ),
     (lazy(r"Test Assertion Failure"), "selftest", "Selftest"),
@@ -41,9 +44,13 @@ _READERS = (
         "kernel_warning", "KernelWarning",
     ),
     (
-        lazy(r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm)(?:\"|')?\s(?:.{0,2000}\s)?-(?:m|M|machine|object|smp|accel|cpu|enable-kvm)\b"),
+        lazy(
+            r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm|\$\{?QEMU\w{0,20}\}?)(?:\"|')?\s(?:.{0,2000}\s)?"
+            r"(?:-(?:m|M|machine|object|smp|accel|cpu|enable-kvm)\b|\\\s*$)"
+        ),
         "command_line", "CommandLine",
     ),
+    (lazy(r"<domain\b[^<>]{0,400}>"), "libvirt_domain", "LibvirtDomain"),
 )  # fmt: skip
 """Lines of a reader: its module and class."""
 

@@ -22,18 +22,15 @@ from .syzlang import split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .blocks import Ahead
-    from .event import Reading
     from ..uapi.calls import Call
+    from .event import Reading
+    from .lines import Ahead
 
 FORMAT = "c-reproducer"
-NOTE = (
-    "C reproducer of syzkaller: what the calls returned is not known; r[N] is shown as file descriptor N, bytes "
-    "that the program never stores are taken for the zeroes of its new mapping"
-)
 _STORE = lazy(r"\*\(uint(8|16|32|64)_t\*\)\(?(0x[0-9a-f]{1,16})(?:u?l{0,2})\)?\s*=\s*([^;]{1,200});", re.ASCII)
 _FILL = lazy(
-    r"\bmem(cpy|set)\(\(void\*\)(0x[0-9a-f]{1,16})(?:u?l{0,2}),(.{1,8000}?),\s*(\d{1,10}|0x[0-9a-f]{1,8})\)", re.ASCII
+    r"\bmem(cpy|set)\(\(void\*\)(0x[0-9a-f]{1,16})(?:u?l{0,2}),(.{1,8000}?),\s*(\d{1,10}|0x[0-9a-f]{1,8})\)",
+    re.ASCII,
 )
 _SYSCALL = lazy(r"\bsyscall\((?:__NR_|SYS_)(ioctl|dup[23]?)\s*,", re.ASCII)
 _ASSIGNED = lazy(r"\br\[(\d{1,4})\]\s*=\s*res\b", re.ASCII)
@@ -78,8 +75,13 @@ class CReproducer:
         event = self._ioctl(arguments, made)
         if event is None:
             return []
-        event.line, event.text, event.format, event.process = line, text.strip(), FORMAT, FORMAT
-        self.reading.note(NOTE)
+        event.line, event.text = line, text.strip()
+        event.format = event.process = FORMAT
+        self.reading.note(
+            "C reproducer of syzkaller: what the calls returned is not known; r[N] is given as "
+            "descriptor N, bytes that the program never stores are taken for the zeroes of its new "
+            "mapping"
+        )
         return [event]
 
     def _ioctl(self, arguments: list[str], made: int | None) -> Event | None:
@@ -99,7 +101,13 @@ class CReproducer:
         if name in MAKERS:
             self._name(made, made)
         argument = numbers[1] if len(numbers) > 1 else None
-        return Event(name, self._fields(CALLS[name], argument), None, fd=fd, new_fd=made if name in MAKERS else None)
+        return Event(
+            name,
+            self._fields(CALLS[name], argument),
+            None,
+            fd=fd,
+            new_fd=made if name in MAKERS else None,
+        )
 
     def _fields(self, call: Call, argument: int | None) -> dict[str, int]:
         if argument is None:

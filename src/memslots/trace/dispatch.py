@@ -15,6 +15,7 @@ from . import mend as paste
 from . import messages as text
 from .event import Event, Reading
 from .lines import Lines
+from .noise import NOISE, QUIET
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -38,45 +39,11 @@ ANCHOR = lazy(
     rb"|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
     rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
-    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: "
+    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: |<domain|qemu-system|QEMU"
     rb"|sys_e(?:nter|xit): NR)"
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""
-_NOISE = frozenset(
-    b"accept accept4 access arch_prctl bind brk capget chdir chmod clock_gettime clock_nanosleep connect"
-    b" dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat"
-    b" fallocate fchmod fcntl fdatasync fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid geteuid"
-    b" getgid getpeername getpid getppid getrandom getrlimit getrusage getsockname getsockopt gettid"
-    b" gettimeofday getuid io_getevents io_submit io_uring_enter io_uring_setup kill lseek lstat madvise"
-    b" mbind memfd_create mincore mlock mlockall munlock nanosleep newfstatat open openat pipe pipe2"
-    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat"
-    b" readv recvfrom recvmsg rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait"
-    b" sched_getaffinity sched_setaffinity sched_yield select sendmmsg sendmsg sendto set_robust_list"
-    b" set_tid_address setrlimit setsockopt shutdown signalfd4 sigaltstack socket socketpair stat statfs"
-    b" statx sysinfo tgkill timer_create timer_settime timerfd_create timerfd_settime uname unlink"
-    b" wait4 waitid write writev".split()
-)
-"""System calls that are not about memory: a line of strace with one of them is passed over,
-even if its arguments quote an error message."""
-
-
-def _alternatives(names: frozenset[bytes]) -> bytes:
-    """A pattern for any of some names, by first letter: fewer alternatives to try at each place."""
-    groups: dict[bytes, list[bytes]] = {}
-    for name in sorted(names, reverse=True):
-        groups.setdefault(name[:1], []).append(name[1:])
-    return b"|".join(letter + b"(?:" + b"|".join(rest) + b")" for letter, rest in groups.items())
-
-
-# Runs of lines that tell nothing: this runs in C.  Relative times (-r) must be added up line by
-# line, so lines with them are left to `line`.  KVM_RUN that did not fail is noise as well.
-_QUIET = lazy(
-    rb"(?:(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
-    rb"(?:(?:" + _alternatives(_NOISE) + rb")\(|ioctl\(\d+(?:<[^>\n]*>)?, KVM_RUN, 0\) += 0"
-    rb"|<\.\.\. (?:" + _alternatives(_NOISE) + rb") resumed>)[^\n]*\n"
-    rb"|\d+@\d+\.\d+:(?!kvm_(?:set_user|vm_ioctl|ioctl|init_vcpu|convert|clear))\w+ [^\n]*\n){1,64}"
-)
 _SYSCALL = lazy(
     rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]{1,40})\("
 )
@@ -210,7 +177,7 @@ class Reader:
     def _quiet(self) -> None:
         """Pass over lines that tell nothing; not worth the pattern in a paste."""
         while self.lines.given > PASTE:
-            passed = self.lines.skip(_QUIET)
+            passed = self.lines.skip(QUIET)
             if not passed:
                 return
             self.reading.runs += passed.count(b"KVM_RUN, 0)") + passed.count(b":kvm_run_exit ")
@@ -225,7 +192,7 @@ class Reader:
             if raw is None:
                 return
             known = _SYSCALL.match(raw)
-            if known and known.group(3) in _NOISE:
+            if known and known.group(3) in NOISE:
                 if known.group(1):
                     self.strace.seconds(int(known.group(1)), known.group(2).decode())
             else:
@@ -249,7 +216,7 @@ class Reader:
 
     def _unusual(self, raw: bytes, number: int) -> list[Event]:
         known = _SYSCALL.match(raw)
-        if (known and known.group(3) in _NOISE) or _is_stack(raw):
+        if (known and known.group(3) in NOISE) or _is_stack(raw):
             return []
         traced = _TRACE_EVENT.match(raw)
         if traced and traced.group(1) not in _TRACE_EVENTS:
@@ -329,8 +296,9 @@ class Reader:
             resumed = self.strace.resume(shown)
             return self._strace(*resumed, joinable=False) if resumed else []
         block = self.blocks.reader_of(shown)
-        if block is not None:
-            return self._joined(shown, lambda part, final: block.parse(part, number, final), "")
+        found = self._joined(shown, lambda part, final: block.parse(part, number, final), "") if block else []
+        if found:
+            return found
         recorded = self.perf.parse(shown, number)
         if recorded is not None:
             return recorded

@@ -1,4 +1,4 @@
-"""Warnings and crashes of a kernel in which KVM had a part: a place, a task, a release, and registers.
+"""Warnings and crashes of a kernel in which KVM had a part: place, task, release, registers.
 
 The registers of the system call tell which request the task had made (on x86 the
 second argument of ioctl in RSI, the descriptor in RDI), so that the call is
@@ -19,13 +19,13 @@ from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .blocks import Ahead
     from .event import Reading
+    from .lines import Ahead
 
 FORMAT = "kernel-warning"
 _LINES = 160
-"""Of a warning with its registers and stack; longer with KASAN, but the task's registers come first."""
-_CUT_HERE = ("cut here ]", "WARNING: CPU", "BUG: ", "Oops: ", "kernel BUG at ", "executing program")
+"""Of a warning with its registers and stack; what KASAN adds behind them is not needed."""
+_CUT_HERE = ("cut here ]", "WARNING: CPU", "BUG: ", "Oops: ", "kernel BUG at ")
 _STAMP = lazy(r"^\s*(?:<\d>)?\[\s*\d{1,9}\.\d{6}\](?:\[\s*[TC]\d+\])? ?")
 _PLACE = lazy(
     r"(?:WARNING|kernel BUG|BUG)\b[^\n]{0,80}? at\s+([\w./+-]{1,200}\.[ch]:\d{1,6})[,!]?"
@@ -33,9 +33,7 @@ _PLACE = lazy(
 )
 _FUNCTION = lazy(r"\bRIP: 0010:([\w.]{1,80})(?:\+0x|\s)|^\s*pc : ([\w.]{1,80})\+0x", re.MULTILINE)
 _TASK = lazy(r"\bPID: (\d{1,10})\s+Comm: (\S{1,40})")
-_RELEASE = lazy(
-    r"\b(?:Not tainted|Tainted: (?:[\[\]\w=, ]{1,60}?\s)??)\s*(\d{1,2}\.\d{1,3}[\w.+~-]{0,60})"
-)
+_RELEASE = lazy(r"\b(?:Not tainted|Tainted: (?:[\[\]\w=, ]{1,60}?\s)??)\s*(\d{1,2}\.\d{1,3}[\w.+~-]{0,60})")
 _FRAME = lazy(r"^\s*(?:\? )?([\w.]{1,80})\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}", re.MULTILINE)
 _USER = lazy(r"\bRIP: (?:0033|0023):")
 _REGISTER = lazy(r"\b(ORIG_RAX|RSI|RDI): ([0-9a-f]{8,16})\b")
@@ -53,7 +51,7 @@ class KernelWarning:
         self._ahead = ahead
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
-        """The call that was under way, if KVM had a part; `message` if the registers do not tell it."""
+        """The call that was under way, if KVM had a part; `message` if it is not told."""
         shown = "\n".join(_STAMP.sub("", each) for each in (text, *self._block()))
         flat = " ".join(shown.split())
         task, release = _TASK.search(flat), _RELEASE.search(flat)
@@ -104,7 +102,7 @@ class KernelWarning:
 
 
 def _request(flat: str) -> tuple[int | None, int | None]:
-    """(request, descriptor) of the ioctl in whose system call the task was; None where the registers do not tell."""
+    """(request, descriptor) of the ioctl in which the task was; None where they are not told."""
     user = _USER.search(flat)
     if user is None:
         return None, None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .event import Reading
 
     Read = Callable[[int], bytes]
+    Ahead = Callable[[int], list[str]]
+    """Up to so many of the lines that follow, mended, none of them consumed."""
 
 BLOCK = 1 << 17
 """Bytes read at a time: fits the second-level cache, where the searches then run."""

@@ -22,17 +22,16 @@ from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .blocks import Ahead
+    from .lines import Ahead
 
 FORMAT = "selftest"
-_NOTE = "KVM selftest: assertion at {} failed"
 _LINES = 40
 """Of an assertion with its stack and message."""
 _PLACE = lazy(r"([\w./-]{1,80}\.[ch]:\d{1,6}): ?(.{1,300})")
 _ERRNO = lazy(r"\bpid=(\d{1,10})\s+tid=(\d{1,10})\s+errno=(\d{1,4})\b", re.ASCII)
 _FRAME = lazy(r"^\s*\d{1,3}\s+(?:0x[0-9a-f]{1,16}: |\(inlined by\) )?([\w.]{1,80}) at \S", re.ASCII)
 _OF_A_RESULT = lazy(r"\b(?:ret|rc|r|err|\w*fd\d?)\b|errno")
-_WANTS_FAILURE = lazy(r"== ?-1\b|< ?0\b|should (?:fail|have failed|be rejected|not succeed)")
+_WANTS_FAILURE = lazy(r"(?:== ?-1\b|< ?0\b)|should (?:fail|have failed|be rejected|not succeed)")
 """The call was to fail and did not: the errno is that of another."""
 _SAYS_RESULT = lazy(r"\brc: ?-?\d|\berrno: ?\d|\bfailed\b|should succeed|IOCTL")
 _FUNCTIONS = (
@@ -62,13 +61,13 @@ class Selftest:
         self._ahead = ahead
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
-        """The event of the call that the assertion is about; none if a message after it names it."""
+        """The event of the call that the assertion is about; none if its message names it."""
         block = _until_next(self._ahead(_LINES))
         found = _PLACE.search(block[0]) if block else None
         told = next((known for known in map(_ERRNO.search, block[:4]) if known), None)
         if found is None or told is None:
             return []
-        self.reading.note(_NOTE.format(found[1]))
+        self.reading.note(f"KVM selftest: assertion at {found[1]} failed")
         functions = [frame[1] for frame in map(_FRAME.match, block) if frame]
         stack_end = max((at for at, shown in enumerate(block) if _FRAME.match(shown)), default=1)
         message = [shown.strip() for shown in block[stack_end + 1 :] if shown.strip()][:6]
@@ -77,8 +76,8 @@ class Selftest:
             return []  # its reader finds it on its own line, with its numbers
         pid, _, number = (int(value) for value in told.groups())
         about = f"{found[2]} {' '.join(message)}"
-        is_result = _OF_A_RESULT.search(found[2]) or _SAYS_RESULT.search(about)
-        is_result = is_result and not _WANTS_FAILURE.search(about)
+        says_result = _OF_A_RESULT.search(found[2]) or _SAYS_RESULT.search(about)
+        is_result = says_result is not None and _WANTS_FAILURE.search(about) is None
         result = -number if number and is_result and number < 600 else None
         shown = "\n".join([text.strip(), *(each.strip() for each in block[: stack_end + 1 + len(message)])])
         call = _call_of(functions) if result is not None else "message"
@@ -93,7 +92,7 @@ def _until_next(block: list[str]) -> list[str]:
 
 
 def _call_of(functions: list[str]) -> str:
-    """What the innermost function does that the table knows; `message` if none or another comes first."""
+    """What the innermost function does; `message` if the table does not know it."""
     for name in functions[:1]:
         for pattern, call in _FUNCTIONS:
             if pattern.fullmatch(name):

@@ -20,19 +20,15 @@ from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .blocks import Ahead
     from .event import Reading
+    from .lines import Ahead
 
 FORMAT = "syzlang"
-NOTE = (
-    "syzlang: a program of syzkaller, so what the calls returned is not known; resources rN are shown as file "
-    "descriptors N, host addresses as the text has them (an executor adds a constant)"
-)
-_OWN_SLOTS = "syzlang: {} makes memory slots of its own, which the text does not show"
 _RESOURCES_MAX = 4096
 _ARGUMENTS_MAX = 64
 _CALL = lazy(
-    r"(?:\br(?P<made>\d{1,4})\s*=\s*)?\b(?P<name>ioctl\$(?P<call>KVM_\w+)|dup[23]?|(?P<pseudo>syz_kvm_\w+)(?:\$\w+)?)\(",
+    r"(?:\br(?P<made>\d{1,4})\s*=\s*)?"
+    r"\b(?P<name>ioctl\$(?P<call>KVM_\w+)|dup[23]?|(?P<pseudo>syz_kvm_\w+)(?:\$\w+)?)\(",
     re.ASCII,
 )
 _RESOURCE = lazy(r"r(\d{1,4})", re.ASCII)
@@ -63,7 +59,8 @@ class Syzlang:
         made = int(found["made"]) if found["made"] else None
         if found["pseudo"]:
             if found["pseudo"].startswith(_MAKES_SLOTS):
-                self.reading.note(_OWN_SLOTS.format(found["pseudo"]))
+                pseudo = found["pseudo"]
+                self.reading.note(f"syzlang: {pseudo} makes memory slots of its own, which the text does not show")
             return []
         if not found["call"]:
             self._name(made, self._descriptor(arguments[0]) if arguments else None)
@@ -71,8 +68,13 @@ class Syzlang:
         event = self._ioctl(found["call"], arguments, made)
         if event is None:
             return []
-        event.line, event.text, event.format, event.process = line, text.strip(), FORMAT, FORMAT
-        self.reading.note(NOTE)
+        event.line, event.text = line, text.strip()
+        event.format = event.process = FORMAT
+        self.reading.note(
+            "syzlang: a program of syzkaller, so what the calls returned is not known; resources rN "
+            "are given as descriptors N, host addresses as the text has them (an executor adds "
+            "a constant)"
+        )
         return [event]
 
     def _ioctl(self, variant: str, arguments: list[str], made: int | None) -> Event | None:
@@ -102,10 +104,10 @@ class Syzlang:
         if found:
             number = int(found[1])
             return self._descriptors.get(number, number)
-        number = words.integer(text)
-        if number is None:
+        known = words.integer(text)
+        if known is None:
             return None
-        return _NONE if number < 0 or number >> 31 else number
+        return _NONE if known < 0 or known >> 31 else known
 
     def _fields(self, call: str, text: str) -> dict[str, int]:
         known = CALLS[call]
@@ -119,8 +121,10 @@ class Syzlang:
             return {}
         whole = not any("..." in value or "ANY" in value for value in values)
         fields: dict[str, int] = {}
+        number: int | None
         for index, field in enumerate(known.fields):
-            number = self._value(values[index]) if index < len(values) else 0 if whole else None
+            missing = 0 if whole else None
+            number = self._value(values[index]) if index < len(values) else missing
             if number is None:
                 continue
             if number < 0:
@@ -142,7 +146,7 @@ class Syzlang:
 
 
 def split_arguments(text: str, start: int) -> list[str] | None:
-    """The arguments of a call whose parenthesis was opened before `start`; None if it does not end."""
+    """The arguments of a call that begin at `start`; None if they do not end."""
     return _split(text, start, ")")
 
 
@@ -158,7 +162,7 @@ def _items(text: str, start: int) -> list[str]:
 
 
 def _split(text: str, start: int, end: str) -> list[str] | None:
-    """What commas separate from `start` to the bracket that ends it; brackets and quotes within stay whole."""
+    """What commas separate from `start` to the bracket that ends it, not within others."""
     found: list[str] = []
     begun, opened, quote = start, 0, ""
     at = start

@@ -23,6 +23,7 @@ def survey_lines(found: Survey) -> list[str]:
     groups, among = found.groups(), list(found.columns)
     lines = [
         f"{found.name or found.source}: {len(found.calls)} calls on {len(among)} kernel{'s'[: len(among) > 1]}",
+        *(f"note: {note}" for note in found.notes),
         "",
     ]
     if not found.problems:
@@ -133,6 +134,7 @@ def survey_json(found: Survey) -> str:
             "name": found.name,
             "source": found.source,
             "exit_code": found.exit_code,
+            "notes": found.notes,
             "calls": [
                 {"step": call.number, "name": call.name, "call": call.call, "line": call.line} for call in found.calls
             ],

@@ -94,7 +94,7 @@ class Then:
 class Layout:
     """What is asked of one VM, in order: switches, slots, vCPUs, and what comes after."""
 
-    __slots__ = ("kernels", "name", "slots", "source", "then", "vm")
+    __slots__ = ("kernels", "name", "notes", "slots", "source", "then", "vm")
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class Layout:
         then: list[Then] | None = None,
         kernels: list[str] | None = None,
         source: str = "",
+        notes: list[str] | None = None,
     ) -> None:
         self.slots = slots
         self.name = name
@@ -114,6 +115,8 @@ class Layout:
         self.kernels = kernels or []
         """Kernels that the file names."""
         self.source = source
+        self.notes = notes or []
+        """What is not exact about it."""
 
     def events(self, kernel: Profile | str) -> list[Event]:
         """The calls, as a recording of them on this kernel would show, without results."""
