@@ -38,6 +38,9 @@ TOKENS = (
     b"99999999999999999999999999", b"-1", b"\0", b"\r\n", b"_IOC(_IOC_WRITE, 0xae, 0x49, 0xa0)", b"kvm_set_user_memory ",
     b"Slot#1 ", b"AddrSpace#70000 ", b"ret=-17", b"{\"msg\": \"", b"{\"v\": 1, \"call\": \"KVM_RUN\"", b"os error 22)",
     b"KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0x0, size=0x1000: ", b"File exists", b"\\n", b"/* ", b" */", b"|",
+    b"ioctl$KVM_SET_USER_MEMORY_REGION(r1, 0x4020ae46, &(0x7f00)={", b"syscall(__NR_ioctl, r[1], 0x4020ae46ul, ",
+    b"*(uint64_t*)0x20000008 = ", b"WARNING: CPU: 1 PID: 1 at virt/kvm/kvm_main.c:1 ", b"==== Test Assertion Failure ====\n",
+    b"<domain type='kvm'>", b"</domain>", b"qemu-system-x86_64 -m 8G \\\n", b"kvm_run_exit cpu_index 0, reason 2",
     b"((((((((", b"{{{{{{", b"<<<<<<", b" " * 200, b">" * 100, b"\n\n", b"a" * 5000, b"...", "…".encode(), b"1795363703.1 ",
 )  # fmt: skip
 
