@@ -54,7 +54,7 @@ def test_memory_devices_follow_the_ram() -> None:
 def test_a_script_of_several_lines_and_json_objects() -> None:
     text = (
         "# start\nsudo taskset -c 1 /usr/bin/qemu-system-x86_64 \\\n -name guest=vm1,debug-threads=on \\\n"
-        ' -machine pc-i440fx-6.2,accel=kvm,memory-backend=pc.ram -m size=8388608k,slots=16,maxmem=67108864k \\\n'
+        " -machine pc-i440fx-6.2,accel=kvm,memory-backend=pc.ram -m size=8388608k,slots=16,maxmem=67108864k \\\n"
         ' -object \'{"qom-type":"memory-backend-file","id":"pc.ram","mem-path":"/dev/hugepages","size":8589934592}\' \\\n'
         ' -object \'{"qom-type":"memory-backend-ram","id":"d0","size":1073741824}\' \\\n'
         ' -device \'{"driver":"pc-dimm","memdev":"d0","id":"dimm0"}\' -smp 4,sockets=4\nqemu-system-x86_64: x: failed\n'
@@ -146,7 +146,9 @@ def test_a_domain(tmp_path: Path) -> None:
 
 
 def test_ram_of_a_domain_without_numa_cells() -> None:
-    text = "<domain><memory unit='GiB'>5</memory><devices><memory model='dimm'><target><size unit='GiB'>1</size></target>"
+    text = (
+        "<domain><memory unit='GiB'>5</memory><devices><memory model='dimm'><target><size unit='GiB'>1</size></target>"
+    )
     assert machine_of_domain(text + "</memory></devices></domain>").ram_bytes == 4 * GIB
 
 

@@ -186,7 +186,9 @@ def test_perf_script() -> None:
 
 
 def test_what_a_paste_says_of_the_machine_is_noted() -> None:
-    text = "I start it so:\n\n$QEMU_BIN -enable-kvm \\\n   -m 8G,slots=5,maxmem=10G \\\n   -machine q35\n\nand it fails\n"
+    text = (
+        "I start it so:\n\n$QEMU_BIN -enable-kvm \\\n   -m 8G,slots=5,maxmem=10G \\\n   -machine q35\n\nand it fails\n"
+    )
     _, reading = read(text)
     (note,) = reading.notes
     assert "q35, 8 GiB of RAM, maxmem 10 GiB" in note
@@ -197,5 +199,7 @@ def test_what_a_paste_says_of_the_machine_is_noted() -> None:
 
 
 def test_an_error_beside_a_command_line_is_read() -> None:
-    events, _ = read(f"qemu-system-x86_64 -m 8G -enable-kvm says: {REGION} failed, slot=4, start=0x0, size=0x1000: File exists\n")
+    events, _ = read(
+        f"qemu-system-x86_64 -m 8G -enable-kvm says: {REGION} failed, slot=4, start=0x0, size=0x1000: File exists\n"
+    )
     assert [event.result for event in events] == [-17]

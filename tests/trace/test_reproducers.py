@@ -131,13 +131,21 @@ def test_stores_of_parts_and_fills() -> None:
         'memcpy((void*)0x200000d8, "\\x00", 8);\nsyscall(__NR_ioctl, r[1], 0x4020ae46, 0x200000c0ul);\n'
     )
     first, second = parse_text(text)
-    assert first.fields == {"slot": 1, "flags": 0, "guest_phys_addr": 0xFFFFFFFF, "memory_size": 0x2000, "userspace_addr": 0}
+    assert first.fields == {
+        "slot": 1,
+        "flags": 0,
+        "guest_phys_addr": 0xFFFFFFFF,
+        "memory_size": 0x2000,
+        "userspace_addr": 0,
+    }
     assert "userspace_addr" not in second.fields
 
 
 def test_a_pseudo_call_that_makes_slots_is_told() -> None:
     reading = Reading()
-    parse_text("syz_kvm_setup_cpu$x86(r1, r2, &(0x7f0000fe8000/0x18000)=nil, 0x0, 0x0, 0x0, 0x0, 0x0)\n", reading=reading)
+    parse_text(
+        "syz_kvm_setup_cpu$x86(r1, r2, &(0x7f0000fe8000/0x18000)=nil, 0x0, 0x0, 0x0, 0x0, 0x0)\n", reading=reading
+    )
     assert any("slots of its own" in note for note in reading.notes)
 
 

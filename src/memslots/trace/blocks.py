@@ -22,10 +22,11 @@ if TYPE_CHECKING:
             """The events of a line; None if it is cut and the next lines are wanted."""
 
 
-_ANY = lazy(
-    r"(?:ioctl\$KVM|syz_kvm_|= dup[23]?\(r|__NR_|SYS_ioctl|_t\*\)\(?0x|\(void\*\)0x|Test Assertion"
-    r"|WARNING: |\bBUG: |Oops: |kernel BUG at |qemu-system-|QEMU|qemu-kvm|/kvm |\bkvm -|<domain\b)"
-)
+_WORDS = (
+    "ioctl$KVM", "syz_kvm_", " = dup", "__NR_", "SYS_ioctl", "_t*)", "(void*)0x", "Test Assertion", "WARNING: ",
+    "BUG: ", "Oops: ", "kernel BUG", "qemu-system-", "QEMU", "qemu-kvm", "/kvm ", "kvm -", "<domain",
+)  # fmt: skip
+"""One of them stands in every line of such an input; looking for them costs less than a pattern."""
 _READERS = (
     (
         lazy(r"(?:ioctl\$KVM|syz_kvm_)\w+(?:\$\w+)?\(|\br\d{1,4} = dup[23]?\(r\d"),
@@ -65,7 +66,7 @@ class Blocks:
 
     def reader_of(self, text: str) -> Block | None:
         """Who reads this line; None for the other readers of this package."""
-        if _ANY.search(text) is None:
+        if not any(word in text for word in _WORDS):
             return None
         for pattern, module, name in _READERS:
             if pattern.search(text):

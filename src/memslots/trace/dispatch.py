@@ -256,7 +256,7 @@ class Reader:
 
     def _with_rest_of_word(self, shown: str) -> str:
         """The line, whole again if a terminal cut a word at its end."""
-        following = self._following() if len(shown) >= paste.NARROWEST else None
+        following = self._following() if paste.may_go_on(shown) else None
         whole = paste.with_rest(shown, following) if following else None
         if whole is None:
             return shown
@@ -355,7 +355,7 @@ class Reader:
                 break
             whole = paste.join_message(whole, more) if glue else paste.join(whole, more)
             following = ahead[count][:40].decode("utf-8", "replace") if count < len(ahead) else ""
-            if following and paste.with_rest(whole, paste.unquoted(following)):
+            if following and paste.may_go_on(whole) and paste.with_rest(whole, paste.unquoted(following)):
                 continue  # the last word goes on
             self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
             events = parse(whole, False)

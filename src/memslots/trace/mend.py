@@ -47,6 +47,7 @@ _PLAIN = {0x201C: '"', 0x201D: '"', 0x2018: "'", 0x2019: "'", 0x2212: "-", 0x201
 """Typographical characters that editors put in place of those of a recording."""
 NARROWEST = 40
 """Characters of a line that a terminal may have wrapped."""
+_MAY_GO_ON = lazy(r"(?:KVM_?\w*:?\s*(?:f[aile]{0,4})?|kvm_?\w*:?\s*|(?:ret=|= )-?\d*)\Z", re.ASCII)
 _WITHIN = lazy(r"[\w|]")
 _CUT_RESULT = lazy(r"\) += -\Z")
 _NUMBER_AT_END = lazy(r"[=#](?:0x[0-9a-fA-F]*|-?\d*)\Z")
@@ -160,6 +161,11 @@ def join_message(first: str, second: str) -> str:
     """Two halves of a wrapped message: without a space where a number or a known word was cut in two."""
     first, second = first.rstrip(), second.strip()
     return f"{first}{'' if _is_cut(first, second) else ' '}{second}"
+
+
+def may_go_on(text: str) -> bool:
+    """Whether a line ends as those do of which `with_rest` finds the rest; cheap."""
+    return len(text) >= NARROWEST and _MAY_GO_ON.search(text[-60:]) is not None
 
 
 def with_rest(first: str, second: str) -> str | None:
