@@ -203,3 +203,34 @@ def test_an_error_beside_a_command_line_is_read() -> None:
         f"qemu-system-x86_64 -m 8G -enable-kvm says: {REGION} failed, slot=4, start=0x0, size=0x1000: File exists\n"
     )
     assert [event.result for event in events] == [-17]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BUG: x\n",
+        "WARNING: CPU: 1 PID: 1 at kvm.c:1 kvm_x+0x1/0x2\n",
+        "<domain type='kvm'>\n",
+        "==== Test Assertion Failure ====\nkvm_a.c:1: ret\n",
+        "qemu-system-x86_64 -m 1 \\\n",
+        "ioctl$KVM_CREATE_VM(r0,\n",
+        "syscall(__NR_ioctl, r[1], 0xae01,\n",
+        "*(uint64_t*)0x20000000 = 1\n",
+    ],
+)
+def test_a_line_that_begins_a_block_on_every_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work grows with the lines: how many lines are looked at ahead is counted."""
+    from memslots.trace.lines import Lines
+
+    peek = Lines.peek
+    seen = 0
+
+    def counted(self: Lines, count: int) -> list[bytes]:
+        nonlocal seen
+        found = peek(self, count)
+        seen += len(found)
+        return found
+
+    monkeypatch.setattr(Lines, "peek", counted)
+    read(line * 1000)
+    assert seen <= 30 * line.count("\n") * 1000

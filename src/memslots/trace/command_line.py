@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
+from .lines import block_ahead
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -227,7 +228,9 @@ class CommandLine:
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """No events; a note."""
-        more = self._ahead(_LINES) if _GOES_ON.search(text) else []
+        more: list[str] = []
+        if _GOES_ON.search(text):
+            more = block_ahead(self._ahead, _LINES, lambda line: _PROGRAM.search(line) is not None)
         try:
             machine = machine_of_command_line("\n".join((text, *more)))
         except ValueError:

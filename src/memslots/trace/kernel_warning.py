@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 
 from ..uapi.calls import CALLS
-from . import decode as words
+from . import decode
 from .event import Event
+from .lines import block_ahead
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 FORMAT = "kernel-warning"
 _LINES = 160
 """Of a warning with its registers and stack; what KASAN adds behind them is not needed."""
-_CUT_HERE = ("cut here ]", "WARNING: CPU", "BUG: ", "Oops: ", "kernel BUG at ")
+_BEGINS = ("cut here ]", "WARNING: CPU")
+_ENDS = ("---[ end trace", "</TASK>")
 _STAMP = lazy(r"^\s*(?:<\d>)?\[\s*\d{1,9}\.\d{6}\](?:\[\s*[TC]\d+\])? ?")
 _PLACE = lazy(
     r"(?:WARNING|kernel BUG|BUG)\b[^\n]{0,80}? at\s+([\w./+-]{1,200}\.[ch]:\d{1,6})[,!]?"
@@ -49,10 +51,22 @@ class KernelWarning:
     def __init__(self, reading: Reading, ahead: Ahead) -> None:
         self.reading = reading
         self._ahead = ahead
+        self._read_to = 0
+        """The last line that belongs to a warning already read."""
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """The call that was under way, if KVM had a part; `message` if it is not told."""
-        shown = "\n".join(_STAMP.sub("", each) for each in (text, *self._block()))
+        begins = any(mark in text for mark in _BEGINS)
+        if line <= self._read_to and not begins:
+            return []  # another headline of the same warning
+        block = block_ahead(
+            self._ahead,
+            _LINES,
+            lambda each: any(mark in each for mark in _BEGINS),
+            lambda each: any(mark in each for mark in _ENDS),
+        )
+        self._read_to = line + len(block)
+        shown = "\n".join(_STAMP.sub("", each) for each in (text, *block))
         flat = " ".join(shown.split())
         task, release = _TASK.search(flat), _RELEASE.search(flat)
         functions = [found[1] for found in _FRAME.finditer(shown)]
@@ -64,7 +78,7 @@ class KernelWarning:
         if release and not self.reading.release:
             self._learn(release[1], flat)
         request, fd = _request(flat)
-        name = words.request_name(request) if request is not None else None
+        name = decode.request_name(request) if request is not None else None
         event = Event("message", {}, None, line=line, text=shown, format=FORMAT)
         if name in CALLS:
             event.call, event.fd = name or "", fd
@@ -72,17 +86,6 @@ class KernelWarning:
             event.pid, event.process = int(task[1]), f"{task[2]}[{task[1]}]"
         self._tell(text, place[1] if place else "", where, request, name, event.process or "")
         return [event]
-
-    def _block(self) -> list[str]:
-        """The lines up to the next warning, or the end of this one."""
-        block: list[str] = []
-        for each in self._ahead(_LINES):
-            if any(words in each for words in _CUT_HERE) and len(block) > 2:
-                break
-            block.append(each)
-            if "---[ end trace" in each or "</TASK>" in each:
-                break
-        return block
 
     def _learn(self, release: str, flat: str) -> None:
         """The release and, where the registers tell, the architecture of the machine."""

@@ -10,6 +10,7 @@ import re
 
 from .command_line import size_in
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
+from .lines import block_ahead
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -165,8 +166,11 @@ class LibvirtDomain:
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """No events; a note."""
+        more: list[str] = []
+        if "</domain>" not in text:
+            more = block_ahead(self._ahead, _LINES, lambda line: "<domain" in line, lambda line: "</domain>" in line)
         try:
-            machine = machine_of_domain("\n".join((text, *self._ahead(_LINES))))
+            machine = machine_of_domain("\n".join((text, *more)))
         except ValueError:
             self.reading.skip("domain of libvirt that is not complete")
             return []

@@ -355,3 +355,23 @@ class Lines:
             end = block.find(b"\n")
             if end >= 0:
                 return block[end + 1 :]
+
+
+def block_ahead(
+    ahead: Ahead, most: int, ends: Callable[[str], bool], closes: Callable[[str], bool] | None = None
+) -> list[str]:
+    """The lines that follow, up to one before which the block `ends` or that `closes` it, at most so many.
+
+    Where blocks end before the next one begins, reading all of them takes time in proportion to the lines.
+    """
+    count = 8
+    while True:
+        lines = ahead(min(count, most))
+        for at, line in enumerate(lines):
+            if ends(line):
+                return lines[:at]
+            if closes is not None and closes(line):
+                return lines[: at + 1]
+        if len(lines) < count or count >= most:
+            return lines
+        count *= 4

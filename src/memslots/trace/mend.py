@@ -38,7 +38,7 @@ _VALUE = lazy(r"\s*(?:-?\d|KVM_|NULL)")
 _NAME_AT_END = lazy(r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len) ?=\Z")
 _QUOTE = lazy(r"^(?:\s{0,3}[>|](?!(?:KVM|MAP|PROT)_| /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
-    r"ioctl\(|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
+    r"ioctl[($]|\bsyscall\(|\*\(uint|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
     r"|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"
     r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) |^--? ?$"

@@ -17,6 +17,7 @@ import re
 
 from . import messages
 from .event import Event, Reading
+from .lines import block_ahead
 from .message_table import REGION
 from .patterns import lazy
 
@@ -62,7 +63,7 @@ class Selftest:
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """The event of the call that the assertion is about; none if its message names it."""
-        block = _until_next(self._ahead(_LINES))
+        block = block_ahead(self._ahead, _LINES, lambda each: "Test Assertion Failure" in each)
         found = _PLACE.search(block[0]) if block else None
         told = next((known for known in map(_ERRNO.search, block[:4]) if known), None)
         if found is None or told is None:
@@ -82,13 +83,6 @@ class Selftest:
         shown = "\n".join([text.strip(), *(each.strip() for each in block[: stack_end + 1 + len(message)])])
         call = _call_of(functions) if result is not None else "message"
         return [Event(call, {}, result, pid=pid, line=line, text=shown, format=FORMAT)]
-
-
-def _until_next(block: list[str]) -> list[str]:
-    for at, shown in enumerate(block):
-        if "Test Assertion Failure" in shown:
-            return block[:at]
-    return block
 
 
 def _call_of(functions: list[str]) -> str:
