@@ -3,6 +3,7 @@
 The addresses expected are those that QEMU 7.2 showed with `info mtree -f` for these options.
 """
 
+# ruff: noqa: E501 (command lines are as long as they are)
 from __future__ import annotations
 
 from pathlib import Path
