@@ -21,7 +21,9 @@ MIB, GIB = 1 << 20, 1 << 30
 DIMM = "-object memory-backend-ram,id=m{0},size={1} -device pc-dimm,memdev=m{0}"
 
 
-def ranges(text: str, kinds: tuple[str, ...] = ("low RAM", "RAM", "high RAM")) -> list[tuple[int, int]]:
+def ranges(
+    text: str, kinds: tuple[str, ...] = ("low RAM", "RAM", "high RAM")
+) -> list[tuple[int, int]]:
     """(first, last byte) of the slots so named."""
     layout = layout_of_machine(machine_of_command_line(text))
     return [(slot.gpa, slot.gpa + slot.size - 1) for slot in layout.slots if slot.name in kinds]
@@ -47,9 +49,15 @@ def test_ram_of_a_pc(options: str, expected: list[tuple[int, int]]) -> None:
 
 def test_memory_devices_follow_the_ram() -> None:
     text = f"qemu-system-x86_64 -M q35 -m 3G,slots=4,maxmem=16G {DIMM.format(0, '1G')} {DIMM.format(1, '100M')}"
-    assert ranges(text, ("pc-dimm m0", "pc-dimm m1")) == [(0x140000000, 0x17FFFFFFF), (0x180000000, 0x1863FFFFF)]
+    assert ranges(text, ("pc-dimm m0", "pc-dimm m1")) == [
+        (0x140000000, 0x17FFFFFFF),
+        (0x180000000, 0x1863FFFFF),
+    ]
     text = f"qemu-system-aarch64 -M virt -m 4100M,slots=2,maxmem=8G {DIMM.format(0, '1G')}"
-    assert ranges(text, ("RAM", "pc-dimm m0")) == [(0x40000000, 0x1403FFFFF), (0x180000000, 0x1BFFFFFFF)]
+    assert ranges(text, ("RAM", "pc-dimm m0")) == [
+        (0x40000000, 0x1403FFFFF),
+        (0x180000000, 0x1BFFFFFFF),
+    ]
 
 
 def test_a_script_of_several_lines_and_json_objects() -> None:
@@ -61,13 +69,27 @@ def test_a_script_of_several_lines_and_json_objects() -> None:
         ' -device \'{"driver":"pc-dimm","memdev":"d0","id":"dimm0"}\' -smp 4,sockets=4\nqemu-system-x86_64: x: failed\n'
     )
     machine = machine_of_command_line(text)
-    assert (machine.name, machine.kind, machine.ram_bytes, machine.slots) == ("vm1", "pc", 8 * GIB, 16)
-    assert (machine.maxmem_bytes, machine.page_bytes, machine.vcpus, machine.has_kvm) == (64 * GIB, 2 * MIB, 4, True)
-    assert [(device.kind, device.name, device.nbytes) for device in machine.devices] == [("pc-dimm", "dimm0", GIB)]
+    assert (machine.name, machine.kind, machine.ram_bytes, machine.slots) == (
+        "vm1",
+        "pc",
+        8 * GIB,
+        16,
+    )
+    assert (machine.maxmem_bytes, machine.page_bytes, machine.vcpus, machine.has_kvm) == (
+        64 * GIB,
+        2 * MIB,
+        4,
+        True,
+    )
+    assert [(device.kind, device.name, device.nbytes) for device in machine.devices] == [
+        ("pc-dimm", "dimm0", GIB)
+    ]
 
 
 def test_what_is_approximate_is_said() -> None:
-    layout = layout_of_machine(machine_of_command_line("qemu-system-x86_64 -M q35 -m 2G -device pc-dimm,memdev=x"))
+    layout = layout_of_machine(
+        machine_of_command_line("qemu-system-x86_64 -M q35 -m 2G -device pc-dimm,memdev=x")
+    )
     assert layout.notes[0].startswith("approximate")
     assert any("left out: pc-dimm" in note for note in layout.notes)
     machine = machine_of_command_line(
@@ -102,7 +124,16 @@ def test_sizes_and_kinds() -> None:
     assert [size_in(text, "m") for text in sizes] == [
         8 * GIB, 4079 * MIB, 3 * GIB // 2, 512 * MIB, 8 * GIB, GIB, None, None, None, None,
     ]  # fmt: skip
-    names = ("pc", "pc-i440fx-2.12", "pc-q35-rhel9.2.0", "q35", "virt-6.2", "virtual", "microvm", "s390-ccw-virtio")
+    names = (
+        "pc",
+        "pc-i440fx-2.12",
+        "pc-q35-rhel9.2.0",
+        "q35",
+        "virt-6.2",
+        "virtual",
+        "microvm",
+        "s390-ccw-virtio",
+    )
     assert [kind_of(name) for name in names] == [
         "pc", "pc", "q35", "q35", "virt", "virtual", "microvm", "s390-ccw-virtio",
     ]  # fmt: skip
@@ -147,9 +178,7 @@ def test_a_domain(tmp_path: Path) -> None:
 
 
 def test_ram_of_a_domain_without_numa_cells() -> None:
-    text = (
-        "<domain><memory unit='GiB'>5</memory><devices><memory model='dimm'><target><size unit='GiB'>1</size></target>"
-    )
+    text = "<domain><memory unit='GiB'>5</memory><devices><memory model='dimm'><target><size unit='GiB'>1</size></target>"
     assert machine_of_domain(text + "</memory></devices></domain>").ram_bytes == 4 * GIB
 
 

@@ -43,13 +43,19 @@ def read(text: str) -> tuple[list[Event], Reading]:
         lambda text: "".join(f"> {line}\n" for line in text.splitlines()),
         lambda text: text.replace(" at mm", " at\nmm"),
         lambda text: text.replace("[ T8021]", "").replace("\n", "\r\n"),
-        lambda text: "\n".join(line.partition("] ")[2].partition("] ")[2] or line for line in text.splitlines()),
+        lambda text: "\n".join(
+            line.partition("] ")[2].partition("] ")[2] or line for line in text.splitlines()
+        ),
     ],
 )
 def test_the_registers_of_a_warning_tell_the_call(dress: object) -> None:
     (event,), reading = read(dress(WARNING))  # type: ignore[operator]
     assert (event.call, event.fields, event.result, event.fd) == (REGION, {}, None, 4)
-    assert (event.pid, event.process, event.format) == (8021, "syz-executor.3[8021]", "kernel-warning")
+    assert (event.pid, event.process, event.format) == (
+        8021,
+        "syz-executor.3[8021]",
+        "kernel-warning",
+    )
     assert (reading.release, reading.machine) == ("5.15.0-rc5-syzkaller", "x86_64")
     (note,) = reading.notes
     assert "kvmalloc_node" in note
@@ -75,7 +81,10 @@ def test_what_the_registers_do_not_tell_is_not_guessed(changed: tuple[str, str],
 def test_warnings_of_others_are_none_of_ours() -> None:
     text = WARNING.replace("kvm", "ext4").replace("__ext4_set_memory", "x")
     assert read(text)[0] == []
-    assert read("WARNING: CPU: 1 PID: 1 at fs/inode.c:1 iput+0x1/0x2\nBUG: soft lockup\n" * 50)[0] == []
+    assert (
+        read("WARNING: CPU: 1 PID: 1 at fs/inode.c:1 iput+0x1/0x2\nBUG: soft lockup\n" * 50)[0]
+        == []
+    )
 
 
 def test_two_warnings_stay_two() -> None:
@@ -124,8 +133,14 @@ def test_a_failed_assertion(
     function: str, expression: str, errno: int, message: str, call: str, result: int | None
 ) -> None:
     place = "guest_memfd_test.c:178"
-    text = ASSERTION.format(place=place, expression=expression, errno=errno, function=function, message=message)
-    for shown in (text, text.replace("\n", "\r\n"), "".join(f"> {line}\n" for line in text.split("\n"))):
+    text = ASSERTION.format(
+        place=place, expression=expression, errno=errno, function=function, message=message
+    )
+    for shown in (
+        text,
+        text.replace("\n", "\r\n"),
+        "".join(f"> {line}\n" for line in text.split("\n")),
+    ):
         (event,), reading = read(shown)
         assert (event.call, event.fields, event.result, event.pid) == (call, {}, result, 7565)
         assert event.format == "selftest"
@@ -139,7 +154,12 @@ def test_a_message_that_names_the_call_is_read_once() -> None:
     )  # fmt: skip
     (event,), _ = read(text)
     assert event.result == -17
-    assert event.fields == {"slot": 1, "flags": 0, "guest_phys_addr": 0xC0000000, "memory_size": 0x40000000}
+    assert event.fields == {
+        "slot": 1,
+        "flags": 0,
+        "guest_phys_addr": 0xC0000000,
+        "memory_size": 0x40000000,
+    }
 
 
 def test_qemus_lines_show_that_a_vcpu_runs() -> None:
@@ -186,9 +206,7 @@ def test_perf_script() -> None:
 
 
 def test_what_a_paste_says_of_the_machine_is_noted() -> None:
-    text = (
-        "I start it so:\n\n$QEMU_BIN -enable-kvm \\\n   -m 8G,slots=5,maxmem=10G \\\n   -machine q35\n\nand it fails\n"
-    )
+    text = "I start it so:\n\n$QEMU_BIN -enable-kvm \\\n   -m 8G,slots=5,maxmem=10G \\\n   -machine q35\n\nand it fails\n"
     _, reading = read(text)
     (note,) = reading.notes
     assert "q35, 8 GiB of RAM, maxmem 10 GiB" in note
@@ -218,7 +236,9 @@ def test_an_error_beside_a_command_line_is_read() -> None:
         "*(uint64_t*)0x20000000 = 1\n",
     ],
 )
-def test_a_line_that_begins_a_block_on_every_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_begins_a_block_on_every_line(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Work grows with the lines: how many lines are looked at ahead is counted."""
     from memslots.trace.lines import Lines
 

@@ -1,5 +1,6 @@
-"""One call in every form that the readers know gives one event: all sizes and ids, LF and CRLF, mended or not."""
+"""One call in every form that the readers know gives one event, with all sizes and ids."""
 
+# ruff: noqa: E501 (recorded lines are as long as they are)
 from __future__ import annotations
 
 import html
@@ -14,14 +15,23 @@ from memslots.trace import Reading, parse_text
 
 REGION = "KVM_SET_USER_MEMORY_REGION"
 PAGE = 4096
-NAMED = {0: "0", 1: "KVM_MEM_LOG_DIRTY_PAGES", 2: "KVM_MEM_READONLY", 3: "KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY"}
+NAMED = {
+    0: "0",
+    1: "KVM_MEM_LOG_DIRTY_PAGES",
+    2: "KVM_MEM_READONLY",
+    3: "KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY",
+}
 RESULTS = {0: "0", -17: "-1 EEXIST (File exists)", -22: "-1 EINVAL (Invalid argument)"}
 TEXTS = {-17: "File exists", -22: "Invalid argument"}
 
 # Sizes and ids that once met a rule for something else, among all others.
-pages = st.one_of(st.sampled_from([512, 512000, 491520, 1, 2, 8, 0x3D]), st.integers(1, (1 << 31) - 1))
+pages = st.one_of(
+    st.sampled_from([512, 512000, 491520, 1, 2, 8, 0x3D]), st.integers(1, (1 << 31) - 1)
+)
 slots = st.one_of(st.sampled_from([20, 200, 209, 0x3D, 3, 2, 0]), st.integers(0, 32763))
-gpas = st.one_of(st.sampled_from([0, 0x20000000, 0x3D000]), st.integers(0, (1 << 36) - 1).map(lambda n: n * PAGE))
+gpas = st.one_of(
+    st.sampled_from([0, 0x20000000, 0x3D000]), st.integers(0, (1 << 36) - 1).map(lambda n: n * PAGE)
+)
 hvas = st.one_of(st.just(0x203D00000000), st.integers(16, (1 << 35) - 1).map(lambda n: n * PAGE))
 calls = st.tuples(slots, st.sampled_from(sorted(NAMED)), gpas, pages.map(lambda n: n * PAGE), hvas,
                   st.sampled_from(sorted(RESULTS)))  # fmt: skip
@@ -65,7 +75,13 @@ def bpf(slot, flags, gpa, nbytes, hva, result):
 
 
 def own(slot, flags, gpa, nbytes, hva, result):
-    fields = {"slot": slot, "flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": hva}
+    fields = {
+        "slot": slot,
+        "flags": flags,
+        "guest_phys_addr": gpa,
+        "memory_size": nbytes,
+        "userspace_addr": hva,
+    }
     return json.dumps({"v": 1, "call": REGION, "fields": fields, "result": result, "fd": 8})
 
 
@@ -76,7 +92,9 @@ NOT_OF_THE_CALL = ("guest_memfd", "guest_memfd_offset")
 def wrapped(text, columns):
     """As a terminal of so many columns wraps it."""
     return "\n".join(
-        line[at : at + columns] for line in text.split("\n") for at in range(0, max(1, len(line)), columns)
+        line[at : at + columns]
+        for line in text.split("\n")
+        for at in range(0, max(1, len(line)), columns)
     )
 
 
@@ -115,14 +133,23 @@ DRESSES = (plain, quoted, coloured, crlf, mailed, in_html, with_nul)
 def shown(text):
     reading = Reading()
     events = [
-        ({name: value for name, value in event.fields.items() if name not in NOT_OF_THE_CALL}, event.result)
+        (
+            {name: value for name, value in event.fields.items() if name not in NOT_OF_THE_CALL},
+            event.result,
+        )
         for event in parse_text(text, reading=reading)
     ]
     return events, reading.skipped
 
 
 def expected(slot, flags, gpa, nbytes, hva, result):
-    fields = {"slot": slot, "flags": flags, "guest_phys_addr": gpa, "memory_size": nbytes, "userspace_addr": hva}
+    fields = {
+        "slot": slot,
+        "flags": flags,
+        "guest_phys_addr": gpa,
+        "memory_size": nbytes,
+        "userspace_addr": hva,
+    }
     return [(fields, result)]
 
 
@@ -135,7 +162,9 @@ def test_the_same_call_in_every_form(form, call, dress) -> None:
     assert shown(dress(form(*call))) == (expected(*call), {})
 
 
-@pytest.mark.parametrize("form", [strace, raw, region2, qemu7, qemu8], ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    "form", [strace, raw, region2, qemu7, qemu8], ids=lambda form: form.__name__
+)
 @settings(max_examples=60, deadline=None)
 @given(call=calls, columns=st.integers(72, 100), outer=st.sampled_from([plain, quoted, crlf]))
 def test_a_call_wrapped_by_a_terminal(form, call, columns, outer) -> None:
@@ -143,7 +172,11 @@ def test_a_call_wrapped_by_a_terminal(form, call, columns, outer) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(call=calls.filter(lambda call: call[-1]), columns=st.integers(72, 100), dress=st.sampled_from(DRESSES[:4]))
+@given(
+    call=calls.filter(lambda call: call[-1]),
+    columns=st.integers(72, 100),
+    dress=st.sampled_from(DRESSES[:4]),
+)
 def test_a_message_wrapped_by_a_terminal(call, columns, dress) -> None:
     slot, _, gpa, nbytes, _, result = call
     text = (f"qemu-system-x86_64: kvm_set_user_memory_region: {REGION} failed, slot={slot}, start={gpa:#x}, "
@@ -173,7 +206,13 @@ def test_other_calls_with_slots_and_sizes(call, other) -> None:
 def test_a_number_that_begins_with_3d_stays_one() -> None:
     from memslots.trace import mend
 
-    for clean in ("base=3D000000 limit=3DFFFFFF", "size=2097152", "a=20 b=30", "irq=3D7 x=1", "memory_size=20"):
+    for clean in (
+        "base=3D000000 limit=3DFFFFFF",
+        "size=2097152",
+        "a=20 b=30",
+        "irq=3D7 x=1",
+        "memory_size=20",
+    ):
         assert mend.split(clean) == [clean]
     assert mend.split("slot=3D20, flags=3D0x1") == ["slot=20, flags=0x1"]
     assert not mend.soft_break("x" * 60 + ", memory_size=", "4096, userspace_addr=0x1000")

@@ -63,7 +63,12 @@ C_CALLS = [
 def shown(events: list[Event]) -> list[tuple[object, ...]]:
     assert all(event.result is None for event in events)
     return [
-        (event.call, event.fields, None if event.call == "KVM_CREATE_VM" else event.fd, event.new_fd)
+        (
+            event.call,
+            event.fields,
+            None if event.call == "KVM_CREATE_VM" else event.fd,
+            event.new_fd,
+        )
         for event in events
     ]
 
@@ -80,7 +85,9 @@ def wrapped(text: str, columns: int) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize(("text", "calls", "name"), [(SYZLANG, SYZLANG_CALLS, "syzlang"), (C, C_CALLS, "c-reproducer")])
+@pytest.mark.parametrize(
+    ("text", "calls", "name"), [(SYZLANG, SYZLANG_CALLS, "syzlang"), (C, C_CALLS, "c-reproducer")]
+)
 @pytest.mark.parametrize(
     "dress",
     [
@@ -144,7 +151,8 @@ def test_stores_of_parts_and_fills() -> None:
 def test_a_pseudo_call_that_makes_slots_is_told() -> None:
     reading = Reading()
     parse_text(
-        "syz_kvm_setup_cpu$x86(r1, r2, &(0x7f0000fe8000/0x18000)=nil, 0x0, 0x0, 0x0, 0x0, 0x0)\n", reading=reading
+        "syz_kvm_setup_cpu$x86(r1, r2, &(0x7f0000fe8000/0x18000)=nil, 0x0, 0x0, 0x0, 0x0, 0x0)\n",
+        reading=reading,
     )
     assert any("slots of its own" in note for note in reading.notes)
 

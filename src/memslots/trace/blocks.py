@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 
 _WORDS = (
-    "ioctl$KVM", "syz_kvm_", " = dup", "__NR_", "SYS_ioctl", "_t*)", "(void*)0x", "Test Assertion", "WARNING: ",
-    "BUG: ", "Oops: ", "kernel BUG", "qemu-system-", "QEMU", "qemu-kvm", "/kvm ", "kvm -", "<domain",
+    "ioctl$KVM", "syz_kvm_", " = dup", "__NR_", "SYS_ioctl", "_t*)", "(void*)0x", "Test Assertion",
+    "WARNING: ", "BUG: ", "Oops: ", "kernel BUG", "qemu-system-", "QEMU", "qemu-kvm", "/kvm ",
+    "kvm -", "<domain",
 )  # fmt: skip
 """One of them stands in every line of such an input; looking for them costs less than a pattern."""
 _READERS = (

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .lines import Ahead
 
 FORMAT = "c-reproducer"
-_STORE = lazy(r"\*\(uint(8|16|32|64)_t\*\)\(?(0x[0-9a-f]{1,16})(?:u?l{0,2})\)?\s*=\s*([^;]{1,200});", re.ASCII)
+_STORE = lazy(
+    r"\*\(uint(8|16|32|64)_t\*\)\(?(0x[0-9a-f]{1,16})(?:u?l{0,2})\)?\s*=\s*([^;]{1,200});", re.ASCII
+)
 _FILL = lazy(
     r"\bmem(cpy|set)\(\(void\*\)(0x[0-9a-f]{1,16})(?:u?l{0,2}),(.{1,8000}?),\s*(\d{1,10}|0x[0-9a-f]{1,8})\)",
     re.ASCII,
@@ -120,7 +122,9 @@ class CReproducer:
         for field in call.fields if stored else ():
             octets = [self._byte(place) for place in range(at, at + field.bits // 8)]
             if None not in octets:
-                fields[field.name] = sum((octet or 0) << 8 * index for index, octet in enumerate(octets))
+                fields[field.name] = sum(
+                    (octet or 0) << 8 * index for index, octet in enumerate(octets)
+                )
             at += field.bits // 8
         return fields
 

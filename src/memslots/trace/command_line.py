@@ -124,7 +124,9 @@ def _read(words: list[str], machine: GuestMachine) -> None:
         elif option == "name":
             machine.name = keys.get("guest", keys.get("", ""))[:80]
     if memory_backend in backends:
-        machine.page_bytes = _page_bytes(backends[memory_backend].get("mem-path", ""), backends[memory_backend])
+        machine.page_bytes = _page_bytes(
+            backends[memory_backend].get("mem-path", ""), backends[memory_backend]
+        )
     for keys in devices:
         _device(keys, backends.get(keys.get("memdev", "")), machine)
 
@@ -207,7 +209,9 @@ def _device(keys: dict[str, str], backend: dict[str, str] | None, machine: Guest
     nbytes -= label if label < nbytes else 0
     page_bytes = _page_bytes(backend.get("mem-path", ""), backend) if backend else 0
     kind = keys[""].removesuffix("-non-transitional")
-    machine.devices.append(MemoryDevice(kind, nbytes, keys.get("id", keys.get("memdev", ""))[:80], page_bytes))
+    machine.devices.append(
+        MemoryDevice(kind, nbytes, keys.get("id", keys.get("memdev", ""))[:80], page_bytes)
+    )
 
 
 def _page_bytes(path: str, backend: dict[str, str] | None = None) -> int:
@@ -236,5 +240,7 @@ class CommandLine:
         except ValueError:
             return []
         if machine.ram_bytes or machine.kind or machine.devices:
-            self.reading.note(f"QEMU command line: {machine.facts()} (memslots check takes it as a layout)")
+            self.reading.note(
+                f"QEMU command line: {machine.facts()} (memslots check takes it as a layout)"
+            )
         return []

@@ -69,7 +69,9 @@ class GuestMachine:
         sizes.append(f"{self.vcpus} vCPUs" if self.vcpus else "")
         sizes.append(self.confidential)
         kind = self.kind or "the default machine"
-        return ", ".join(part for part in (kind + f" ({self.arch})" * bool(self.arch), *sizes) if part)
+        return ", ".join(
+            part for part in (kind + f" ({self.arch})" * bool(self.arch), *sizes) if part
+        )
 
 
 def kind_of(machine: str) -> str:

@@ -35,7 +35,9 @@ _PLACE = lazy(
 )
 _FUNCTION = lazy(r"\bRIP: 0010:([\w.]{1,80})(?:\+0x|\s)|^\s*pc : ([\w.]{1,80})\+0x", re.MULTILINE)
 _TASK = lazy(r"\bPID: (\d{1,10})\s+Comm: (\S{1,40})")
-_RELEASE = lazy(r"\b(?:Not tainted|Tainted: (?:[\[\]\w=, ]{1,60}?\s)??)\s*(\d{1,2}\.\d{1,3}[\w.+~-]{0,60})")
+_RELEASE = lazy(
+    r"\b(?:Not tainted|Tainted: (?:[\[\]\w=, ]{1,60}?\s)??)\s*(\d{1,2}\.\d{1,3}[\w.+~-]{0,60})"
+)
 _FRAME = lazy(r"^\s*(?:\? )?([\w.]{1,80})\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8}", re.MULTILINE)
 _USER = lazy(r"\bRIP: (?:0033|0023):")
 _REGISTER = lazy(r"\b(ORIG_RAX|RSI|RDI): ([0-9a-f]{8,16})\b")
@@ -94,7 +96,9 @@ class KernelWarning:
         elif _ARM64.search(flat):
             self.reading.release, self.reading.machine = release, "aarch64"
 
-    def _tell(self, text: str, place: str, where: str, request: int | None, name: str | None, task: str) -> None:
+    def _tell(
+        self, text: str, place: str, where: str, request: int | None, name: str | None, task: str
+    ) -> None:
         kind = "crash" if "Oops" in text or "BUG" in text else "warning"
         parts = [f"kernel {kind}", f"in {where}" if where else "", f"at {place}" if place else ""]
         if request is not None:
@@ -113,7 +117,12 @@ def _request(flat: str) -> tuple[int | None, int | None]:
     for name, value in _REGISTER.findall(flat[user.end() : user.end() + 1500]):
         registers.setdefault(name, int(value, 16))
     request, number = registers.get("RSI"), registers.get("ORIG_RAX")
-    if request is None or number not in (None, _IOCTL_X86_64) or request >> 32 or request >> 8 & 0xFF != 0xAE:
+    if (
+        request is None
+        or number not in (None, _IOCTL_X86_64)
+        or request >> 32
+        or request >> 8 & 0xFF != 0xAE
+    ):
         return None, None
     fd = registers.get("RDI")
     return request, fd if fd is not None and fd >> 31 == 0 else None

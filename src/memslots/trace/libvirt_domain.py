@@ -75,7 +75,9 @@ def _parsed(text: str) -> Element:
                 depth += 1 if kind == "start" else -1
                 count += kind == "start"
                 if depth > _DEEPEST or count > _MOST_ELEMENTS:
-                    raise ValueError("the domain has too many elements, or they are nested too deeply")
+                    raise ValueError(
+                        "the domain has too many elements, or they are nested too deeply"
+                    )
         parser.close()
     except ParseError as error:
         raise ValueError(f"no XML: {error}") from None
@@ -102,7 +104,9 @@ def _machine(root: Element) -> GuestMachine:
     if page is not None:
         size = page.find("page")
         machine.page_bytes = (
-            (_sized(size.get("size", ""), size.get("unit", "KiB")) or 0) if size is not None else 1 << 21
+            (_sized(size.get("size", ""), size.get("unit", "KiB")) or 0)
+            if size is not None
+            else 1 << 21
         )
     guard = root.find("launchSecurity")
     machine.confidential = _GUARDS.get(guard.get("type", ""), "") if guard is not None else ""
@@ -132,7 +136,10 @@ def _device(memory: Element, machine: GuestMachine) -> None:
 
 def _ram(root: Element, machine: GuestMachine) -> int:
     """RAM at boot: that of the NUMA cells; else the total without what the memory devices add."""
-    cells = [_sized(cell.get("memory", ""), cell.get("unit", "KiB")) for cell in root.findall("cpu/numa/cell")]
+    cells = [
+        _sized(cell.get("memory", ""), cell.get("unit", "KiB"))
+        for cell in root.findall("cpu/numa/cell")
+    ]
     if cells and all(cells):
         return sum(cell or 0 for cell in cells)
     total = _bytes(root.find("memory")) or 0
@@ -168,11 +175,18 @@ class LibvirtDomain:
         """No events; a note."""
         more: list[str] = []
         if "</domain>" not in text:
-            more = block_ahead(self._ahead, _LINES, lambda line: "<domain" in line, lambda line: "</domain>" in line)
+            more = block_ahead(
+                self._ahead,
+                _LINES,
+                lambda line: "<domain" in line,
+                lambda line: "</domain>" in line,
+            )
         try:
             machine = machine_of_domain("\n".join((text, *more)))
         except ValueError:
             self.reading.skip("domain of libvirt that is not complete")
             return []
-        self.reading.note(f"libvirt domain: {machine.facts()} (memslots check takes it as a layout)")
+        self.reading.note(
+            f"libvirt domain: {machine.facts()} (memslots check takes it as a layout)"
+        )
         return []

@@ -358,11 +358,15 @@ class Lines:
 
 
 def block_ahead(
-    ahead: Ahead, most: int, ends: Callable[[str], bool], closes: Callable[[str], bool] | None = None
+    ahead: Ahead,
+    most: int,
+    ends: Callable[[str], bool],
+    closes: Callable[[str], bool] | None = None,
 ) -> list[str]:
     """The lines that follow, up to one before which the block `ends` or that `closes` it, at most so many.
 
-    Where blocks end before the next one begins, reading all of them takes time in proportion to the lines.
+    Where blocks end before the next one begins, reading all of them takes time in proportion
+    to the lines.
     """
     count = 8
     while True:

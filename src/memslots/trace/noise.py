@@ -5,18 +5,20 @@ from __future__ import annotations
 from .patterns import lazy
 
 NOISE = frozenset(
-    b"accept accept4 access arch_prctl bind brk capget chdir chmod clock_gettime clock_nanosleep connect"
-    b" dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 execve exit exit_group faccessat"
-    b" fallocate fchmod fcntl fdatasync fstat fstatfs fsync ftruncate futex getcwd getdents64 getegid geteuid"
-    b" getgid getpeername getpid getppid getrandom getrlimit getrusage getsockname getsockopt gettid"
-    b" gettimeofday getuid io_getevents io_submit io_uring_enter io_uring_setup kill lseek lstat madvise"
-    b" mbind memfd_create mincore mlock mlockall munlock nanosleep newfstatat open openat pipe pipe2"
-    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read readlink readlinkat"
-    b" readv recvfrom recvmsg rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigtimedwait"
-    b" sched_getaffinity sched_setaffinity sched_yield select sendmmsg sendmsg sendto set_robust_list"
-    b" set_tid_address setrlimit setsockopt shutdown signalfd4 sigaltstack socket socketpair stat statfs"
-    b" statx sysinfo tgkill timer_create timer_settime timerfd_create timerfd_settime uname unlink"
-    b" wait4 waitid write writev".split()
+    b"accept accept4 access arch_prctl bind brk capget chdir chmod clock_gettime"
+    b" clock_nanosleep connect dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait"
+    b" eventfd2 execve exit exit_group faccessat fallocate fchmod fcntl fdatasync fstat fstatfs"
+    b" fsync ftruncate futex getcwd getdents64 getegid geteuid getgid getpeername getpid"
+    b" getppid getrandom getrlimit getrusage getsockname getsockopt gettid gettimeofday getuid"
+    b" io_getevents io_submit io_uring_enter io_uring_setup kill lseek lstat madvise mbind"
+    b" memfd_create mincore mlock mlockall munlock nanosleep newfstatat open openat pipe pipe2"
+    b" membarrier poll ppoll prctl pread64 preadv prlimit64 pselect6 pwrite64 pwritev read"
+    b" readlink readlinkat readv recvfrom recvmsg rseq rt_sigaction rt_sigpending"
+    b" rt_sigprocmask rt_sigreturn rt_sigtimedwait sched_getaffinity sched_setaffinity"
+    b" sched_yield select sendmmsg sendmsg sendto set_robust_list set_tid_address setrlimit"
+    b" setsockopt shutdown signalfd4 sigaltstack socket socketpair stat statfs statx sysinfo"
+    b" tgkill timer_create timer_settime timerfd_create timerfd_settime uname unlink wait4"
+    b" waitid write writev".split()
 )
 """System calls that are not about memory: a line of strace with one of them is passed over,
 even if its arguments quote an error message."""

@@ -80,7 +80,9 @@ class Selftest:
         says_result = _OF_A_RESULT.search(found[2]) or _SAYS_RESULT.search(about)
         is_result = says_result is not None and _WANTS_FAILURE.search(about) is None
         result = -number if number and is_result and number < 600 else None
-        shown = "\n".join([text.strip(), *(each.strip() for each in block[: stack_end + 1 + len(message)])])
+        shown = "\n".join(
+            [text.strip(), *(each.strip() for each in block[: stack_end + 1 + len(message)])]
+        )
         call = _call_of(functions) if result is not None else "message"
         return [Event(call, {}, result, pid=pid, line=line, text=shown, format=FORMAT)]
 

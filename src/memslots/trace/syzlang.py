@@ -60,7 +60,9 @@ class Syzlang:
         if found["pseudo"]:
             if found["pseudo"].startswith(_MAKES_SLOTS):
                 pseudo = found["pseudo"]
-                self.reading.note(f"syzlang: {pseudo} makes memory slots of its own, which the text does not show")
+                self.reading.note(
+                    f"syzlang: {pseudo} makes memory slots of its own, which the text does not show"
+                )
             return []
         if not found["call"]:
             self._name(made, self._descriptor(arguments[0]) if arguments else None)
@@ -71,8 +73,8 @@ class Syzlang:
         event.line, event.text = line, text.strip()
         event.format = event.process = FORMAT
         self.reading.note(
-            "syzlang: a program of syzkaller, so what the calls returned is not known; resources rN "
-            "are given as descriptors N, host addresses as the text has them (an executor adds "
+            "syzlang: a program of syzkaller, what the calls returned is not known; resources rN "
+            "are given as descriptors N, host addresses as the text has them (executors add "
             "a constant)"
         )
         return [event]

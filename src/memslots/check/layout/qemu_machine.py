@@ -45,7 +45,9 @@ def layout_of_machine(machine: GuestMachine, source: str = "") -> Layout:
     if not machine.ram_bytes:
         raise ValueError(f"{place}: the size of the RAM is not stated, or not as a number")
     if machine.ram_bytes > _MOST_RAM:
-        raise ValueError(f"{place}: {machine.ram_bytes:#x} bytes of RAM are more than a guest can have")
+        raise ValueError(
+            f"{place}: {machine.ram_bytes:#x} bytes of RAM are more than a guest can have"
+        )
     notes: list[str] = []
     note = notes.append
     note(
@@ -58,7 +60,9 @@ def layout_of_machine(machine: GuestMachine, source: str = "") -> Layout:
         slots, vm = _virt(machine, note)
     else:
         kind = f"{machine.kind or 'default'} machine of {machine.arch or 'an unknown architecture'}"
-        raise ValueError(f"{place}: the memory map of the {kind} is not known: pc, q35, microvm, arm64's virt are")
+        raise ValueError(
+            f"{place}: the memory map of the {kind} is not known (pc, q35, microvm, virt are)"
+        )
     for each in machine.left_out:
         note(f"left out: {each}")
     if machine.vcpus:
@@ -97,7 +101,9 @@ def _x86(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int |
         pieces.append(Slot(_FOUR_GIB, above, name="high RAM", flags=private))
     slots = [*pieces, *_firmware(machine, private, note)]
     if machine.has_video is not False and machine.kind != "microvm" and not private:
-        slots.append(Slot(0xFD00_0000, 16 * MIB, name="video memory", flags=KVM_MEM_LOG_DIRTY_PAGES))
+        slots.append(
+            Slot(0xFD00_0000, 16 * MIB, name="video memory", flags=KVM_MEM_LOG_DIRTY_PAGES)
+        )
         note("the guest decides where video memory and other memory of PCI devices lie")
     slots += _devices(machine, _FOUR_GIB + above, private)
     vm: dict[str, int | bool] = {"irqchip": True, "identity-map": _IDENTITY_MAP, "tss": _TSS}
@@ -108,7 +114,10 @@ def _x86(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int |
     smm = machine.smm is not False and machine.kind == "q35" and not private
     if smm:
         # SMM sees the same RAM
-        slots += [Slot(each.gpa, each.size, name=f"SMM: {each.name}", space=1, alias=each.name) for each in pieces]
+        slots += [
+            Slot(each.gpa, each.size, name=f"SMM: {each.name}", space=1, alias=each.name)
+            for each in pieces
+        ]
     note(f"SMM is taken for {'on: address space 1 has the RAM again' if smm else 'off'}")
     if above and _FOUR_GIB + above > 0xFD_0000_0000:
         note("QEMU 7.1 and later move high RAM that reaches 1012 GiB to 1 TiB on AMD hosts")
