@@ -119,6 +119,14 @@ def test_machines_of_which_no_layout_is_known(text: str, why: str) -> None:
         layout_of_machine(machine_of_command_line(text))
 
 
+def test_more_vcpus_than_a_vm_can_have() -> None:
+    layout = layout_of_machine(
+        machine_of_command_line("qemu-system-x86_64 -M q35 -m 1G -smp 99999")
+    )
+    assert "vcpus" not in layout.vm
+    assert "left out: 99999 vCPUs" in layout.notes
+
+
 def test_sizes_and_kinds() -> None:
     sizes = ("8G", "4079M", "1.5G", "512", "8388608k", "1GiB", "x", "", "-1", "\u00b2G")
     assert [size_in(text, "m") for text in sizes] == [

@@ -18,7 +18,8 @@ examples:
   memslots check examples/layouts/arm64-virt.toml
   memslots check examples/recordings/qemu72-q35-lifecycle.strace --kernel all --json
 
-FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, or any recording.
+FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, a QEMU command line or
+libvirt's domain XML (approximate, and it says in what), or any recording.
 Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
 In Python: memslots.check.survey.survey(FILE, ["all"]); in tests:
 memslots.check.survey.assert_accepted(FILE).

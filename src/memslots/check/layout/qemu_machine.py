@@ -32,6 +32,8 @@ _SNP_VM, _TDX_VM = 4, 5
 _X86 = ("x86_64", "i386", "i686", "")
 _ARM = ("aarch64", "arm", "armv7l")
 _MOST_RAM = 1 << 52
+_MOST_VCPUS = 4096
+"""More than any host of the model serves in one VM."""
 
 
 def layout_of_machine(machine: GuestMachine, source: str = "") -> Layout:
@@ -65,8 +67,10 @@ def layout_of_machine(machine: GuestMachine, source: str = "") -> Layout:
         )
     for each in machine.left_out:
         note(f"left out: {each}")
-    if machine.vcpus:
+    if 0 < machine.vcpus <= _MOST_VCPUS:
         vm["vcpus"] = machine.vcpus
+    elif machine.vcpus:
+        note(f"left out: {machine.vcpus} vCPUs")
     name = f"{machine.name or 'QEMU'}: {machine.kind}, {format_bytes(machine.ram_bytes)}"
     return Layout(slots, name=name, vm=vm, source=source, notes=notes)
 
