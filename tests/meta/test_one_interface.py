@@ -36,7 +36,7 @@ def test_every_kernel_has_the_same_calls(kernel, method):
     assert _parameters(getattr(kernel, method)) == _parameters(getattr(Kvm, method))
 
 
-@pytest.mark.parametrize("name", [*REGION_CALLS, *(set(DECISIONS) - {"KVM_CREATE_VM"})])
+@pytest.mark.parametrize("name", [*REGION_CALLS, *sorted(set(DECISIONS) - {"KVM_CREATE_VM"})])
 def test_people_find_each_call_by_its_name(name):
     """The live VM chooses the numbers of its descriptors, so it has no parameter for them."""
     method = CALLS[name].method
