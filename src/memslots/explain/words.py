@@ -1,0 +1,140 @@
+"""A text as words, so that one sign finds every spelling of a name and every form of an errno.
+
+`KVM_SET_USER_MEMORY_REGION`, `SetUserMemoryRegion` and `set_user_memory_region` are the same
+words; `EINVAL`, `Invalid argument (os error 22)`, `-22` as a result and `Ungültiges Argument` are
+the same errno.  Line breaks and punctuation go away, so wrapped and quoted lines read as others.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+from ..trace.decode import ERRNO, ERROR_TEXT
+from ..trace.patterns import lazy
+
+GAP = 90
+"""Characters that may stand between two parts of one sign."""
+NEAR = 240
+"""Characters around a place that are looked at with it."""
+
+_NAMES = {number: name for name, number in reversed(ERRNO.items())}
+_NAMES.update({95: "EOPNOTSUPP", 8: "ENOEXEC", 32: "EPIPE"})
+_FOREIGN = {
+    "das argument ist ungültig": 22, "ungültiges argument": 22, "argument invalide": 22, "argumento inválido": 22,
+    "недопустимый аргумент": 22, "无效的参数": 22, "无效参数": 22, "参数无效": 22, "無効な引数です": 22,
+    "die datei existiert bereits": 17, "datei existiert bereits": 17, "le fichier existe": 17, "文件已存在": 17,
+    "файл существует": 17, "el archivo ya existe": 17, "ファイルが存在します": 17,
+    "nicht genügend hauptspeicher verfügbar": 12, "impossible d'allouer de la mémoire": 12, "无法分配内存": 12,
+    "не удалось выделить память": 12, "невозможно выделить память": 12, "no se pudo asignar memoria": 12,
+    "メモリを確保できません": 12, "keine berechtigung": 13, "permission non accordée": 13, "权限不够": 13,
+    "отказано в доступе": 13, "許可がありません": 13, "permiso denegado": 13,
+    "die operation ist nicht erlaubt": 1, "opération non permise": 1, "不允许的操作": 1, "операция не позволена": 1,
+    "datei oder verzeichnis nicht gefunden": 2, "aucun fichier ou dossier de ce type": 2, "没有那个文件或目录": 2,
+    "нет такого файла или каталога": 2, "ungültige adresse": 14, "adresse incorrecte": 14, "错误的地址": 14,
+    "неправильный адрес": 14, "das gerät oder die ressource ist belegt": 16, "périphérique ou ressource occupé": 16,
+    "设备或资源忙": 16, "устройство или ресурс занято": 16, "auf dem gerät ist kein speicherplatz mehr verfügbar": 28,
+    "设备上没有空间": 28, "exec format error": 8, "broken pipe": 32,
+}  # fmt: skip
+_VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", "resource busy"))
+"""Texts that say more than an errno."""
+_TEXTS = {**{text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}, **_FOREIGN}
+_TEXT = lazy(
+    r"(?<![a-z])(?:"
+    + "|".join(re.escape(text).replace(r"\ ", r"[\s>|]{1,20}") for text in sorted(_TEXTS, key=len, reverse=True))
+    + r")(?![a-z])"
+)
+_NUMBER = lazy(
+    r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
+    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b[\s:=(]{1,6}-(\d{1,3})\b"
+    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b|[=>] ?-(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
+    r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)|: (\d{1,3}): )"
+)
+_TOKEN = lazy(r"0[xX][0-9a-fA-F]+|E2BIG|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d[0-9a-zA-Z]*")
+_MIXED = lazy(r"v?CPU|VCpu|[KMGT]iB|IoEventFd|IrqFd|pKVM|OOMKilled")
+
+
+def named(number: int) -> str:
+    """The word that stands for an errno in a text: `einval`."""
+    return _NAMES.get(abs(number), f"errno{abs(number)}").lower()
+
+
+def _canonical(text: str) -> str:
+    """The text with every form of an errno followed by, or replaced by, its name; its lines stay."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a few letters change their length
+        text = lowered
+    out, at = [], 0
+    for found in _TEXT.finditer(lowered):
+        whole = found.group()
+        name = _NAMES[_TEXTS[" ".join(whole.replace(">", " ").replace("|", " ").split())]]
+        out += [text[at : found.start()], f" {name} ", "\n" * whole.count("\n")]
+        at = found.end()
+    text = "".join((*out, text[at:]))
+    return _MIXED.sub(lambda found: found.group().lower(), _NUMBER.sub(_named_too, text))
+
+
+def _named_too(found: re.Match[str]) -> str:
+    name = _NAMES.get(int(found.group(found.lastindex or 0)))
+    return f"{found.group()} {name} " if name else found.group()
+
+
+class Words:
+    """A text as one string of lower-case words with single spaces, and where each stood."""
+
+    __slots__ = ("_lines", "_starts", "flat")
+
+    def __init__(self, text: str, first_line: int = 1) -> None:
+        parts: list[str] = [" "]
+        self._starts: list[int] = []
+        self._lines: list[int] = []
+        size = 1
+        for number, line in enumerate(_canonical(text).split("\n"), first_line):
+            found = [word.lower() for word in _TOKEN.findall(line)]
+            if found:
+                self._starts.append(size)
+                self._lines.append(number)
+                joined = " ".join(found) + " "
+                size += len(joined)
+                parts.append(joined)
+        self.flat = "".join(parts)
+        """Begins and ends with a space."""
+
+    def find(self, sign: str, start: int = 0, end: int | None = None) -> int:
+        """Where the sign stands; -1 if nowhere.
+
+        A sign is words; ` .. ` between them allows others in between, in this order; `~` at the end of a part
+        allows any ending.
+        """
+        pieces = sign.split(" .. ")
+        end = len(self.flat) if end is None else end
+        for _ in range(20):  # places of the first part that are tried
+            first = self._piece(pieces[0], start, end)
+            if first < 0 or len(pieces) == 1:
+                return first
+            at = first + len(pieces[0].rstrip("~"))
+            for piece in pieces[1:]:
+                at = self._piece(piece, at, min(end, at + GAP + len(piece)))
+                if at < 0:
+                    break
+                at += len(piece.rstrip("~"))
+            else:
+                return first
+            start = first + 1
+        return -1
+
+    def _piece(self, piece: str, start: int, end: int) -> int:
+        word = f" {piece[:-1]}" if piece.endswith("~") else f" {piece} "
+        return self.flat.find(word, max(0, start), end)
+
+    def line_at(self, place: int) -> int:
+        """The line of a place."""
+        at = bisect_right(self._starts, place + 1) - 1
+        return self._lines[at] if at >= 0 else 0
+
+    def around(self, place: int) -> str:
+        """The words around a place."""
+        return self.flat[max(0, place - NEAR) : place + NEAR]
+
+    def __contains__(self, sign: str) -> bool:
+        return self.find(sign) >= 0
