@@ -1,0 +1,115 @@
+"""Calls that look like a memory slot's, and the kernel's own faults."""
+
+from __future__ import annotations
+
+from .cause import Cause
+
+CAUSES = (
+    Cause(
+        "ioeventfd-exists",
+        "KVM_IOEVENTFD: an eventfd with this address and length is there.",
+        calls="KVM_IOEVENTFD:EEXIST",
+        names="ioevent~ .. eexist; register ioevent .. eexist; eexist .. ioevent~; ioeventfd .. "
+        "already; adding ioeventfd .. eexist",
+        supports="bar; notify; virtio",
+        seen="EEXIST with ioevent, ioeventfd.",
+        decides="the old registration after a BAR moved.",
+        next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep IOEVENTFD`.",
+        kernels="all.",
+    ),
+    Cause(
+        "ioeventfd-limit",
+        "KVM's I/O bus is full.",
+        calls="KVM_IOEVENTFD:ENOSPC KVM_REGISTER_COALESCED_MMIO:ENOSPC",
+        names="ioevent~ .. enospc; register ioevent .. enospc; enospc .. ioevent~; adding ioeventfd "
+        ".. enospc; coalesced mmio .. enospc; nr iobus devs; io bus .. full",
+        supports="queue; disk; virtio; 1000",
+        seen="ENOSPC (28) from KVM_IOEVENTFD. Against it: -28 from VFIO, df.",
+        decides="count of eventfds and coalesced zones.",
+        next="fewer queues, or one eventfd for several.",
+        kernels="NR_IOBUS_DEVS, 1000 devices on a bus.",
+    ),
+    Cause(
+        "irqfd-refused",
+        "KVM_IRQFD: no irqchip, no route, or in use.",
+        calls="KVM_IRQFD:EINVAL KVM_IRQFD:EBUSY KVM_IRQFD:EBADF KVM_IRQFD:ENODEV KVM_IRQFD:ENOENT",
+        names="irqfd .. einval; irqfd .. ebusy; irqfd failed; register irqfd; irqfd .. failed; "
+        "irqfd .. ebadf; irqfd .. eagain; irqfd .. enoent; register irq fd; irqfd .. enospc; "
+        "set gsi routing .. e~; gsi routing .. failed",
+        supports="msi; gsi; irqchip; eventfd",
+        seen="kvm_irqchip_add_irqfd failed, RegisterIrqfd.",
+        decides="EINVAL: gsi out of range or no irqchip; EBUSY: eventfd registered already.",
+        next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep -e IRQFD -e GSI_ROUTING`.",
+        kernels="all.",
+    ),
+    Cause(
+        "dirty-log-read-clears",
+        "KVM_GET_DIRTY_LOG clears what it reads.",
+        names="dirty log .. cleared; log is read .. cleared; diff snapshots .. not; get dirty log "
+        ".. clears; dirty bitmap .. lost; dirty pages .. lost; dirty pages .. missing; "
+        "snapshot .. missing .. dirty; incremental snapshot .. missing; dirty .. read .. "
+        "twice; diff snapshot .. incomplete; second get dirty log .. empty",
+        supports="snapshot; dirty; transactional; manual; diff",
+        against="enoent",
+        seen="dirty pages missing after a failed snapshot.",
+        decides="is KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 enabled?",
+        next="`memslots record -o vmm.rec -- COMMAND`; with it, clear by KVM_CLEAR_DIRTY_LOG after "
+        "the data is safe.",
+        kernels="capability since 5.2.",
+    ),
+    Cause(
+        "slow-region-calls",
+        "Region calls take milliseconds while vCPUs run: each waits for an SRCU grace period.",
+        names="set user memory region .. takes; set user memory region .. slow; synchronize srcu; "
+        "region calls .. slow; region .. takes .. ms; memslot .. slow; memslot update .. "
+        "slow; memory region .. takes .. ms; set user memory region .. latency; srcu .. grace "
+        "period; set user memory region .. milliseconds; set user memory region .. 0 0; "
+        "memslot .. takes; slow .. set user memory region",
+        supports="ms; srcu; vcpus running; latency; strace t",
+        seen='`<0.04>` in strace -T, "takes ms", many small slots.',
+        decides="durations with vCPUs stopped.",
+        next="`strace -f -T -e trace=ioctl -p PID`; fewer, larger slots; batch before the guest "
+        "runs.",
+        kernels="all; deletes also drop page tables, on x86 all of them unless "
+        "KVM_X86_QUIRK_SLOT_ZAP_ALL (6.12) is off.",
+    ),
+    Cause(
+        "kernel-warning-dirty-without-vcpu",
+        "WARN in mark_page_dirty_in_slot: a page was marked dirty without a running vCPU.",
+        names="mark page dirty in slot",
+        supports="hyperv clock; set clock; 5 17; warning cpu",
+        seen="that name in a splat, KVM_SET_CLOCK, hyperv_clock.",
+        decides="the release.",
+        next="`uname -r`; harmless.",
+        kernels="introduced by 03c0304a86bc (5.17), fixed by 42dcbe7d8bac (5.18).",
+    ),
+    Cause(
+        "kernel-oops",
+        "A warning or oops of the kernel itself.",
+        names="cut here .. warning cpu; warning cpu .. kvm; oops .. kvm; bug unable to handle; bug "
+        "kernel null pointer; general protection fault; kernel bug at; call trace .. kvm; rcu "
+        "stall .. kvm; warning cpu .. arch x86 kvm; warning .. virt kvm; kasan; ubsan; kernel "
+        "panic .. kvm; internal error oops; unable to handle kernel",
+        supports="rip; call trace; tainted; end trace",
+        against="tdx init mem region",
+        seen='"------------[ cut here ]", "WARNING: CPU", "BUG:", "Oops", Call Trace with kvm.',
+        decides="function and release; registers at the entry of the call: RSI is the request "
+        "(4020ae46 region, 40a0ae49 REGION2), RDX its argument, RAX -errno.",
+        next="`uname -r; git log --oneline v6.1.. -- virt/kvm arch/x86/kvm | grep FUNCTION`.",
+        kernels="later calls on the VM may be EIO (rule vm-dead).",
+    ),
+    Cause(
+        "ioeventfd-refused",
+        "KVM_IOEVENTFD is refused for a reason of its own.",
+        calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT KVM_IOEVENTFD:ENOMEM "
+        "KVM_IOEVENTFD:EBADF",
+        names="ioevent~ .. einval; ioevent~ .. enoent; ioevent~ .. enomem; adding ioeventfd .. "
+        "failed; ioevent~ .. ebadf; deleting ioeventfd .. error; ioeventfd del .. error",
+        supports="eventfd; notify",
+        seen="EINVAL, ENOENT or ENOMEM with ioeventfd; not EEXIST, not ENOSPC.",
+        decides="EINVAL: length or flags; ENOENT: nothing of the kind is registered.",
+        next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep IOEVENTFD`",
+        kernels="all.",
+    ),
+)
+"""In no order: what a paste says ranks them."""
