@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..explain.analysis import Analysis
+from ..explain.unread import seen_in
 from ..kernel.names import find
 from ..views.explanation import (
     analysis_json,
@@ -62,8 +63,14 @@ def run(options: argparse.Namespace) -> int:
         for _, explanation in analysis.run():
             if explanation is not None and options.to == "text":
                 print("\n".join(explanation_lines(explanation, paint)), end="\n\n")
-    if not analysis.reading.calls:
-        print("memslots explain: no KVM call and no known error message in the input", file=sys.stderr)
+    if not analysis.reading.calls and not analysis.explanations:
+        what, commands = seen_in(analysis.diagnosis.facts)
+        print(
+            f"memslots explain: no KVM call and no known error message in the input; it is {what}.  To go on:",
+            *(f"  {command}" for command in commands),
+            sep="\n",
+            file=sys.stderr,
+        )
         return USAGE
     if options.to == "json":
         import json

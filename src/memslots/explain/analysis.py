@@ -10,9 +10,10 @@ from ..replay.replay import Replay
 from ..replay.step import Step
 from ..trace import read
 from ..trace.event import Reading
-from .explain import Explanation, explain, needs_explanation
+from .diagnosis import Diagnosis
+from .explain import Explanation, needs_explanation
 from .findings import Watch
-from .which_kernel import MOST_EVENTS, Evidence, weigh
+from .which_kernel import ASSUMED, MOST_EVENTS, Evidence, weigh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Analysis:
     """One recording (or several files of one) under analysis.  `run()` yields the steps."""
 
     __slots__ = (
+        "diagnosis",
         "evidence",
         "explained",
         "explanations",
@@ -54,6 +56,8 @@ class Analysis:
         self.reading = Reading()
         events: Iterator[Event] = iter(read(source, reading=self.reading))  # type: ignore[arg-type]
         head = list(islice(events, MOST_EVENTS))
+        self.diagnosis = Diagnosis(self.reading.excerpt.text())
+        """What the text around the calls says."""
         self.evidence: Evidence | None = None
         if profile is None:
             self.evidence = weigh(
@@ -61,13 +65,15 @@ class Analysis:
                 release=self.reading.release,
                 machine=self.reading.machine,
                 page_bytes=self.reading.page_bytes,
+                facts=self.diagnosis.facts,
             )
             profile = self.evidence.chosen
+            self.diagnosis.facts.arch_is_known = self.evidence.arch_reason != ASSUMED
         edits = "".join(word if word[:1] in "+-" else f"+{word}" for word in host if word != "irqchip")
         if edits:
             profile = find(profile.name + edits)
         self.profile = profile
-        self.replay = Replay(chain(head, events), profile, irqchip="irqchip" in host, most_kept=most)
+        self.replay = Replay(chain(head, events, self.diagnosis.events()), profile, irqchip="irqchip" in host, most_kept=most)
         self.watch = Watch(ignored)
         self.explanations: list[Explanation] = []
         self.explained = most
@@ -78,13 +84,14 @@ class Analysis:
     def run(self) -> Iterator[tuple[Step, Explanation | None]]:
         """Each step with its explanation, if it needs one."""
         for step in self.replay:
-            self.region_calls += step.is_region
+            self.region_calls += step.is_region and step.event.format != "text"
             self.watch.see(step, self.replay.tracked.vm)
             explanation = None
             if needs_explanation(step):
                 if len(self.explanations) < self.explained:
-                    explanation = explain(step)
-                    self.explanations.append(explanation)
+                    explanation = self.diagnosis.explain(step)
+                    if explanation is not None:
+                        self.explanations.append(explanation)
                 else:
                     self.left_out += 1
             yield step, explanation

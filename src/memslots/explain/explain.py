@@ -2,7 +2,8 @@
 
 A refusal that the model shares is explained by the model's own rule.  One that
 it does not share is looked for: hosts and histories under which the model would
-answer as observed are tried, and named as possibilities.
+answer as observed are tried, and named as possibilities.  What is no call of the
+memory-slot layer is explained by a cause of the catalogue.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 from errno import EFAULT
 
 from ..errors import errno_name
-from ..replay.step import DIFFERS, INCOMPLETE, REFUSED, UNDETERMINED, Step
+from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
 from ..state.slot import Slot
 from ..uapi.calls import QUERIES
 from ..units import format_bytes
+from .advice import fitted, recording
+from .facts import NO_FACTS
 from .hypotheses import possibilities
-from .other_causes import names_a_region, other_problem
+from .other_causes import candidates_of, is_probe
 from .other_kernels import kernels_line
 from .remedies import next_refusal, remedies
+from .which_kernel import tells_of_older_slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .causes.cause import Cause
+    from .facts import Facts
     from .hypotheses import Possibility
 
 CERTAIN, POSSIBLE, ELSEWHERE = "certain", "undetermined", "not a memslot problem"
@@ -31,8 +37,8 @@ class Explanation:
     """Why one call was refused, or surprises."""
 
     __slots__ = (
-        "certainty", "errno", "kernels", "numbers", "other", "other_step", "passes", "possible", "questions", "rule",
-        "step", "summary", "then",
+        "advice", "cause", "certainty", "errno", "kernels", "numbers", "other", "other_step", "passes", "possible",
+        "questions", "rule", "step", "summary", "then",
     )  # fmt: skip
 
     def __init__(self, step: Step, certainty: str, summary: str) -> None:
@@ -44,6 +50,10 @@ class Explanation:
         self.errno = -step.observed if step.observed is not None and step.observed < 0 else 0
         """The errno observed, or expected if nothing was observed."""
         self.rule: Rule | None = None
+        self.cause: Cause | None = None
+        """What it is, if it is no rule."""
+        self.advice: list[str] = []
+        """Commands to copy: what to run or send next."""
         self.numbers: list[str] = []
         """What decided, in words."""
         self.other: Slot | None = None
@@ -63,48 +73,73 @@ class Explanation:
 
 
 def needs_explanation(step: Step) -> bool:
-    """Is there anything about this step that a user wants to know?"""
-    if step.verdict in (REFUSED, DIFFERS):
-        return step.is_region or step.verdict == DIFFERS or _matters(step)
+    """Is there anything about this step that a user wants to know?  Every error is, but for a probing program's."""
+    if step.verdict == DIFFERS:
+        return not tells_of_older_slot(step)
+    if step.verdict == ECHO or step.below_slot:
+        return False
     if step.verdict == UNDETERMINED:
         return step.observed is None or step.observed < 0
-    if step.verdict == INCOMPLETE:
-        return step.observed is not None and step.observed < 0
-    if step.observed is None or step.observed >= 0:
-        return False
-    return other_problem(step.event) is not None or names_a_region(step.event)
+    if step.verdict == REFUSED:
+        return step.is_region or not is_probe(step)
+    if step.observed is None:
+        return step.event.call == "message" and step.event.format in ("message", "text")
+    return step.observed < 0 and not is_probe(step)
 
 
-_PROBING = QUERIES | {"KVM_ENABLE_CAP", "KVM_GET_NR_MMU_PAGES"}
+def explain(step: Step, facts: Facts = NO_FACTS) -> Explanation:
+    """The explanation of a step, in the light of the text around it."""
+    explanation = _explained(step, facts)
+    if not explanation.advice and explanation.certainty == POSSIBLE:
+        explanation.advice = recording(facts)
+    return explanation
 
 
-def _matters(step: Step) -> bool:
-    """Refused calls other than region calls are worth a word, but for those with which a program probes."""
-    return step.event.call not in _PROBING
-
-
-def explain(step: Step) -> Explanation:
-    """The explanation of a step: a function of the step alone.  Raises ValueError for one that kept no VM."""
-    if step.before is None:
-        raise ValueError(f"step {step.number} has not kept the VM before it")
-    problem = other_problem(step.event)
-    if problem is not None and not step.is_region:
-        return Explanation(step, ELSEWHERE, problem)
+def _explained(step: Step, facts: Facts) -> Explanation:
     answer = step.answer
-    if isinstance(answer, Refused) and (step.observed is None or step.observed == answer.result):
-        if _depends_on_assumed(step, answer):
-            return _possible(step)
-        return _refused(step, answer)
-    if isinstance(answer, Refused) and step.observed == 0:
-        return _surprise(step, answer)
-    if step.observed is not None and step.observed < 0:
-        return _possible(step)
+    if isinstance(answer, Refused) and step.before is not None:
+        if step.observed is None or step.observed == answer.result:
+            if _depends_on_assumed(step, answer):
+                return _possible(step, facts)
+            return _refused(step, answer)
+        if step.observed == 0:
+            return _surprise(step, answer)
+    if step.is_region and step.observed is not None and step.observed < 0 and step.before is not None:
+        return _possible(step, facts)
+    if step.event.call == "message" or (step.observed is not None and step.observed < 0):
+        return _by_causes(step, facts)
     explanation = Explanation(step, POSSIBLE, "the answer depends on something that was not observed")
     if isinstance(answer, Undetermined):
         explanation.rule = answer.rule
         explanation.questions.append(answer.question)
     elif answer is not None:
         explanation.summary = answer.reason
+    return explanation
+
+
+_UNNAMED = "an error whose words name no cause that is known here"
+_WHOLE_LOG = "the lines before and after it, the command line of the program, uname -rm, and the end of dmesg"
+
+
+def _by_causes(step: Step, facts: Facts) -> Explanation:
+    """What is no region call: the causes and rules that the call, its errno and the words speak for."""
+    found = candidates_of(step, facts)
+    if not found:
+        explanation = Explanation(step, POSSIBLE, _UNNAMED)
+        explanation.questions.append(_WHOLE_LOG)
+        return explanation
+    first = found[0]
+    explanation = Explanation(step, POSSIBLE, first.title)
+    explanation.possible = found
+    if first.cause is None:
+        explanation.rule = first.rule
+        explanation.advice = recording(facts)
+        return explanation
+    cause = explanation.cause = first.cause
+    explanation.certainty = ELSEWHERE if first.named or len(found) == 1 else POSSIBLE
+    explanation.questions.append(f"what decides: {cause.decides}")
+    explanation.passes = [fitted(cause.next.replace("`", ""), facts)]
+    explanation.advice = [fitted(command, facts) for command in cause.commands]
     return explanation
 
 
@@ -165,10 +200,10 @@ def _surprise(step: Step, refused: Refused) -> Explanation:
     return explanation
 
 
-def _possible(step: Step) -> Explanation:
+def _possible(step: Step, facts: Facts) -> Explanation:
     """Refused, where the model would not refuse, or cannot tell: look for circumstances under which it would."""
     explanation = Explanation(step, POSSIBLE, "")
-    explanation.possible = possibilities(step)
+    explanation.possible = possibilities(step, facts)
     certain = [possible for possible in explanation.possible if possible.certain]
     name = errno_name(explanation.errno)
     # our recorder reads every argument that can be read
@@ -186,12 +221,13 @@ def _possible(step: Step) -> Explanation:
         explanation.summary = f"{name}: what was recorded does not decide between these"
     else:
         explanation.summary = f"no rule of the memory-slot layer answers {name} to this"
+    if explanation.possible and explanation.certainty != CERTAIN:
+        explanation.cause = explanation.possible[0].cause
+    if isinstance(step.answer, Undetermined):
+        explanation.questions.append(step.answer.question)
     if not unreadable and (step.region is None or step.assumed):
         missing = ", ".join(step.assumed) or "all arguments"
-        explanation.questions.append(
-            f"not recorded: {missing}.  Send: strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND (strace 6.18 "
-            "or later for KVM_SET_USER_MEMORY_REGION2), or memslots record -o vmm.rec -- COMMAND"
-        )
+        explanation.questions.append(f"not recorded: {missing}")
     if not step.from_start:
         explanation.questions.append(
             "the calls before this one were not recorded: slots registered earlier are not known"

@@ -91,12 +91,14 @@ class Fact:
 class Facts:
     """What a text says of the circumstances.  Each is None where it says nothing, or says two things."""
 
-    __slots__ = ("arch", "gpa_bits", "page_shift", "protected", "release", "text", "vm_type", "words")
+    __slots__ = ("arch", "arch_is_known", "gpa_bits", "page_shift", "protected", "release", "text", "vm_type", "words")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.words = Words(text)
         self.arch = self._arch()
+        self.arch_is_known = self.arch is not None
+        """Whether the architecture need not be assumed; what was recorded may say it as well."""
         self.release = self._release()
         self.page_shift = self._page_shift()
         self.gpa_bits = self._gpa_bits()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..errors import MemslotsError
 from ..kernel.history import BRANCHES
+from ..kernel.machine import Machine
 from ..kernel.profile import Profile, dated
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
+from ..state.vm_state import VmState
 from ..uapi.region import Region
 
 TYPE_CHECKING = False
@@ -19,9 +21,12 @@ MOST_SLOTS = 4000
 """With more slots than this a survey of all kernels would keep the user waiting."""
 
 
-def transplanted(vm: Vm, profile: Profile) -> Vm:
-    """A VM on another kernel with the same slots, as far as that kernel takes them."""
-    twin = Vm(profile, process=Process(mappings_known=False, fds_known=False))
+def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
+    """A VM on another kernel, perhaps of another type, with the same slots, as far as that kernel takes them."""
+    vm_type = vm.state.machine.vm_type if vm_type is None and profile.arch is vm.profile.arch else vm_type or 0
+    process = Process(mappings_known=False, fds_known=False)
+    process.mappings = list(vm.process.mappings)
+    twin = Vm(profile, process=process, state=VmState(Machine(profile, vm_type)))
     files = {
         file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
         for file in vm.process.fds.values()

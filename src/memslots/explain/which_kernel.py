@@ -18,6 +18,8 @@ from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
+from ..rules.answer import Refused
+from ..rules.catalogue import find_rule
 from ..trace.event import Event
 from ..uapi.calls import X86_CALLS
 
@@ -25,6 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .facts import Facts
+
+DELETE_MISSING, SLOT_NOT_LOGGING = find_rule("delete-missing"), find_rule("slot-not-logging")
 MOST_EVENTS = 1500
 """Events of a recording that candidates are tried on; the first ones tell most."""
 _PROGRAM_ARCH = (
@@ -61,12 +66,13 @@ class Evidence:
 
 
 def weigh(
-    events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "", page_bytes: int = 0
+    events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "", page_bytes: int = 0,
+    facts: Facts | None = None,
 ) -> Evidence:
     """The evidence of a recording's events about the kernel.
 
     arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it was
-    recorded, if the recording tells.
+    recorded, if the recording tells.  facts: what the text around the calls says.
     """
     stated = _stated(release, machine, page_bytes)
     remark = ""
@@ -80,11 +86,52 @@ def weigh(
             f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
         )
         arch = stated.arch.name
-    name, reason = _guess_arch(events) if arch is None else (arch, "stated")
+    name, reason = _guess_arch(events, facts) if arch is None else (arch, "stated")
     evidence = Evidence(name, reason)
     evidence.remark = remark
-    _try_candidates(events, evidence, _candidates(evidence.arch))
+    edits = _edits(name, facts)
+    if facts is not None and facts.release is not None and not remark:
+        profile = _of_text(f"{facts.release.value}/{name}", edits)
+        if profile is not None:
+            _try_candidates(events, evidence, [profile])
+            if not evidence.contradictions:
+                evidence.remark = f"{facts.release.value}: {facts.release.reason}"
+                return evidence
+            evidence = Evidence(name, reason)
+            evidence.remark = f"{facts.release.reason}, but calls are answered otherwise there"
+    _try_candidates(events, evidence, _candidates(evidence.arch, edits))
     return evidence
+
+
+def _edits(arch: str, facts: Facts | None) -> str:
+    """The edits of a kernel's name for page size and address bits that the text states."""
+    if facts is None:
+        return ""
+    edits = ""
+    if facts.page_shift is not None:
+        edits += {14: "+16k", 16: "+64k"}.get(int(facts.page_shift.value), "")
+    if facts.gpa_bits is not None and arch in ("x86_64", "riscv64", "loongarch64"):
+        edits += f"+pa{facts.gpa_bits.value}"
+    return edits
+
+
+def _of_text(name: str, edits: str) -> Profile | None:
+    """The profile of a release that a text names; None if it is not known."""
+    release, _, arch = name.partition("/")
+    try:
+        version = Version.parse(release)
+        version = version if version.patch else Version(version.major, version.minor)
+        return _edited(f"{version}/{arch}", edits)
+    except UnknownKernelError:
+        return None
+
+
+def _edited(name: str, edits: str) -> Profile:
+    """The profile with those edits that its architecture has."""
+    try:
+        return find(name + edits)
+    except UnknownKernelError:
+        return find(name)
 
 
 def _stated(release: str, machine: str, page_bytes: int) -> Profile | None:
@@ -116,12 +163,13 @@ def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: lis
         _try_builds(events, evidence, [candidate.version for candidate in candidates])
 
 
-def _candidates(arch: str) -> list[Profile]:
+def _candidates(arch: str, edits: str = "") -> list[Profile]:
     """One profile for each branch in which KVM exists on the architecture."""
     found = []
     for version in BRANCHES:
         try:
-            found.append(dated(version, find(f"{BRANCHES[-1]}/{arch}").arch))
+            plain = dated(version, find(f"{BRANCHES[-1]}/{arch}").arch)
+            found.append(_edited(plain.name, edits) if edits else plain)
         except UnknownKernelError:
             continue  # before KVM came to this architecture
     return found
@@ -156,15 +204,35 @@ def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str
     return count, first
 
 
+_TELLS = frozenset((DELETE_MISSING, SLOT_NOT_LOGGING))
+
+
+def tells_of_older_slot(step: Step) -> bool:
+    """Whether an accepted call shows a slot that is older than the recording of its VM."""
+    return (
+        step.observed == 0
+        and not step.from_start
+        and isinstance(step.answer, Refused)
+        and step.answer.rule in _TELLS
+    )
+
+
 def _about_something_else(step: Step) -> bool:
     """A failure to create a VM is seldom about the release, an overlap with something unseen never."""
     event = step.event
+    if tells_of_older_slot(step):
+        return True
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
     return event.result == -EEXIST and not step.from_start
 
 
-def _guess_arch(events: Sequence[Event]) -> tuple[str, str]:
+ASSUMED = "assumed: the recording does not say"
+
+
+def _guess_arch(events: Sequence[Event], facts: Facts | None) -> tuple[str, str]:
+    if facts is not None and facts.arch is not None:
+        return str(facts.arch.value), facts.arch.reason
     for event in events[:MOST_EVENTS]:
         if event.call in X86_CALLS and (event.result or 0) >= 0:
             return "x86_64", f"{event.call} is a call of x86"
@@ -172,7 +240,9 @@ def _guess_arch(events: Sequence[Event]) -> tuple[str, str]:
             match = pattern.search(event.text)
             if match:
                 return arch, f"the recording names {match.group(0)}"
-    return "x86_64", "assumed: the recording does not say"
+    if facts is not None and facts.page_shift is not None:
+        return "arm64", f"{facts.page_shift.reason}, which no x86 host has"
+    return "x86_64", ASSUMED
 
 
 def describe(evidence: Evidence) -> list[str]:

@@ -8,6 +8,8 @@ recording's `Reading`), and not about memory (skipped without a count).
 
 from __future__ import annotations
 
+from .excerpt import Excerpt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +88,7 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "formats", "lines", "machine", "notes", "page_bytes", "release", "runs", "skipped",
+        "bytes", "calls", "excerpt", "formats", "lines", "machine", "notes", "page_bytes", "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
 
@@ -107,6 +109,8 @@ class Reading:
         """Names of what was opened, at most a hundred."""
         self.calls = 0
         """Events made."""
+        self.excerpt = Excerpt()
+        """What stands around the calls."""
         self.skipped: dict[str, int] = {}
         """Why something that looked like a call could not be read, and how often."""
         self.formats: dict[str, int] = {}

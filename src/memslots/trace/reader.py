@@ -64,7 +64,9 @@ def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterat
         reading.sources.append(name)
     read_some, head = binary.peeked(read_some)
     if head.startswith(binary.MAGIC):
+        reading.excerpt.is_text = False
         return binary.events(read_some, reading, name)
+    read_some = reading.excerpt.watched(read_some)
     thread = _THREAD_FILE.match(name) if files > 1 else None
     reader = Reader(Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None)
     if size is not None and size >= FAST_FROM and not context:

@@ -62,8 +62,8 @@ def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     """(label, text) of everything that an explanation says, in order."""
     step, rule = explanation.step, explanation.rule
     found: list[tuple[str, str]] = []
-    if explanation.certainty == "not a memslot problem":
-        return [("no slot", explanation.summary)]
+    if explanation.cause is not None and explanation.certainty != "certain":
+        return _about_cause(explanation)
     if rule is not None and explanation.certainty == "certain":
         found.append(("rule", f"{rule.id} ({explanation.summary})"))
     else:
@@ -76,10 +76,10 @@ def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
         found.append(("numbers", "; ".join(explanation.numbers)))
     if explanation.certainty != "certain":
         shown = explanation.possible[:_MOST_POSSIBLE]
-        found += [("perhaps", f"{possible.rule.id}: {possible.text}") for possible in shown]
+        found += [("perhaps", f"{possible.id}: {possible.text}") for possible in shown]
         left = explanation.possible[_MOST_POSSIBLE:]
         if left:
-            found.append(("", f"or {', '.join(possible.rule.id for possible in left)}"))
+            found.append(("", f"or {', '.join(possible.id for possible in left)}"))
     for number, text in enumerate(explanation.passes):
         found.append(("passes" if number == 0 else "", text))
     if not explanation.passes and rule is not None and explanation.certainty == "certain":
@@ -89,6 +89,25 @@ def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     if explanation.then:
         found.append(("then", explanation.then))
     found += [("send", question) for question in explanation.questions]
+    found += [("run" if number == 0 else "", command) for number, command in enumerate(explanation.advice)]
+    return found
+
+
+def _about_cause(explanation: Explanation) -> list[tuple[str, str]]:
+    """What is said of a failure that has a cause outside the rules."""
+    cause = explanation.cause
+    if cause is None:
+        return []
+    known = explanation.certainty == "not a memslot problem"
+    found = [("cause" if known else "perhaps", f"{cause.id}: {cause.title}")]
+    if cause.page:
+        found.append(("", cause.page))
+    others = [each for each in explanation.possible if each.cause is not cause][:_MOST_POSSIBLE]
+    found += [("or" if number == 0 else "", f"{each.id}: {each.text}") for number, each in enumerate(others)]
+    found.append(("decides", cause.decides))
+    found.append(("kernels", cause.kernels))
+    found += [("do" if number == 0 else "", text) for number, text in enumerate(explanation.passes)]
+    found += [("run" if number == 0 else "", command) for number, command in enumerate(explanation.advice)]
     return found
 
 
@@ -183,6 +202,7 @@ def explanation_json(explanation: Explanation) -> dict[str, object]:
         "verdict": step.verdict,
         "certainty": explanation.certainty,
         "rule": explanation.rule.id if explanation.rule else None,
+        "cause": explanation.cause.id if explanation.cause else None,
         "errno": errno_name(explanation.errno) if explanation.errno else None,
         "summary": explanation.summary,
         "numbers": explanation.numbers,
@@ -199,8 +219,16 @@ def explanation_json(explanation: Explanation) -> dict[str, object]:
         "passes": explanation.passes,
         "then": explanation.then,
         "kernels": explanation.kernels,
-        "possible": [{"rule": each.rule.id, "when": each.text} for each in explanation.possible],
+        "possible": [
+            {
+                "rule": each.rule.id if each.rule else None,
+                "cause": each.cause.id if each.cause else None,
+                "when": each.text,
+            }
+            for each in explanation.possible
+        ],
         "questions": explanation.questions,
+        "advice": explanation.advice,
     }
 
 

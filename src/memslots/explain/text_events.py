@@ -1,0 +1,121 @@
+"""Failures that a text tells in sentences, as events: which call, which errno, which numbers.
+
+The readers take lines of known forms.  What they leave is searched here for the
+names of calls in any spelling with an errno near them, in either order.
+"""
+
+from __future__ import annotations
+
+from ..trace.decode import ERRNO
+from ..trace.event import Event
+from ..trace.patterns import lazy
+from ..uapi.calls import CALLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .facts import Facts
+
+_REGION, _REGION2 = "KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2"
+_SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (_REGION2, ("set user memory region2", "user memory region2", "set memory region2")),
+    (
+        _REGION,
+        (
+            "set user memory region", "create user memory region", "create user memory", "set memory region ioctl",
+            "error registering slot", "error unregistering slot", "kvm userspace memory region", "add memory region",
+            "remove memory region", "user memory region", "register guest memory", "register memory region",
+            "guest add mem", "registering memory slot", "map guest memory", "vm map memory error",
+            "add slot", "memory region ioctl",
+        ),
+    ),
+    ("KVM_CREATE_GUEST_MEMFD", ("create guest memfd", "kvm gmem create")),
+    ("KVM_SET_MEMORY_ATTRIBUTES", ("set memory attributes", "failed to set memory .. with attr", "set memory attribute")),
+    ("KVM_GET_DIRTY_LOG", ("get dirty log", "kvm get dirty log")),
+    ("KVM_CLEAR_DIRTY_LOG", ("clear dirty log", "log clear one slot")),
+    ("KVM_PRE_FAULT_MEMORY", ("pre fault memory",)),
+    ("KVM_CREATE_VCPU", ("create vcpu", "kvm init vcpu", "kvm get vcpu failed")),
+    ("KVM_CREATE_VM", ("kvm create vm", "creating vm", "create vm")),
+    ("KVM_CREATE_IRQCHIP", ("create irqchip",)),
+    ("KVM_RUN", ("kvm run", "vcpu run", "running vcpu", "run vcpu", "vcpu run failed")),
+    ("KVM_IOEVENTFD", ("ioeventfd", "register ioevent", "ioevent")),
+    ("KVM_IRQFD", ("irqfd", "register irqfd")),
+    ("VFIO_IOMMU_MAP_DMA", ("vfio dma map", "iommu dma map", "vfio map dma", "iommu map dma", "dma map")),
+    ("VHOST_SET_MEM_TABLE", ("vhost set mem table", "set mem table")),
+)  # fmt: skip
+_ERRNO_WORDS = {name.lower(): number for name, number in ERRNO.items()} | {"enoexec": 8, "epipe": 32}
+_AFTER, _BEFORE = 190, 110
+"""Characters of words after and before the name of a call in which its errno is looked for."""
+_LINES_AROUND = 5
+_MOST = 8
+_SAYS = lazy(
+    r"(?<![\w.])(slot|flags?|guest_phys_addr|guest physical address|gpa|memory_size|memory size|size|taille|größe|"
+    r"userspace_addr|hva|guest_memfd_offset|guest_memfd|first_page|num_pages|npages)(?:'?s)?"
+    r"(?:\s(?:is|was|to|of|at|bei|ab|von|为|是|for))?\s?[:=(]?\s?(-?0x[0-9a-fA-F]{1,16}|-?\d{1,19})"
+    r"(?:\s?(KiB|MiB|GiB|TiB|kB|KB|MB|GB|K|M|G)\b)?(?![\w.])",
+)
+_FIELD = {
+    "flag": "flags", "guest physical address": "guest_phys_addr", "gpa": "guest_phys_addr", "memory size": "memory_size",
+    "size": "memory_size", "taille": "memory_size", "größe": "memory_size", "hva": "userspace_addr",
+    "npages": "num_pages",
+}  # fmt: skip
+_UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+def call_failures(facts: Facts, seen: frozenset[tuple[str, int]]) -> Iterator[Event]:
+    """Events of calls that the text names with an errno near; `seen`: (call, errno) that are events already."""
+    told: set[tuple[str, int]] = set(seen)
+    for call, spellings in _SPELLINGS:
+        for spelling in spellings:
+            at = -1
+            for _ in range(_MOST):
+                at = facts.words.find(spelling, at + 1)
+                if at < 0:
+                    break
+                errno = _errno_near(facts.words.flat, at, at + len(spelling))
+                family = call.removesuffix("2")
+                if errno is None or (family, errno) in told:
+                    continue
+                told.add((family, errno))
+                yield _event(facts, call, errno, facts.words.line_at(at))
+
+
+def _errno_near(flat: str, start: int, end: int) -> int | None:
+    """The errno named closest behind the words, else before them; None if another call stands between."""
+    for part, words in ((flat[end : end + _AFTER], 1), (flat[max(0, start - _BEFORE) : start], -1)):
+        found = part.split()[::words]
+        for place, word in enumerate(found):
+            if word in _ERRNO_WORDS:
+                between = " ".join(found[:place][::words])
+                if not any(f" {name} " in f" {between} " for _, names in _SPELLINGS for name in names):
+                    return _ERRNO_WORDS[word]
+                break
+    return None
+
+
+def _event(facts: Facts, call: str, errno: int, line: int) -> Event:
+    lines = facts.text.split("\n")
+    shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    event = Event(call, {}, -errno, text=shown[:400], line=line, format="text")
+    if call in CALLS:
+        around = "\n".join(lines[max(0, line - 1 - _LINES_AROUND) : line + _LINES_AROUND])
+        event.fields = _fields(around, CALLS[call].names)
+    return event
+
+
+def _fields(text: str, known: tuple[str, ...]) -> dict[str, int]:
+    """The numbers that a text gives by name; none that is given twice with two values."""
+    values: dict[str, set[int]] = {}
+    for name, digits, unit in _SAYS.findall(text):
+        field = _FIELD.get(name, name)
+        if field not in known:
+            continue
+        number = int(digits, 16 if "0x" in digits else 10)
+        if unit:
+            number <<= _UNITS[unit[0].lower()]
+        if field == "guest_memfd" and number == -1:
+            number = 0xFFFFFFFF
+        if 0 <= number < 1 << 64:
+            values.setdefault(field, set()).add(number)
+    return {name: found.pop() for name, found in values.items() if len(found) == 1}
