@@ -13,13 +13,14 @@ from errno import EFAULT
 from ..errors import errno_name
 from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
+from ..rules.catalogue import find_rule
 from ..state.slot import Slot
 from ..uapi.calls import QUERIES
 from ..units import format_bytes
 from .advice import fitted, recording
 from .facts import NO_FACTS
 from .hypotheses import possibilities
-from .other_causes import candidates_of, is_probe
+from .other_causes import OTHER_HYPERVISOR, candidates_of, hypervisor_named, is_probe, since
 from .other_kernels import kernels_line
 from .remedies import next_refusal, remedies
 from .which_kernel import tells_of_older_slot
@@ -117,6 +118,7 @@ def _explained(step: Step, facts: Facts) -> Explanation:
     return explanation
 
 
+IOCTL_UNKNOWN = find_rule("ioctl-unknown")
 _UNNAMED = "an error whose words name no cause that is known here"
 _WHOLE_LOG = "the lines before and after it, the command line of the program, uname -rm, and the end of dmesg"
 
@@ -133,10 +135,14 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
     explanation.possible = found
     if first.cause is None:
         explanation.rule = first.rule
+        explanation.kernels = since(step.event.call) if first.rule is IOCTL_UNKNOWN else ""
         explanation.advice = recording(facts)
         return explanation
     cause = explanation.cause = first.cause
-    explanation.certainty = ELSEWHERE if first.named or len(found) == 1 else POSSIBLE
+    is_told = (first.named or len(found) == 1) and not cause.is_general
+    explanation.certainty = ELSEWHERE if is_told else POSSIBLE
+    if cause.id == OTHER_HYPERVISOR:
+        explanation.summary = f"{cause.title[:-1]}: {hypervisor_named(facts)}"
     explanation.questions.append(f"what decides: {cause.decides}")
     explanation.passes = [fitted(cause.next.replace("`", ""), facts)]
     explanation.advice = [fitted(command, facts) for command in cause.commands]
@@ -221,6 +227,8 @@ def _possible(step: Step, facts: Facts) -> Explanation:
         explanation.summary = f"{name}: what was recorded does not decide between these"
     else:
         explanation.summary = f"no rule of the memory-slot layer answers {name} to this"
+    if explanation.rule is IOCTL_UNKNOWN:
+        explanation.kernels = since(step.event.call)
     if explanation.possible and explanation.certainty != CERTAIN:
         explanation.cause = explanation.possible[0].cause
     if isinstance(step.answer, Undetermined):

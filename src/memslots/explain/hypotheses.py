@@ -311,6 +311,11 @@ def _dead(step: Step) -> Iterator[Possibility]:
     yield Possibility(find_rule("foreign-process"), "the call came from another process than the VM's creator")
 
 
+_OF_SHORT_CALL = ("flags-of-region2",)
+_OF_LONG_CALL = (
+    "gmem-range-bound", "gmem-range", "gmem-fd-closed", "gmem-fd-other-file", "gmem-offset-unaligned", "gmem-offset-wraps",
+    "gmem-not-mappable", "guest-memfd-change",
+)  # fmt: skip
 _COMMON = (
     "size-unaligned", "hva-unaligned", "size-change", "gpa-unaligned", "userspace-addr-change", "flags-invalid",
     "slot-id-too-high", "gfn-above-max", "slot-too-large", "delete-missing",
@@ -328,7 +333,7 @@ def _by_errno(step: Step, errno: int) -> Iterator[Possibility]:
         for rule in REGION_RULES
         if rule.errno == errno
         and (not rule.arches or arch in rule.arches)
-        and (rule.id != "gmem-range-bound" or step.event.call.endswith("2"))
+        and rule.id not in (_OF_SHORT_CALL if step.event.call.endswith("2") else _OF_LONG_CALL)
     ]
     for rule in rules:
         text = rule.title

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from errno import EEXIST
 
+from ..kernel.history import FACTS
+from ..rules import ioctl
+from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule
+from ..uapi.calls import CALLS
 from ..replay.step import REFUSED, Step
 from ..uapi.capabilities import CAPS
 from .hypotheses import Possibility
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
+from .text_events import call_in
 from .words import Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .facts import Facts
 
+OWN_SLOTS = "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
 _OWN_SLOTS = (
     "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, the TSS, the identity map"
 )
@@ -48,10 +54,16 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
     near = Words("\n".join(event.text.split("\n")[:_LINES]))
     errno = -(event.result or 0)
     call = "" if event.call == "message" else event.call
+    if not call:
+        call, errno = call_in(near, errno)
     found = [
         Possibility(None, each.title, cause=each.cause, points=each.points, named=each.named)
         for each in rank_causes(facts if facts.text else _facts_of(event.text), near, call, errno)
     ]
+    if call in CALLS:
+        for rule in ioctl.RULES:
+            if rule.errno == errno:
+                found.append(Possibility(rule, rule.title, points=_OF_THE_CALL + rule_points(facts, rule.id, near)))
     if call == "KVM_CREATE_VCPU" and errno == EEXIST:
         found.append(Possibility(find_rule("slot-overlap"), _OWN_SLOTS, points=_OF_THE_CALL + 3.0))
     if call:
@@ -61,12 +73,44 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
                 found.append(Possibility(rule, rule.title, points=points))
     else:
         found += [
-            Possibility(each.rule, each.title, points=each.points - 1.0, named=True)
+            Possibility(each.rule, _text(each.rule), points=each.points - 1.0, named=True)
             for each in rules_named(facts)
-            if each.points >= ENOUGH + 1.0
+            if each.rule is not None and each.points >= ENOUGH + 0.5
         ]
     found.sort(key=lambda possible: -possible.points)
     return found[:MOST]
+
+
+def _text(rule: Rule) -> str:
+    return f"{rule.title}  {OWN_SLOTS}" if rule.id == "slot-overlap" else rule.title
+
+
+_CALL_FACTS = {
+    "KVM_SET_USER_MEMORY_REGION2": "region2",
+    "KVM_CREATE_GUEST_MEMFD": "guest-memfd",
+    "KVM_SET_MEMORY_ATTRIBUTES": "memory-attributes",
+}
+
+
+def since(call: str) -> str:
+    """Since which release there is a call; empty if it has always been there."""
+    fact = next((fact for fact in FACTS if fact.name == _CALL_FACTS.get(call)), None)
+    return "" if fact is None else f"{call} exists since {fact.since}"
+
+
+OTHER_HYPERVISOR = "other-hypervisor"
+_HYPERVISORS = (
+    ("Gunyah", "gunyah"), ("bhyve", "bhyve"), ("VirtualBox", "verr~"), ("Xen", "libxl"), ("Xen", "xc dom"), ("Xen", "xen"),
+    ("WHPX, the Hyper-V platform of Windows", "whpx"), ("Hyper-V", "hyper v"), ("the Hypervisor framework of macOS", "hvf"),
+    ("the Hypervisor framework of macOS", "hv error"), ("the Hypervisor framework of macOS", "hv vm map"),
+    ("Microsoft's mshv", "mshv"), ("VMware", "vmware"), ("ACRN", "acrn"), ("HAXM", "haxm"), ("NVMM", "nvmm"),
+    ("GenieZone", "gzvm"), ("Windows", "exe"),
+)  # fmt: skip
+
+
+def hypervisor_named(facts: Facts) -> str:
+    """Which product it is."""
+    return next((name for name, sign in _HYPERVISORS if sign in facts.words), "another one")
 
 
 def _exists(arches: tuple[str, ...], step: Step) -> bool:
@@ -90,7 +134,7 @@ _FAILURE_WORDS = (
     "enoent", "eperm", "eacces", "ebusy", "enospc", "enotty", "ebadf", "enodev", "eagain", "eintr", "e2big", "enosys",
     "enoexec", "emfile", "eopnotsupp", "fehler~", "fehlgeschlagen", "slow", "takes", "no free", "busy", "conflict~", "mismatch",
     "overlap~", "exit reason", "reason 8", "fault", "below", "not", "must be", "terminated", "suberror", "sigsegv",
-    "sigbus", "is no", "no",
+    "sigbus", "is no", "no", "less", "assert~", "incomplete", "exited", "panicked", "must",
 )  # fmt: skip
 
 

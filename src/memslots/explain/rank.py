@@ -22,6 +22,8 @@ _NEAR, _FAR, _CALL = 8.0, 5.0, 5.0
 _MORE, _SUPPORT, _AGAINST = 1.0, 2.0, -4.0
 _MOST_MORE, _MOST_SUPPORT = 3, 4
 _A_WORD = 0.3
+_GENERAL = 6.0
+"""The most that a cause gets which stands for what nobody has named more closely."""
 
 
 class Candidate:
@@ -89,6 +91,8 @@ def rank_causes(facts: Facts, near: Words | None = None, call: str = "", errno: 
         points += _CALL * by_call
         if call and not by_call and cause.calls and all(other != call for other, _ in cause.calls):
             points -= 3.0
+        if cause.is_general:
+            points = min(points, _GENERAL)
         if points >= ENOUGH:
             found.append(Candidate(points, place, cause=cause, named=place >= 0))
     found.sort(key=lambda each: -each.points)

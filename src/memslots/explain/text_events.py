@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .facts import Facts
+    from .words import Words
 
 _REGION, _REGION2 = "KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2"
 _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -38,12 +39,15 @@ _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("KVM_CREATE_VCPU", ("create vcpu", "kvm init vcpu", "kvm get vcpu failed")),
     ("KVM_CREATE_VM", ("kvm create vm", "creating vm", "create vm")),
     ("KVM_CREATE_IRQCHIP", ("create irqchip",)),
-    ("KVM_RUN", ("kvm run", "vcpu run", "running vcpu", "run vcpu", "vcpu run failed")),
+    ("KVM_RUN", ("kvm run", "vcpu run", "running vcpu", "run vcpu", "vcpu .. error", "run failed", "run ioctl")),
     ("KVM_IOEVENTFD", ("ioeventfd", "register ioevent", "ioevent")),
     ("KVM_IRQFD", ("irqfd", "register irqfd")),
     ("VFIO_IOMMU_MAP_DMA", ("vfio dma map", "iommu dma map", "vfio map dma", "iommu map dma", "dma map")),
     ("VHOST_SET_MEM_TABLE", ("vhost set mem table", "set mem table")),
 )  # fmt: skip
+_ALL_NAMES = tuple(name for _, names in _SPELLINGS for name in names)
+_LISTED = 8
+"""Characters between two calls of a list: `A and B both fail`."""
 _ERRNO_WORDS = {name.lower(): number for name, number in ERRNO.items()} | {"enoexec": 8, "epipe": 32}
 _AFTER, _BEFORE = 190, 110
 """Characters of words after and before the name of a call in which its errno is looked for."""
@@ -81,14 +85,26 @@ def call_failures(facts: Facts, seen: frozenset[tuple[str, int]]) -> Iterator[Ev
                 yield _event(facts, call, errno, facts.words.line_at(at))
 
 
+def call_in(near: Words, errno: int) -> tuple[str, int]:
+    """(call, errno) that a failing line names; no call if it names none."""
+    for call, spellings in _SPELLINGS:
+        for spelling in spellings:
+            at = near.find(spelling)
+            if at >= 0:
+                found = errno or _errno_near(near.flat, at, at + len(spelling)) or 0
+                return call, found
+    return "", errno
+
+
 def _errno_near(flat: str, start: int, end: int) -> int | None:
     """The errno named closest behind the words, else before them; None if another call stands between."""
     for part, words in ((flat[end : end + _AFTER], 1), (flat[max(0, start - _BEFORE) : start], -1)):
         found = part.split()[::words]
         for place, word in enumerate(found):
             if word in _ERRNO_WORDS:
-                between = " ".join(found[:place][::words])
-                if not any(f" {name} " in f" {between} " for _, names in _SPELLINGS for name in names):
+                between = f" {' '.join(found[:place][::words])} "
+                at = min((between.find(f" {name} ") for name in _ALL_NAMES if f" {name} " in between), default=-1)
+                if at < 0 or (words > 0 and at <= _LISTED):
                     return _ERRNO_WORDS[word]
                 break
     return None

@@ -54,6 +54,8 @@ _RUST = lazy(
     r"|\(E[A-Z]{3,8}\)"
 )
 _RUST_REGION = lazy(r"(?i:set_?user_?memory|create_?user_?memory|user_memory_region)")
+_RUST_REGION2 = lazy(r"(?i:memory_?region_?2\b)|\b[Rr]egion2(?![a-z])")
+_SUCCEEDED = lazy(r"(?:\bret(?:val)?\s?[:=]|\)\s?=|->|\breturned|\breturns)\s{0,3}0\b(?!x)")
 _PLANNED = lazy(
     r"\bGuest memory host_addr=(?P<hva>0x[0-9a-f]{1,16}) guest_addr=(?:0x)?(?P<gpa>[0-9a-f]{1,16}) "
     r"len=(?:0x)?(?P<size>[0-9a-f]{1,16})\b"
@@ -89,7 +91,8 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
         if "memory_size" in text:
             return _finished(_structure(text, reading), text, line)
     if _RUST.search(text) and _RUST_REGION.search(text):
-        return _finished(Event(REGION, {}, _result(text)), text, line)
+        call = REGION + "2" if _RUST_REGION2.search(text) else REGION
+        return _finished(Event(call, {}, _result(text)), text, line)
     for call, needs_errno, pattern in lookalike.TABLE:
         match = pattern.search(text)
         if match is None:
@@ -157,6 +160,8 @@ def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Ev
     if number is None:
         found = _FAILED_WITH.match(rest)
         number = abs(int(found.group(1))) if found else None
+    if number is None and len(fields) > 2 and _SUCCEEDED.search(rest):
+        return Event(call, fields, 0)
     region = call.startswith(REGION) or call.endswith("_LOG")
     if number is None and not final and region:
         return False if "fail" in rest or "error" in rest or fields or rest.strip() in (":", "") else None

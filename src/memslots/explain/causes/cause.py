@@ -15,7 +15,7 @@ class Cause:
     """
 
     __slots__ = (
-        "against", "calls", "decides", "id", "kernels", "names", "next", "page", "seen", "supports", "title",
+        "against", "calls", "decides", "id", "is_general", "kernels", "names", "next", "page", "seen", "supports", "title",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +32,7 @@ class Cause:
         decides: str,
         next: str,
         kernels: str,
+        is_general: bool = False,
     ) -> None:
         self.id = id
         """Kebab-case noun phrase; never reused."""
@@ -55,6 +56,8 @@ class Cause:
         """What to do: a sentence with its commands in backquotes.  PID, FILE, COMMAND, DOMAIN, BDF are filled in."""
         self.kernels = kernels
         """Facts with releases."""
+        self.is_general = is_general
+        """Whether it stands for what nobody has named more closely: it comes behind those, and is never certain."""
 
     @property
     def commands(self) -> tuple[str, ...]:

@@ -107,6 +107,7 @@ CAUSES = (
         decides="`cat /sys/module/kvm_intel/parameters/nested` on the outer host.",
         next="`systemd-detect-virt; grep -c -E 'vmx|svm' /proc/cpuinfo`.",
         kernels="nested is on by default for AMD always, for Intel since 4.20.",
+        is_general=True,
     ),
     Cause(
         "create-vm-no-memory",
@@ -138,6 +139,7 @@ CAUSES = (
         next="`memslots record -o vmm.rec -- COMMAND; dmesg | tail`.",
         kernels="EEXIST of the first vCPU on x86 is a memory slot over 0xfee00000 (rule "
         "slot-overlap), not this.",
+        is_general=True,
     ),
     Cause(
         "vmm-vcpu-limit",

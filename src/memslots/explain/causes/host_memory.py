@@ -23,6 +23,7 @@ CAUSES = (
         decides="free memory and overcommit at that moment.",
         next="`free -m; sysctl vm.overcommit_memory; grep -i commit /proc/meminfo`.",
         kernels="mmap, before KVM is asked.",
+        is_general=True,
     ),
     Cause(
         "host-overcommit",
@@ -105,6 +106,7 @@ CAUSES = (
         next="`memslots cost FILE; dmesg | grep -i -A3 'allocation failure'`.",
         kernels="charged to the cgroup since 5.1; with the TDP MMU reverse maps are made only when "
         "they are needed (since 5.14).",
+        is_general=True,
     ),
     Cause(
         "memlock-limit",

@@ -97,6 +97,7 @@ CAUSES = (
         "(4020ae46 region, 40a0ae49 REGION2), RDX its argument, RAX -errno.",
         next="`uname -r; git log --oneline v6.1.. -- virt/kvm arch/x86/kvm | grep FUNCTION`.",
         kernels="later calls on the VM may be EIO (rule vm-dead).",
+        is_general=True,
     ),
     Cause(
         "ioeventfd-refused",
@@ -110,6 +111,7 @@ CAUSES = (
         decides="EINVAL: length or flags; ENOENT: nothing of the kind is registered.",
         next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep IOEVENTFD`",
         kernels="all.",
+        is_general=True,
     ),
 )
 """In no order: what a paste says ranks them."""

@@ -22,6 +22,7 @@ CAUSES = (
         "-h /dev/shm; dmesg | tail -n 40`.",
         kernels="since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 EFAULT)."
         "since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 EFAULT).",
+        is_general=True,
     ),
     Cause(
         "run-efault-backing-truncated",

@@ -66,6 +66,7 @@ CAUSES = (
         next="`qemu-system-x86_64 --version; uname -r`.",
         kernels="numbers of development trees differ (24 was used for conversion of private memory in "
         "early trees).",
+        is_general=True,
     ),
     Cause(
         "run-dirty-ring-full",
@@ -93,6 +94,7 @@ CAUSES = (
         next="`memslots map FILE`.",
         kernels="reads of holes are ones in most VMMs; instruction fetches become run-internal-error."
         "reads of holes are ones in most VMMs; instruction fetches become run-internal-error.",
+        is_general=True,
     ),
     Cause(
         "mmio-window-covered",
@@ -110,6 +112,7 @@ CAUSES = (
         next="`memslots check FILE`.",
         kernels="KVM does not know the VMM's devices and refuses nothing (but for its own APIC page, "
         "rule slot-overlap).",
+        is_general=True,
     ),
 )
 """In no order: what a paste says ranks them."""

@@ -57,6 +57,7 @@ CAUSES = (
         next="`memslots cost LAYOUT`.",
         kernels="509 up to 5.11 on x86, 32764 since; vhost 64 by default, vhost-user 8 without "
         "CONFIGURE_MEM_SLOTS.",
+        is_general=True,
     ),
     Cause(
         "dimm-slots-used-up",
@@ -224,6 +225,7 @@ CAUSES = (
         decides="the first refusal.",
         next="`memslots record -o vmm.rec -- COMMAND; memslots explain vmm.rec`.",
         kernels="a refused call changes nothing.",
+        is_general=True,
     ),
     Cause(
         "vmm-lookup-no-slot",
@@ -237,6 +239,7 @@ CAUSES = (
         decides="slots at that moment.",
         next="`memslots record -o vmm.rec -- COMMAND; memslots map vmm.rec`.",
         kernels="none.",
+        is_general=True,
     ),
     Cause(
         "single-mapping-assumed",
@@ -251,6 +254,7 @@ CAUSES = (
         decides="RAM in more than one slot.",
         next="`memslots record -p PID -o vmm.rec; memslots map vmm.rec`.",
         kernels="PC machines split RAM at the hole below 4 GiB.",
+        is_general=True,
     ),
     Cause(
         "migration-layout-mismatch",
