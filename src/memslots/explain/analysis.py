@@ -73,7 +73,8 @@ class Analysis:
         if edits:
             profile = find(profile.name + edits)
         self.profile = profile
-        self.replay = Replay(chain(head, events, self.diagnosis.events()), profile, irqchip="irqchip" in host, most_kept=most)
+        told = self.diagnosis.events() if most else ()
+        self.replay = Replay(chain(head, events, told), profile, irqchip="irqchip" in host, most_kept=most)
         self.watch = Watch(ignored)
         self.explanations: list[Explanation] = []
         self.explained = most

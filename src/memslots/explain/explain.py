@@ -135,6 +135,8 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
     explanation.possible = found
     if first.cause is None:
         explanation.rule = first.rule
+        explanation.certainty = CERTAIN if first.certain and len(found) == 1 else POSSIBLE
+        explanation.summary = first.text
         explanation.kernels = since(step.event.call) if first.rule is IOCTL_UNKNOWN else ""
         explanation.advice = recording(facts)
         return explanation

@@ -111,10 +111,14 @@ def possibilities(step: Step, facts: Facts) -> list[Possibility]:
             if possible.rule is not None:
                 possible.points += rule_points(facts, possible.rule.id, near)
             found[possible.id] = possible
-        elif possible.text not in known.text and known.text.count("; or ") < 3:
+            continue
+        known.certain |= possible.certain
+        if possible.text not in known.text and known.text.count("; or ") < 3:
             known.text += f"; or {possible.text}"
+    if any(possible.certain for possible in found.values()):
+        return sorted(found.values(), key=lambda possible: -possible.points)
     for each in rank_causes(facts, near, step.event.call, errno):
-        if step.event.call in {call for call, _ in each.cause.calls} if each.cause else False:
+        if each.cause is not None and any(call == step.event.call for call, _ in each.cause.calls):
             found[each.id] = Possibility(None, each.title, cause=each.cause, points=each.points - 4.0, named=each.named)
     return sorted(found.values(), key=lambda possible: -possible.points)
 
@@ -135,10 +139,8 @@ def _possible(step: Step, errno: int, facts: Facts) -> Iterator[Possibility]:
         yield from _stated_ranges(step, request, errno, facts)
         yield from _trials(step, request, errno, facts)
         yield from _histories(step, request, errno)
-        if errno == EFAULT:
-            yield Possibility(find_rule("argument-unreadable"), find_rule("argument-unreadable").title, points=-1.0)
     else:
-        yield from _by_errno(step, errno)
+        yield from by_errno(step, errno)
 
 
 def _trials(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[Possibility]:
@@ -323,7 +325,7 @@ _COMMON = (
 """Causes of a lone EINVAL in the order in which public reports have them."""
 
 
-def _by_errno(step: Step, errno: int) -> Iterator[Possibility]:
+def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     """Nothing is known of the call but its errno."""
     if errno == EIO:
         return

@@ -11,7 +11,7 @@ from ..rules.catalogue import OTHER_RULES, find_rule
 from ..uapi.calls import CALLS
 from ..replay.step import REFUSED, Step
 from ..uapi.capabilities import CAPS
-from .hypotheses import Possibility
+from .hypotheses import Possibility, by_errno
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
 from .text_events import call_in
 from .words import Words
@@ -72,13 +72,29 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
                 points = _OF_THE_CALL + rule_points(facts, rule.id, near)
                 found.append(Possibility(rule, rule.title, points=points))
     else:
+        if errno and _is_about_regions(near):
+            found += by_errno(step, errno)
         found += [
             Possibility(each.rule, _text(each.rule), points=each.points - 1.0, named=True)
             for each in rules_named(facts)
             if each.rule is not None and each.points >= ENOUGH + 0.5
         ]
-    found.sort(key=lambda possible: -possible.points)
-    return found[:MOST]
+    best: dict[str, Possibility] = {}
+    for each_possible in sorted(found, key=lambda possible: -possible.points):
+        best.setdefault(each_possible.id, each_possible)
+    return list(best.values())[:MOST]
+
+
+_REGION_WORDS = (
+    "map memory", "map region", "update region", "add region", "user memory", "memory region", "memory slot", "memslot",
+    "map guest memory", "guest memory", "memory map", "set memory",
+)  # fmt: skip
+_KVM_WORDS = ("kvm~", "hypervisor", "vm", "vmm", "memory manager")
+
+
+def _is_about_regions(near: Words) -> bool:
+    """Whether a line speaks of guest memory given to KVM, though it names no call."""
+    return any(word in near for word in _REGION_WORDS) and any(word in near for word in _KVM_WORDS)
 
 
 def _text(rule: Rule) -> str:

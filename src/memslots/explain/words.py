@@ -46,8 +46,8 @@ _TEXT = lazy(
 )
 _NUMBER = lazy(
     r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
-    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b[\s:=(]{1,6}-(\d{1,3})\b"
-    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b|(?:[\s)]=|->) ?-(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
+    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
+    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
     r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)|: (\d{1,3}): )"
 )
 _TOKEN = lazy(r"0[xX][0-9a-fA-F]+|E2BIG|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d[0-9a-zA-Z]*")

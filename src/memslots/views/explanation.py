@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..replay.step import Step
     from ..replay.tracked_vm import TrackedVm
 
-_MOST_VMS, _MOST_POSSIBLE = 8, 6
+_MOST_VMS, _MOST_POSSIBLE, _MOST_OTHERS = 8, 4, 2
 SCHEMA = "memslots.explain/1"
 
 
@@ -102,11 +102,15 @@ def _about_cause(explanation: Explanation) -> list[tuple[str, str]]:
     found = [("cause" if known else "perhaps", f"{cause.id}: {cause.title}")]
     if cause.page:
         found.append(("", cause.page))
-    others = [each for each in explanation.possible if each.cause is not cause][:_MOST_POSSIBLE]
-    found += [("or" if number == 0 else "", f"{each.id}: {each.text}") for number, each in enumerate(others)]
     found.append(("decides", cause.decides))
-    found.append(("kernels", cause.kernels))
-    found += [("do" if number == 0 else "", text) for number, text in enumerate(explanation.passes)]
+    if cause.kernels.rstrip(".") not in ("all", "none"):
+        found.append(("kernels", cause.kernels))
+    others = [each for each in explanation.possible if each.cause is not cause]
+    found += [("or" if number == 0 else "", f"{each.id}: {each.text}") for number, each in enumerate(others[:_MOST_OTHERS])]
+    if others[_MOST_OTHERS:]:
+        found.append(("", f"or {', '.join(each.id for each in others[_MOST_OTHERS:])}"))
+    if not cause.is_commands_alone:
+        found += [("do" if number == 0 else "", text) for number, text in enumerate(explanation.passes)]
     found += [("run" if number == 0 else "", command) for number, command in enumerate(explanation.advice)]
     return found
 

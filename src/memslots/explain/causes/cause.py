@@ -64,5 +64,10 @@ class Cause:
         """The commands of `next`."""
         return tuple(self.next.split("`")[1::2])
 
+    @property
+    def is_commands_alone(self) -> bool:
+        """Whether `next` says nothing but its commands."""
+        return not "".join(self.next.split("`")[0::2]).strip(" .,;")
+
     def __repr__(self) -> str:
         return f"<Cause {self.id}>"
