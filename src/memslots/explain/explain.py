@@ -18,7 +18,7 @@ from ..state.slot import Slot
 from ..uapi.calls import QUERIES
 from ..units import format_bytes
 from .advice import fitted, recording
-from .facts import NO_FACTS
+from .facts import no_facts
 from .hypotheses import possibilities
 from .other_causes import OTHER_HYPERVISOR, candidates_of, hypervisor_named, is_probe, since
 from .other_kernels import kernels_line
@@ -88,8 +88,9 @@ def needs_explanation(step: Step) -> bool:
     return step.observed < 0 and not is_probe(step)
 
 
-def explain(step: Step, facts: Facts = NO_FACTS) -> Explanation:
+def explain(step: Step, facts: Facts | None = None) -> Explanation:
     """The explanation of a step, in the light of the text around it."""
+    facts = no_facts() if facts is None else facts
     explanation = _explained(step, facts)
     if not explanation.advice and explanation.certainty == POSSIBLE:
         explanation.advice = recording(facts)

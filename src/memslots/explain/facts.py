@@ -20,25 +20,25 @@ _ARCH_WORDS = (
     ("i386", 1, ("i686", "i586", "i486")),
     ("x86_64", 2, ("x86 64", "amd64", "xeon", "epyc", "kvm intel", "kvm amd", "vmx", "svm", "x86", "ryzen", "core i7")),
 )
+# (architecture, points, a word without which the pattern need not be tried, pattern, what it is)
 _ARCH_PATTERNS = (
-    ("arm64", 4, lazy(r"\bqemu-system-(?:aarch64|arm)\b"), "the program"),
-    ("s390x", 4, lazy(r"\bqemu-system-s390x\b"), "the program"),
-    ("ppc64", 4, lazy(r"\bqemu-system-ppc64\b"), "the program"),
-    ("riscv64", 4, lazy(r"\bqemu-system-riscv64\b"), "the program"),
-    ("loongarch64", 4, lazy(r"\bqemu-system-loongarch64\b"), "the program"),
-    ("x86_64", 4, lazy(r"\bqemu-system-(?:x86_64|i386)\b"), "the program"),
-    ("arm64", 4, lazy(r"\bPC=[0-9a-f]{16} +X00=[0-9a-f]{16}|\bPSTATE=[0-9a-f]{8}"), "a register dump of arm64"),
-    ("x86_64", 4, lazy(r"\b[RE]AX[=:] ?[0-9a-f]{8}"), "a register dump of x86"),
-    ("s390x", 4, lazy(r"\bPSW=mask [0-9a-f]{16}"), "a register dump of s390x"),
-    ("ppc64", 4, lazy(r"\bNIP [0-9a-f]{16} +LR "), "a register dump of powerpc"),
-    ("ppc64", 3, lazy(r"\b0x2000ae[0-9a-f]{2}\b"), "an ioctl number of powerpc"),
-    (
-        "arm64",
-        3,
-        lazy(r"(?:userspace_addr=|hva[=:]? ?|ua=|host_addr=)(?:0x)?(?:[89a-f][0-9a-f]{11})\b"),
-        "a host address beyond 2^47, which programs on x86_64 do not have",
-    ),
+    ("arm64", 4, "qemu-system-a", lazy(r"\bqemu-system-(?:aarch64|arm)\b"), ""),
+    ("s390x", 4, "qemu-system-s", lazy(r"\bqemu-system-s390x\b"), ""),
+    ("ppc64", 4, "qemu-system-p", lazy(r"\bqemu-system-ppc64\b"), ""),
+    ("riscv64", 4, "qemu-system-r", lazy(r"\bqemu-system-riscv64\b"), ""),
+    ("loongarch64", 4, "qemu-system-l", lazy(r"\bqemu-system-loongarch64\b"), ""),
+    ("x86_64", 4, "qemu-system-x", lazy(r"\bqemu-system-x86_64\b"), ""),
+    ("x86_64", 4, "qemu-system-i", lazy(r"\bqemu-system-i386\b"), ""),
+    ("arm64", 4, "X00=", lazy(r"\bPC=[0-9a-f]{16} +X00=[0-9a-f]{16}"), "a register dump of arm64"),
+    ("arm64", 4, "PSTATE=", lazy(r"\bPSTATE=[0-9a-f]{8}"), "a register dump of arm64"),
+    ("x86_64", 4, "AX", lazy(r"\b[RE]AX[=:] ?[0-9a-f]{8}"), "a register dump of x86"),
+    ("s390x", 4, "PSW=mask", lazy(r"\bPSW=mask [0-9a-f]{16}"), "a register dump of s390x"),
+    ("ppc64", 4, "NIP ", lazy(r"\bNIP [0-9a-f]{16} +LR "), "a register dump of powerpc"),
+    ("ppc64", 3, "0x2000ae", lazy(r"\b0x2000ae[0-9a-f]{2}\b"), "an ioctl number of powerpc"),
+    ("arm64", 3, "addr=", lazy(r"(?:userspace_addr|host_addr)=(?:0x)?(?:[89a-f][0-9a-f]{11})\b"), "HIGH"),
+    ("arm64", 3, "ua=0x", lazy(r"\bua=0x(?:[89a-f][0-9a-f]{11})\b"), "HIGH"),
 )
+_HIGH = "a host address beyond 2^47, which programs on x86_64 do not have"
 _UNAME = lazy(
     r"\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)(?:[-+.][\w.+~-]*)?(?: #\d[^\n]{0,80})?\s(?:x86_64|aarch64|s390x|ppc64le|riscv64"
     r"|loongarch64|amd64|arm64)\b"
@@ -115,12 +115,11 @@ class Facts:
     def _arch(self) -> Fact | None:
         scores: dict[str, int] = {}
         reasons: dict[str, str] = {}
-        for arch, weight, pattern, what in _ARCH_PATTERNS:
-            found = pattern.search(self.text)
+        for arch, weight, word, pattern, what in _ARCH_PATTERNS:
+            found = pattern.search(self.text) if word in self.text else None
             if found:
                 scores[arch] = scores.get(arch, 0) + weight
-                shown = found.group()[:24] if "program" in what or "number" in what else what
-                reasons.setdefault(arch, f"the text has {shown}")
+                reasons.setdefault(arch, f"the text has {_HIGH if what == 'HIGH' else what or found.group()}")
         for arch, weight, names in _ARCH_WORDS:
             for name in names:
                 if name in self.words:
@@ -135,6 +134,8 @@ class Facts:
         return Fact(best, reasons[best])
 
     def _release(self) -> Fact | None:
+        if not any(word in self.text for word in ("inux", "ernel", "uname", "-generic", "-amd64", "6.", "5.", "7.")):
+            return None
         for pattern in (_UNAME, _KERNEL):
             found = {version: reason for version, reason in self._versions(pattern)}
             branches = {".".join(version.split(".")[:2]) for version in found}
@@ -154,17 +155,21 @@ class Facts:
                 yield version, f"the text says {' '.join(found.group().split())[:40]}"
 
     def _page_shift(self) -> Fact | None:
-        suffix = _PAGE_SUFFIX.search(self.text)
+        suffix = _PAGE_SUFFIX.search(self.text) if "64k" in self.text or "16k" in self.text else None
         if suffix:
             return Fact(16 if suffix.group(1) == "64k" else 14, f"the text says {suffix.group()}")
         for shift, signs in _PAGES:
             for sign in signs:
                 if sign in self.words:
                     return Fact(shift, f"the text says {sign.rstrip('~')}")
+        if "65536" not in self.text and "16384" not in self.text:
+            return None
         found = re.search(r"PAGE_?SIZE\W{0,8}?\n?(?:[^\n]{0,60}\n)?\D{0,4}(65536|16384)\b", self.text)
         return Fact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}") if found else None
 
     def _gpa_bits(self) -> Fact | None:
+        if not any(word in self.words for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")):
+            return None
         found = {int(next(group for group in each.groups() if group)) for each in _BITS.finditer(self.text)}
         found = {bits for bits in found if 32 <= bits <= 57 and bits != 64}
         if len(found) == 1:
@@ -187,4 +192,6 @@ class Facts:
         return strong[0] if len(strong) == 1 else found[0] if len(found) == 1 else None
 
 
-NO_FACTS = Facts("")
+def no_facts() -> Facts:
+    """What an empty text says: nothing."""
+    return Facts("")
