@@ -78,4 +78,3 @@ class Diagnosis:
         lines = self.facts.text.split("\n")
         shown = " ".join(lines[max(0, line - 1) : line + 2]) if line else ""
         return Event("message", {}, None, text=shown.strip()[:_LINE_MAX], line=line, format="text")
-

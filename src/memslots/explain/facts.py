@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ARCH_WORDS = (
-    ("arm64", 2, ("aarch64", "arm64", "raspberry pi", "graviton", "ampere altra", "apple m1", "apple m2", "pkvm", "asahi")),
+    (
+        "arm64",
+        2,
+        ("aarch64", "arm64", "raspberry pi", "graviton", "ampere altra", "apple m1", "apple m2", "pkvm", "asahi"),
+    ),
     ("s390x", 2, ("s390x", "s390", "z14", "z15", "z16", "z13", "lpar")),
     ("ppc64", 2, ("ppc64", "ppc64le", "ppc64el", "power8", "power9", "power10", "powernv", "pseries", "powerpc")),
     ("riscv64", 2, ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39x4", "sv48x4")),
@@ -168,7 +172,9 @@ class Facts:
         return Fact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}") if found else None
 
     def _gpa_bits(self) -> Fact | None:
-        if not any(word in self.words for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")):
+        if not any(
+            word in self.words for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")
+        ):
             return None
         found = {int(next(group for group in each.groups() if group)) for each in _BITS.finditer(self.text)}
         found = {bits for bits in found if 32 <= bits <= 57 and bits != 64}

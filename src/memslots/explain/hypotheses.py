@@ -20,15 +20,14 @@ from ..state.process import PROT_READ, PROT_WRITE, Mapping
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from ..uapi.region import Region
 from .other_kernels import transplanted
-from .rank import rank_causes, rule_points
 from .ranges import overlapping
+from .rank import rank_causes, rule_points
 from .words import Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..kernel.profile import Profile
     from .causes.cause import Cause
     from .facts import Facts
 
@@ -229,7 +228,12 @@ def _mappings(
     readonly = Mapping(start, end, PROT_READ)
     yield "part of the host memory is mapped read-only", 0.0, behind(readonly), request
     shared = Mapping(start, end, PROT_READ | PROT_WRITE, is_shared=True)
-    yield "the VM has memory tagging on (KVM_CAP_ARM_MTE) and the memory is shared", -1.0, behind(shared, mte=True), request
+    yield (
+        "the VM has memory tagging on (KVM_CAP_ARM_MTE) and the memory is shared",
+        -1.0,
+        behind(shared, mte=True),
+        request,
+    )
 
 
 def _protected(vm: Vm) -> Vm:
@@ -297,7 +301,9 @@ def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]
         yield Possibility(find_rule("gmem-fd-closed"), find_rule("gmem-fd-closed").title, certain=True, points=3.0)
     if errno == EINVAL and request.flags & 4:
         yield Possibility(find_rule("gmem-fd-other-file"), find_rule("gmem-fd-other-file").title)
-        yield Possibility(find_rule("gmem-range-bound"), "another slot, not recorded, is bound to this range of the file")
+        yield Possibility(
+            find_rule("gmem-range-bound"), "another slot, not recorded, is bound to this range of the file"
+        )
     for name in step.assumed:
         if errno == EINVAL and name == "userspace_addr":
             yield Possibility(find_rule("hva-unaligned"), "the host address (not recorded) is not aligned to a page")
@@ -305,7 +311,9 @@ def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]
                 find_rule("hva-out-of-range"), "the host address (not recorded) is out of range", points=-1.0
             )
         if errno == EINVAL and name == "flags":
-            yield Possibility(find_rule("flags-invalid"), "the flags (not recorded) are not supported here", points=-1.0)
+            yield Possibility(
+                find_rule("flags-invalid"), "the flags (not recorded) are not supported here", points=-1.0
+            )
 
 
 def _dead(step: Step) -> Iterator[Possibility]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from errno import EEXIST
 
 from ..kernel.history import FACTS
+from ..replay.step import REFUSED, Step
 from ..rules import ioctl
 from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule
 from ..uapi.calls import CALLS
-from ..replay.step import REFUSED, Step
 from ..uapi.capabilities import CAPS
 from .hypotheses import Possibility, by_errno
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from .facts import Facts
 
 OWN_SLOTS = "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
-_OWN_SLOTS = (
-    "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, the TSS, the identity map"
-)
+_OWN_SLOTS = "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, the TSS, the identity map"
 MOST = 8
 """Candidates that are kept."""
 _OF_THE_CALL, _SHARES_ERRNO = 5.0, 2.0

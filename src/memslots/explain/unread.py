@@ -45,7 +45,17 @@ _SEND = (
     "strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND",
     "memslots explain vmm.rec",
 )
-_ABOUT = ("guest memory", "memory region", "memory slot", "memslot", "hotplug~", "kvm", "guest", "vm", "virtual machine")
+_ABOUT = (
+    "guest memory",
+    "memory region",
+    "memory slot",
+    "memslot",
+    "hotplug~",
+    "kvm",
+    "guest",
+    "vm",
+    "virtual machine",
+)
 
 
 def seen_in(facts: Facts) -> tuple[str, tuple[str, ...]]:

@@ -66,7 +66,12 @@ class Evidence:
 
 
 def weigh(
-    events: Sequence[Event], arch: str | None = None, *, release: str = "", machine: str = "", page_bytes: int = 0,
+    events: Sequence[Event],
+    arch: str | None = None,
+    *,
+    release: str = "",
+    machine: str = "",
+    page_bytes: int = 0,
     facts: Facts | None = None,
 ) -> Evidence:
     """The evidence of a recording's events about the kernel.
@@ -210,10 +215,7 @@ _TELLS = frozenset((DELETE_MISSING, SLOT_NOT_LOGGING))
 def tells_of_older_slot(step: Step) -> bool:
     """Whether an accepted call shows a slot that is older than the recording of its VM."""
     return (
-        step.observed == 0
-        and not step.from_start
-        and isinstance(step.answer, Refused)
-        and step.answer.rule in _TELLS
+        step.observed == 0 and not step.from_start and isinstance(step.answer, Refused) and step.answer.rule in _TELLS
     )
 
 

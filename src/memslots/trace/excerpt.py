@@ -26,8 +26,23 @@ _STRACE_LINE = lazy(
 )
 _FAILED = lazy(r"= -(?:1 )?(?:E[A-Z]|\d)")
 _OF_INTEREST = frozenset(
-    "mmap mprotect mlock mlockall mlock2 ftruncate fallocate userfaultfd mbind set_mempolicy get_mempolicy madvise "
-    "ioctl memfd_create eventfd2".split()
+    [
+        "mmap",
+        "mprotect",
+        "mlock",
+        "mlockall",
+        "mlock2",
+        "ftruncate",
+        "fallocate",
+        "userfaultfd",
+        "mbind",
+        "set_mempolicy",
+        "get_mempolicy",
+        "madvise",
+        "ioctl",
+        "memfd_create",
+        "eventfd2",
+    ]
 )
 _PATHS = lazy(r"/dev/kvm|/dev/vfio/\d|hugepages|/dev/userfaultfd")
 _WENT_WELL = lazy(r"\bkvm_set_user_memory\b.*\bret=0\b|\bKVM_CHECK_EXTENSION\b|^\s*\{\"call\"")
@@ -81,10 +96,14 @@ class Excerpt:
 
 def _numbered(whole: bytes) -> bool:
     """Whether each line begins with its number."""
-    found = [re.match(rb"\s*(\d{1,6})(?::|\s*\||\s{2})", line) for line in whole[:4096].split(b"\n")[:12] if line.strip()]
+    found = [
+        re.match(rb"\s*(\d{1,6})(?::|\s*\||\s{2})", line) for line in whole[:4096].split(b"\n")[:12] if line.strip()
+    ]
     numbers = [int(each.group(1)) for each in found if each]
-    return len(numbers) >= 2 and len(numbers) >= len(found) - 1 and all(
-        second == first + 1 for first, second in zip(numbers, numbers[1:], strict=False)
+    return (
+        len(numbers) >= 2
+        and len(numbers) >= len(found) - 1
+        and all(second == first + 1 for first, second in zip(numbers, numbers[1:], strict=False))
     )
 
 

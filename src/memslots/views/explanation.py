@@ -106,7 +106,9 @@ def _about_cause(explanation: Explanation) -> list[tuple[str, str]]:
     if cause.kernels.rstrip(".") not in ("all", "none"):
         found.append(("kernels", cause.kernels))
     others = [each for each in explanation.possible if each.cause is not cause]
-    found += [("or" if number == 0 else "", f"{each.id}: {each.text}") for number, each in enumerate(others[:_MOST_OTHERS])]
+    found += [
+        ("or" if number == 0 else "", f"{each.id}: {each.text}") for number, each in enumerate(others[:_MOST_OTHERS])
+    ]
     if others[_MOST_OTHERS:]:
         found.append(("", f"or {', '.join(each.id for each in others[_MOST_OTHERS:])}"))
     if not cause.is_commands_alone:

@@ -82,10 +82,8 @@ CAUSES = (
     ),
     Cause(
         "sev-register-race",
-        "A race in KVM_MEMORY_ENCRYPT_REG_REGION with a failing KVM_SEV_INIT: an oops of the "
-        "kernel.",
-        names="sev mem enc register region; mem enc register region; kvm sev init .. regions list; "
-        "sev .. regions list",
+        "A race in KVM_MEMORY_ENCRYPT_REG_REGION with a failing KVM_SEV_INIT: an oops of the kernel.",
+        names="sev mem enc register region; mem enc register region; kvm sev init .. regions list; sev .. regions list",
         supports="kasan; oops; null ptr deref",
         seen="sev_mem_enc_register_region in RIP or the trace. Against it: a refused region call.",
         decides="the release.",
@@ -100,8 +98,7 @@ CAUSES = (
         "failed; sev snp requires .. guest memfd; snp .. guest memfd .. missing",
         supports="snp; memfd; private; memory backend",
         against="fw error 1; ret 25",
-        seen='SNP_LAUNCH_UPDATE ret=-22, "requires restricted memory", memory-backend without '
-        'guest_memfd.',
+        seen='SNP_LAUNCH_UPDATE ret=-22, "requires restricted memory", memory-backend without guest_memfd.',
         decides="has the slot of that address KVM_MEM_GUEST_MEMFD and is the range private?",
         next="QEMU: `-machine q35,confidential-guest-support=sev0,memory-backend=ram1 -object "
         "memory-backend-memfd,id=ram1,size=SIZE,share=true`; upstream QEMU creates "
@@ -142,15 +139,14 @@ CAUSES = (
         "ebusy; init mem region failed eagain",
         supports="tdx; ubsan",
         seen='"KVM_TDX_INIT_MEM_REGION failed Resource temporarily unavailable". Against it: a '
-        'UBSAN report beside it is unrelated.',
+        "UBSAN report beside it is unrelated.",
         decides="the errno.",
         next="repeat; a newer QEMU does.",
         kernels="contention inside the TDX module.",
     ),
     Cause(
         "tdx-init-mem-region-failed",
-        "It fails otherwise: EIO a SEAMCALL, EINVAL no private memory or not aligned, EFAULT "
-        "the source.",
+        "It fails otherwise: EIO a SEAMCALL, EINVAL no private memory or not aligned, EFAULT the source.",
         names="tdx init mem region .. eio; tdx init mem region .. einval; tdx init mem region .. "
         "efault; tdx init mem region failed; tdx add mem region; init mem region .. failed; "
         "tdx .. mem page add; tdh mem page add",
@@ -163,8 +159,7 @@ CAUSES = (
     ),
     Cause(
         "gmem-offset-huge-misaligned",
-        "Guest address and offset in the guest_memfd differ modulo 2 MiB: no huge pages for "
-        "that slot.",
+        "Guest address and offset in the guest_memfd differ modulo 2 MiB: no huge pages for that slot.",
         names="gmem pgoff .. align~; non 2mb aligned gmem; gmem .. huge .. align~; guest memfd "
         "offset .. huge; guest memfd .. 2mb .. align~; misaligned .. guest memfd; guest memfd "
         ".. misaligned; gmem .. 2m .. align~; guest memfd .. huge pages .. offset; gmem pgoff",

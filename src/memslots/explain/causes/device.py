@@ -17,8 +17,7 @@ CAUSES = (
         "enoent; enoent .. dev kvm",
         supports="modprobe kvm; lsmod grep kvm; nested",
         against="dev kvm .. eacces; dev kvm .. eperm",
-        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No such '
-        'file or directory".',
+        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No such file or directory".',
         decides="does the node exist on the host?",
         next="`ls -l /dev/kvm; lsmod | grep kvm; dmesg | grep -i -e kvm -e svm -e vmx`.",
         kernels="kvm_intel and kvm_amd load by themselves where the CPU has the feature; arm64's KVM "
@@ -35,9 +34,8 @@ CAUSES = (
         supports="crw rw root kvm; kvm group; usermod; group kvm; acl",
         against="create guest memfd; avc denied",
         seen='EACCES (13) from opening it; "make sure the user ... has access"; mode 0660 root:kvm '
-        'beside it. Against it: EPERM (1) is a device policy instead.',
-        decides="owner, group, ACL of the node against the ids of the process; in a container the "
-        "*numeric* group.",
+        "beside it. Against it: EPERM (1) is a device policy instead.",
+        decides="owner, group, ACL of the node against the ids of the process; in a container the *numeric* group.",
         next="`ls -ln /dev/kvm; id; getfacl /dev/kvm`, then `sudo usermod -aG kvm $USER`.",
         kernels="all.",
     ),
@@ -52,8 +50,7 @@ CAUSES = (
         against="sev; run kvm .. eperm",
         seen="EPERM from open(/dev/kvm), mode rw for all, docker, LXC, Kubernetes.",
         decides="the device list of the cgroup.",
-        next="`docker run --device /dev/kvm ...` (or a device plugin; systemd: "
-        "`DeviceAllow=/dev/kvm rw`).",
+        next="`docker run --device /dev/kvm ...` (or a device plugin; systemd: `DeviceAllow=/dev/kvm rw`).",
         kernels="devices cgroup v1, BPF programs with v2 (since 4.15).",
     ),
     Cause(
@@ -69,16 +66,15 @@ CAUSES = (
         "disabled by your bios; virtualization technology .. disabled; hardware "
         "virtualization .. not enabled",
         supports="bios; uefi; vmx; svm",
-        seen="\"disabled by bios\", \"VMX (outside TXT) disabled by BIOS\", modprobe kvm_intel or "
-        "kvm_amd: Operation not supported; \"CPU doesn't support VT\".",
+        seen='"disabled by bios", "VMX (outside TXT) disabled by BIOS", modprobe kvm_intel or '
+        'kvm_amd: Operation not supported; "CPU doesn\'t support VT".',
         decides="flags vmx or svm in /proc/cpuinfo and the kernel log.",
         next="`grep -m1 -oE 'vmx|svm' /proc/cpuinfo; dmesg | grep -i kvm`.",
         kernels="EOPNOTSUPP from the module, all releases.",
     ),
     Cause(
         "kvm-busy",
-        "Another hypervisor holds the processor's virtualisation (VirtualBox, VMware, a "
-        "second KVM).",
+        "Another hypervisor holds the processor's virtualisation (VirtualBox, VMware, a second KVM).",
         calls="KVM_CREATE_VM:EBUSY",
         names="create vm .. ebusy; failed to initialize kvm ebusy; kvm .. in use by another "
         "hypervisor; virtualbox can t enable the amd v; virtualbox can t operate in vmx root "
@@ -95,15 +91,14 @@ CAUSES = (
     ),
     Cause(
         "nested-virtualization-missing",
-        "The machine is itself a guest whose hypervisor does not pass on VMX or SVM (or "
-        "passes on too little).",
+        "The machine is itself a guest whose hypervisor does not pass on VMX or SVM (or passes on too little).",
         names="kvm no hardware support; no kvm .. nested; nested virtualization is not; nested "
         "virtualization .. disabled; nested virtualization .. not enabled; nested "
         "virtualization .. not supported; hypervisor does not expose .. vmx; instance type .. "
         "does not support nested; enable nested virtualization; kvm intel nested .. n",
         supports="nested; cloud instance; ec2; azure; gcp; systemd detect virt; inside a vm; wsl",
         seen='"KVM: no hardware support", ENOENT in a cloud instance, hypervisor flag in cpuinfo, '
-        'entry failures only inside VMs.',
+        "entry failures only inside VMs.",
         decides="`cat /sys/module/kvm_intel/parameters/nested` on the outer host.",
         next="`systemd-detect-virt; grep -c -E 'vmx|svm' /proc/cpuinfo`.",
         kernels="nested is on by default for AMD always, for Intel since 4.20.",
@@ -118,7 +113,7 @@ CAUSES = (
         supports="free m; buddyinfo; memory cgroup",
         against="set user memory region .. enomem; slot",
         seen='ENOMEM from KVM_CREATE_VM or "failed to initialize kvm: Cannot allocate memory". '
-        'Against it: a memory region or a slot in the message.',
+        "Against it: a memory region or a slot in the message.",
         decides="free and unfragmented host memory, cgroup limits, count of VMs.",
         next="`free -m; cat /proc/buddyinfo; dmesg | tail -n 30`.",
         kernels="all; before any memory slot exists.",
@@ -137,8 +132,7 @@ CAUSES = (
         seen="EINVAL from KVM_CREATE_VCPU, `kvm_create_vcpu failed`, `kvm_init_vcpu`.",
         decides="the vCPU id against KVM_CAP_MAX_VCPU_ID, what the kernel log says.",
         next="`memslots record -o vmm.rec -- COMMAND; dmesg | tail`.",
-        kernels="EEXIST of the first vCPU on x86 is a memory slot over 0xfee00000 (rule "
-        "slot-overlap), not this.",
+        kernels="EEXIST of the first vCPU on x86 is a memory slot over 0xfee00000 (rule slot-overlap), not this.",
         is_general=True,
     ),
     Cause(
@@ -171,8 +165,7 @@ CAUSES = (
     ),
     Cause(
         "module-version-mismatch",
-        "Program and module disagree about a structure: changed uapi header, out-of-tree "
-        "module, fork.",
+        "Program and module disagree about a structure: changed uapi header, out-of-tree module, fork.",
         names="enotty .. uapi header; uapi header .. enotty; patching the uapi; field to struct .. "
         "enotty; struct kvm .. enotty; out of tree .. kvm .. enotty; kvm module .. built "
         "from; custom kvm module",
@@ -180,8 +173,7 @@ CAUSES = (
         seen="ENOTTY from a call that every kernel has; a patched tree in the text.",
         decides="the request number in strace against the header.",
         next="`strace -f -X raw -e trace=ioctl COMMAND 2>&1 | grep -m3 ENOTTY`.",
-        kernels="the request number contains the structure's size. Else: rule ioctl-unknown (the "
-        "kernel is too old).",
+        kernels="the request number contains the structure's size. Else: rule ioctl-unknown (the kernel is too old).",
     ),
     Cause(
         "lsm-denial",
@@ -193,7 +185,7 @@ CAUSES = (
         "works; setenforce 0 .. works; anon inode .. eacces; denied .. kvm gmem",
         supports="selinux; apparmor; svirt; container t; audit; enforcing; permissive",
         seen='EACCES from KVM_CREATE_GUEST_MEMFD or another call on an open VM, "avc: denied", '
-        'container_t, svirt_t. Against it: opening /dev/kvm.',
+        "container_t, svirt_t. Against it: opening /dev/kvm.",
         decides="the audit log.",
         next="`ausearch -m avc -ts recent; journalctl -k -g apparmor`.",
         kernels="no rule of KVM is EACCES; seen with 6.18, whose guest_memfd is an anonymous inode "
@@ -222,8 +214,7 @@ CAUSES = (
         "userfaultfd .. not available; dev userfaultfd",
         supports="snapshot; postcopy; uffd",
         against="mmap",
-        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with UFFD, '
-        'post-copy.',
+        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with UFFD, post-copy.',
         decides="the sysctl and capabilities.",
         next="`sysctl vm.unprivileged_userfaultfd; ls -l /dev/userfaultfd`.",
         kernels="sysctl since 5.2, default 0 since 5.11 (only user-mode faults without privilege), "
@@ -238,8 +229,7 @@ CAUSES = (
         "virtualization framework; vz virtual machine; qemu system x86 64 exe; qemu system "
         "x86 64w exe; geniezone; gzvm; jailhouse .. failed; psp hypervisor; vbox .. e fail",
         supports="exe; darwin; macos; freebsd; windows",
-        against="kvm set user memory region; kvm error; kvm run failed; error kvm run; kvm create vm; "
-        "vboxdrv; dev kvm",
+        against="kvm set user memory region; kvm error; kvm run failed; error kvm run; kvm create vm; vboxdrv; dev kvm",
         seen="the names Gunyah, bhyve, VirtualBox (VERR_), Xen (libxl, xc_), Hyper-V or WHPX, HVF "
         "(HV_ERROR), mshv, VMware, ACRN; .exe. Against it: /dev/kvm or KVM_ in the same "
         "lines.",

@@ -16,8 +16,7 @@ CAUSES = (
         against="test assertion",
         seen='ASSERT with MemDetect, PlatformPei, "above 4 GiB", PhysMemAddressWidth.',
         decides="guest's phys-bits, memory size, firmware's release.",
-        next="`-cpu host,host-phys-bits=on`, `-debugcon file:ovmf.log -global "
-        "isa-debugcon.iobase=0x402`.",
+        next="`-cpu host,host-phys-bits=on`, `-debugcon file:ovmf.log -global isa-debugcon.iobase=0x402`.",
         kernels="KVM refuses nothing.",
     ),
     Cause(
@@ -28,11 +27,10 @@ CAUSES = (
         "firmware .. place~ .. bar; firmware .. assign~ .. bar; bar .. just below; ovmf .. "
         "mmio64; bar placed at; ovmf .. dynamic mmio window; dynamic mmio window",
         supports="ovmf; bar; gpu; phys bits; firmware",
-        seen="iova or gpa just below 2^46 or 2^57 beside a device's BAR, \"PciHostBridge\", -22 from "
+        seen='iova or gpa just below 2^46 or 2^57 beside a device\'s BAR, "PciHostBridge", -22 from '
         "VFIO and later EFAULT.",
         decides="the guest's address bits against the IOMMU's.",
-        next="`-fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536`, `-cpu "
-        "host,host-phys-bits-limit=39`.",
+        next="`-fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536`, `-cpu host,host-phys-bits-limit=39`.",
         kernels="OVMF uses the CPU's real width since late 2022.",
     ),
     Cause(

@@ -59,8 +59,7 @@ CAUSES = (
         "in bytes; task in .. killed as a result of limit of; constraint memcg; memorymax",
         supports="kubelet; pod; container; docker; systemd run; memory max",
         against="set user memory region .. enomem",
-        seen='"Memory cgroup out of memory", memory.max, Kubernetes OOMKilled, ENOMEM on a host '
-        'with plenty free.',
+        seen='"Memory cgroup out of memory", memory.max, Kubernetes OOMKilled, ENOMEM on a host with plenty free.',
         decides="memory.max and memory.events.",
         next="`cat /sys/fs/cgroup/$(cut -d: -f3 /proc/PID/cgroup)/memory.{max,events}`.",
         kernels="KVM's own allocations of a slot are charged since 5.1.",
@@ -69,8 +68,7 @@ CAUSES = (
         "address-space-rlimit",
         "RLIMIT_AS is smaller than the guest.",
         calls="mmap:ENOMEM",
-        names="ulimit v; rlimit as .. enomem; enomem .. rlimit as; rlimit as; limitas; max address "
-        "space",
+        names="ulimit v; rlimit as .. enomem; enomem .. rlimit as; rlimit as; limitas; max address space",
         supports="virtual memory; limits conf",
         against="ulimit l",
         seen="ENOMEM from mmap; `ulimit -v` in the paste.",
@@ -82,11 +80,9 @@ CAUSES = (
         "max-map-count",
         "Too many mappings in one process.",
         calls="mmap:ENOMEM mprotect:ENOMEM madvise:ENOMEM",
-        names="max map count; number of mappings; too many mappings; maps 65530; maps 65531; wc l "
-        ".. maps",
+        names="max map count; number of mappings; too many mappings; maps 65530; maps 65531; wc l .. maps",
         supports="65530; 65531; map fixed; mprotect; madvise",
-        seen="ENOMEM from mmap, mprotect or madvise with many small regions; gVisor, virtio-mem "
-        "with many blocks.",
+        seen="ENOMEM from mmap, mprotect or madvise with many small regions; gVisor, virtio-mem with many blocks.",
         decides="lines of /proc/PID/maps against vm.max_map_count (65530).",
         next="`wc -l /proc/PID/maps; sysctl vm.max_map_count`.",
         kernels="all.",
@@ -100,8 +96,7 @@ CAUSES = (
         "error registering slot .. enomem",
         supports="memory max; dmesg; cgroup",
         against="hugepages; loongarch; riscv",
-        seen="ENOMEM from the region call itself on x86 (riscv, loongarch and powerpc have rules "
-        "with this errno).",
+        seen="ENOMEM from the region call itself on x86 (riscv, loongarch and powerpc have rules with this errno).",
         decides="what the tables cost, cgroup limit, kernel log.",
         next="`memslots cost FILE; dmesg | grep -i -A3 'allocation failure'`.",
         kernels="charged to the cgroup since 5.1; with the TDP MMU reverse maps are made only when "
@@ -189,7 +184,7 @@ CAUSES = (
         "not mounted; hugepages .. enoent",
         supports="hugepages; mem path; mnt huge",
         against="dev kvm .. enoent",
-        seen="\"can't open backing store PATH for guest RAM: No such file or directory\".",
+        seen='"can\'t open backing store PATH for guest RAM: No such file or directory".',
         decides="the path; is hugetlbfs mounted?",
         next="`mount -t hugetlbfs; ls -ld PATH`.",
         kernels="open(2).",
@@ -203,7 +198,7 @@ CAUSES = (
         "eacces; dev shm .. eacces; hugetlbfs .. eacces; dev hugepages .. eacces",
         supports="mem path; hugepages; ls lz",
         against="dev kvm .. eacces",
-        seen="\"can't open backing store ...: Permission denied\".",
+        seen='"can\'t open backing store ...: Permission denied".',
         decides="owner and mode, SELinux label.",
         next="`ls -ldZ PATH; id`.",
         kernels="open(2).",
@@ -247,8 +242,7 @@ CAUSES = (
         "eacces",
         supports="prot write; o rdonly; readonly; read only; gpu; blob",
         against="dev kvm; backing store; create guest memfd",
-        seen="EACCES from mmap of a read-only file as writable, register_memory: Permission "
-        "denied, MapFailed EACCES.",
+        seen="EACCES from mmap of a read-only file as writable, register_memory: Permission denied, MapFailed EACCES.",
         decides="open flags of the file against PROT_WRITE.",
         next="`strace -f -e trace=openat,mmap COMMAND 2>&1 | grep EACCES`.",
         kernels="all; a read-only mapping needs a slot with KVM_MEM_READONLY.",
@@ -256,8 +250,7 @@ CAUSES = (
     Cause(
         "numa-policy",
         "A NUMA call failed: mbind, get_mempolicy, set_mempolicy.",
-        calls="mbind:EINVAL mbind:EIO get_mempolicy:EINVAL set_mempolicy:EINVAL mbind:EPERM "
-        "mbind:ENOSYS",
+        calls="mbind:EINVAL mbind:EIO get_mempolicy:EINVAL set_mempolicy:EINVAL mbind:EPERM mbind:ENOSYS",
         names="mbind .. failed; mbind .. einval; mbind .. eperm; mbind .. eio; mbind .. enosys; get "
         "mempolicy; set mempolicy; cannot bind memory to host numa nodes; bind memory .. numa "
         "nodes; host nodes .. einval; numa node .. not available; apply numa policy; numa "
@@ -290,8 +283,7 @@ CAUSES = (
         "memory error; sigbus .. mce~; uncorrected error .. memory; hardware poisoned; ghes "
         ".. memory error",
         supports="mce; edac; sigbus; hardware error",
-        seen='"Memory failure: 0x...", "hardware memory corruption", mce, EHWPOISON (133), SIGBUS '
-        'code BUS_MCEERR_AR.',
+        seen='"Memory failure: 0x...", "hardware memory corruption", mce, EHWPOISON (133), SIGBUS code BUS_MCEERR_AR.',
         decides="the kernel log.",
         next="`journalctl -k -g 'Memory failure|mce|EDAC' -n 20`.",
         kernels="KVM_RUN is EFAULT or EHWPOISON, or the vCPU's thread gets SIGBUS.",

@@ -64,15 +64,13 @@ CAUSES = (
         decides="N: 24 SYSTEM_EVENT, 31 DIRTY_RING_FULL, 28 ARM_NISV, 29 and 30 X86 MSRs, 33 "
         "X86_BUS_LOCK, 37 NOTIFY, 38 LOONGARCH_IOCSR, 39 MEMORY_FAULT, 40 TDX.",
         next="`qemu-system-x86_64 --version; uname -r`.",
-        kernels="numbers of development trees differ (24 was used for conversion of private memory in "
-        "early trees).",
+        kernels="numbers of development trees differ (24 was used for conversion of private memory in early trees).",
         is_general=True,
     ),
     Cause(
         "run-dirty-ring-full",
         "Exit 31, KVM_EXIT_DIRTY_RING_FULL: the ring must be collected and reset.",
-        names="dirty ring full; exit reason 31; dirty ring .. full; exit dirty ring; kvm exit dirty "
-        "ring full",
+        names="dirty ring full; exit reason 31; dirty ring .. full; exit dirty ring; kvm exit dirty ring full",
         supports="dirty ring size; reset dirty rings",
         seen="exit reason 31, dirty-ring-size=.",
         decides="is KVM_RESET_DIRTY_RINGS called?",
@@ -81,8 +79,7 @@ CAUSES = (
     ),
     Cause(
         "guest-access-without-slot",
-        "The guest touched an address without a slot: KVM_EXIT_MMIO (6), to the VMM a device "
-        "access.",
+        "The guest touched an address without a slot: KVM_EXIT_MMIO (6), to the VMM a device access.",
         names="unhandled mmio; kvm exit mmio .. phys addr; unexpected mmio; mmio exit; unmapped .. "
         "guest physical; mmio exits; no memslot .. gpa; mmio .. should be ram; outside of .. "
         "guest memory; exit mmio .. expected; outside memslots; unmapped mmio; invalid guest "

@@ -39,8 +39,7 @@ CAUSES = (
     Cause(
         "vfio-memlock-limit",
         "Pinned guest memory passes RLIMIT_MEMLOCK.",
-        calls="VFIO_IOMMU_MAP_DMA:ENOMEM VFIO_MAP_DMA:ENOMEM IOMMU_IOAS_MAP:ENOMEM "
-        "VFIO_IOMMU_MAP_DMA:EPERM",
+        calls="VFIO_IOMMU_MAP_DMA:ENOMEM VFIO_MAP_DMA:ENOMEM IOMMU_IOAS_MAP:ENOMEM VFIO_IOMMU_MAP_DMA:EPERM",
         names="vfio map dma .. enomem; vfio map dma failed enomem; vfio dma map .. enomem; vfio "
         "container dma map .. enomem; iommu dma map .. enomem; iommu map dma .. enomem; dma "
         "map .. enomem; map dma .. enomem; vfio pin pages .. rlimit memlock; vfio .. rlimit "
@@ -49,8 +48,7 @@ CAUSES = (
         seen='-12 (ENOMEM) from VFIO_IOMMU_MAP_DMA, "VFIO_MAP_DMA failed: Cannot allocate memory".',
         decides='limit against guest memory; kernel log "RLIMIT_MEMLOCK exceeded".',
         next="`prlimit --pid PID --memlock; dmesg | grep -i memlock`; libvirt: `<hard_limit>`.",
-        kernels="type1 counts each container on its own: twice the guest for two containers; iommufd "
-        "counts per user.",
+        kernels="type1 counts each container on its own: twice the guest for two containers; iommufd counts per user.",
     ),
     Cause(
         "vfio-mapping-limit",
@@ -72,8 +70,7 @@ CAUSES = (
         names="peer to peer transactions on bars; pci peer to peer; p2p .. not supported; dma map "
         ".. efault; map dma .. efault; p2p dma",
         supports="bar; 0000; gpu",
-        seen="-14 (EFAULT) or -22 for a BAR's address, \"PCI peer-to-peer transactions on BARs are "
-        "not supported\".",
+        seen='-14 (EFAULT) or -22 for a BAR\'s address, "PCI peer-to-peer transactions on BARs are not supported".',
         decides="is the range RAM or a BAR?",
         next="nothing, unless devices must talk to each other.",
         kernels="a warning in QEMU; the guest runs.",
@@ -82,8 +79,7 @@ CAUSES = (
         "vfio-map-exists",
         "The iova range is mapped in the container already.",
         calls="VFIO_IOMMU_MAP_DMA:EEXIST VFIO_MAP_DMA:EEXIST",
-        names="dma map .. eexist; map dma .. eexist; iommu dma map .. eexist; vfio .. eexist; "
-        "eexist .. dma map",
+        names="dma map .. eexist; map dma .. eexist; iommu dma map .. eexist; vfio .. eexist; eexist .. dma map",
         supports="unmap; hotplug; container",
         against="ioas; iommufd",
         seen="EEXIST (17) from a DMA map, IommuDmaMap(Error(17)).",
@@ -166,11 +162,9 @@ CAUSES = (
         ".. required; discarding ram .. not possible; uncoordinated discarding; coordinated "
         "discarding; cannot disable discarding; guest memory discard .. not supported",
         supports="balloon; virtio mem; mdev; vdpa",
-        seen='"Discarding RAM is disabled", "discarding memory", virtio-mem or balloon with VFIO '
-        'mdev, vhost-vdpa.',
+        seen='"Discarding RAM is disabled", "discarding memory", virtio-mem or balloon with VFIO mdev, vhost-vdpa.',
         decides="the pair of devices.",
-        next="drop one; VFIO and virtio-mem agree through the RamDiscardManager (QEMU 6.0 and "
-        "later).",
+        next="drop one; VFIO and virtio-mem agree through the RamDiscardManager (QEMU 6.0 and later).",
         kernels="none.",
     ),
 )

@@ -20,8 +20,7 @@ CAUSES = (
         '"Argument list too long".',
         decides="its limit.",
         next="`cat /sys/module/vhost/parameters/max_mem_regions`.",
-        kernels="64 by default, parameter since 4.2; vhost-user back ends 8, 32 or 509 "
-        "(CONFIGURE_MEM_SLOTS).",
+        kernels="64 by default, parameter since 4.2; vhost-user back ends 8, 32 or 509 (CONFIGURE_MEM_SLOTS).",
     ),
     Cause(
         "vhost-mem-table-failed",
@@ -92,8 +91,8 @@ CAUSES = (
         "virtio mem; virtio mem .. memory onlining; virtio mem .. not onlined; virtio mem .. "
         "unplug .. fail~; virtio mem .. unplugging; virtio mem guest driver",
         supports="region size; start address; device block size; plugged; memory block size",
-        seen="virtio_mem virtioN: lines of a guest's log, \"could not reserve device region\", "
-        "\"marking device broken: -22\", probe failed with error -16.",
+        seen='virtio_mem virtioN: lines of a guest\'s log, "could not reserve device region", '
+        '"marking device broken: -22", probe failed with error -16.',
         decides="region address and size in the same lines, guest's limits (address bits, mem=).",
         next="in the guest `dmesg | grep -e virtio_mem -e 'memory block'; lsmem`.",
         kernels="driver since 5.8 on x86_64, later on others.",
@@ -109,13 +108,10 @@ CAUSES = (
         "aligned to 128",
         supports="requested size; virtio mem; block size; 128mib; 128 mib",
         against="spdk; huge",
-        seen="\"property has to be multiples of 'block-size'\", \"must be aligned on 128MiB\", "
-        "memaddr.",
+        seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", memaddr.',
         decides="the numbers.",
-        next="`qom-get ID block-size`; in the guest `cat "
-        "/sys/devices/system/memory/block_size_bytes`.",
-        kernels="x86 guests add memory in blocks of 128 MiB (2 GiB for large guests); KVM only asks "
-        "for pages.",
+        next="`qom-get ID block-size`; in the guest `cat /sys/devices/system/memory/block_size_bytes`.",
+        kernels="x86 guests add memory in blocks of 128 MiB (2 GiB for large guests); KVM only asks for pages.",
     ),
     Cause(
         "guest-memory-not-onlined",
@@ -129,8 +125,7 @@ CAUSES = (
         against="broken; probe; virtio mem virtio~",
         seen='hot-plugged memory "does not appear", free unchanged, no error.',
         decides="offline blocks in the guest.",
-        next="in the guest `lsmem; echo online_movable > "
-        "/sys/devices/system/memory/auto_online_blocks`.",
+        next="in the guest `lsmem; echo online_movable > /sys/devices/system/memory/auto_online_blocks`.",
         kernels="memhp_default_state, CONFIG_MEMORY_HOTPLUG_DEFAULT_ONLINE.",
     ),
 )

@@ -19,12 +19,11 @@ CAUSES = (
         "memslots left; no free memslot~",
         supports="509; 32764; nr memslots; hotplug; in use",
         against="vhost; dimm; maxmemory; ioevent~; insufficient number of memory slots; 32 of 32",
-        seen="\"hypervisor has no free memory slots left\", \"no free memory slots\" beside KVM. "
+        seen='"hypervisor has no free memory slots left", "no free memory slots" beside KVM. '
         "Against it: vhost, DIMM, a smaller number than KVM's.",
         decides="KVM_CAP_NR_MEMSLOTS and the slots in use.",
         next="`memslots record -p PID -o vmm.rec; memslots timeline vmm.rec`.",
-        kernels="x86 509 up to 5.11, 32764 since 5.12 (all architectures since then but where "
-        "stated).",
+        kernels="x86 509 up to 5.11, 32764 since 5.12 (all architectures since then but where stated).",
     ),
     Cause(
         "vmm-own-slot-limit",
@@ -38,8 +37,7 @@ CAUSES = (
         "than; memory slots .. in use; maximum memory slots",
         supports="32; 40; 64; kvm cap nr memslots; table; fallback",
         against="vhost; dimm; kvm reports; reported by kvm",
-        seen='"insufficient number of memory slots 40", "32 of 32 in use", a fallback of 32 or 64 '
-        'in the source.',
+        seen='"insufficient number of memory slots 40", "32 of 32 in use", a fallback of 32 or 64 in the source.',
         decides="its number against KVM_CAP_NR_MEMSLOTS.",
         next="`memslots record -o vmm.rec -- COMMAND; memslots timeline vmm.rec`.",
         kernels="KVM has 509 or 32764.",
@@ -55,8 +53,7 @@ CAUSES = (
         seen='"about 512 slots", many small regions, virtio-mem per block, resizing.',
         decides="KVM_CAP_NR_MEMSLOTS; vhost's limit is smaller.",
         next="`memslots cost LAYOUT`.",
-        kernels="509 up to 5.11 on x86, 32764 since; vhost 64 by default, vhost-user 8 without "
-        "CONFIGURE_MEM_SLOTS.",
+        kernels="509 up to 5.11 on x86, 32764 since; vhost 64 by default, vhost-user 8 without CONFIGURE_MEM_SLOTS.",
         is_general=True,
     ),
     Cause(
@@ -69,8 +66,7 @@ CAUSES = (
         "for memory device",
         supports="pc dimm; dimm; maxmemory; slots; nvdimm; virsh",
         against="vhost; hypervisor has no free",
-        seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, "memory '
-        'slot N is busy".',
+        seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, "memory slot N is busy".',
         decides="slots= of the command line.",
         next="`virsh dumpxml DOMAIN | grep -i maxMemory` or `info memory-devices`.",
         kernels="none; QEMU allows 256.",
@@ -115,16 +111,15 @@ CAUSES = (
         "address must be aligned to .. memory device; can t add memory .. overlaps; memaddr "
         ".. range; memory device .. overlap~",
         supports="memaddr; addr; usable range",
-        seen="\"can't add memory device [a:n], usable range for memory devices [b:m]\", \"address "
-        "range conflicts with memory device\".",
+        seen='"can\'t add memory device [a:n], usable range for memory devices [b:m]", "address '
+        'range conflicts with memory device".',
         decides="addr= or memaddr= against the range.",
         next="leave addr out.",
         kernels="none.",
     ),
     Cause(
         "phys-bits-too-low",
-        "QEMU's memory map (RAM, hotplug area, 64-bit PCI window) does not fit the guest "
-        "CPU's physical address bits.",
+        "QEMU's memory map (RAM, hotplug area, 64-bit PCI window) does not fit the guest CPU's physical address bits.",
         names="phys bits too low; address space limit .. phys bits; address space limit 0x; "
         "physical address bits .. too low; phys bits should be between; phys bits .. too "
         "small; maxmem .. phys bits; guest physical address .. exceeds .. physical bits; does "
@@ -133,8 +128,7 @@ CAUSES = (
         against="vfio; set user memory region .. einval",
         seen='"Address space limit 0x... < 0x... phys-bits too low (N)".',
         decides="bits of the host (`lscpu`), maxmem, machine type.",
-        next="lower maxmem, or `-cpu host` (host-phys-bits=on), `-global "
-        "q35-pcihost.pci-hole64-size=32G`.",
+        next="lower maxmem, or `-cpu host` (host-phys-bits=on), `-global q35-pcihost.pci-hole64-size=32G`.",
         kernels="a check of QEMU since 7.2; KVM was not asked; the limit is 2^N - 1.",
     ),
     Cause(
@@ -161,8 +155,7 @@ CAUSES = (
         "exceeds .. maximum .. ram; max ram .. machine; invalid memory size",
         supports="machine; 32 bit; m",
         against="hotplug; resize; multiple",
-        seen='"at most 2047 MB RAM can be simulated", "ram size too large", "Invalid RAM size, '
-        'should be ...".',
+        seen='"at most 2047 MB RAM can be simulated", "ram size too large", "Invalid RAM size, should be ...".',
         decides="machine type, 32-bit build.",
         next="another machine type or a 64-bit build.",
         kernels="none.",
@@ -278,7 +271,7 @@ CAUSES = (
         "backend .. in use; memdev .. already in use; memory backend .. used by another; "
         "memory backend .. must not be used",
         supports="memdev; object",
-        seen="\"can't use already busy memdev\", \"memory backend ... is used multiple times\".",
+        seen='"can\'t use already busy memdev", "memory backend ... is used multiple times".',
         decides="the ids.",
         next="one `-object` for each.",
         kernels="none.",
