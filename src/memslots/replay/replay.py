@@ -28,7 +28,7 @@ from .tracked_vm import TrackedVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
@@ -50,6 +50,7 @@ class Replay:
         assume_accepted: bool = False,
         most_kept: int | None = None,
         kept_steps: Container[int] = (),
+        wanted: Callable[[Step], bool] | None = None,
     ) -> None:
         """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
 
@@ -57,6 +58,7 @@ class Replay:
         assume_accepted: go on as if accepted where the answer depends on what was not observed.
         most_kept: steps that keep the VM before them, so that they can be explained (None: all that want it).
         kept_steps: numbers of steps that keep it whatever they come to.
+        wanted: asked of a step that may want an explanation whether it shall keep that VM (default: it shall).
         """
         self.profile = profile
         self.vms: list[TrackedVm] = []
@@ -70,7 +72,9 @@ class Replay:
         self._assume_accepted = assume_accepted
         self._left_to_keep = most_kept
         self._kept_steps = kept_steps
+        self._wanted = wanted
         self._session: Session[TrackedVm] = Session()
+        self._names: dict[str, int] = {}
         self._system: TrackedVm | None = None
 
     def __iter__(self) -> Iterator[Step]:
@@ -154,6 +158,8 @@ class Replay:
             if self._irqchip:
                 vm.create_irqchip()
                 vm.create_vcpu(0)
+        self._names[name] = same = self._names.get(name, 0) + 1
+        name = name if same == 1 else f"{name} ({same})"
         tracked = TrackedVm(name, vm, from_start=from_start, process=process)
         self.vms.append(tracked)
         return tracked
@@ -255,6 +261,8 @@ class Replay:
             step.before = tracked.before()
             return
         if step.verdict in (ACCEPTED, OTHER) and (step.observed is None or step.observed >= 0):
+            return
+        if self._wanted is not None and not self._wanted(step):
             return
         if self._left_to_keep is not None:
             if self._left_to_keep <= 0:

@@ -17,7 +17,8 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text", "time_ns",
+        "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text",
+        "time_ns", "vcpus_in_run",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +36,8 @@ class Event:
         new_fd: int | None = None,
         process: str | None = None,
         format: str = "",
+        duration_ns: int | None = None,
+        vcpus_in_run: int | None = None,
     ) -> None:
         self.call = call
         """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
@@ -66,6 +69,10 @@ class Event:
         self.format = format
         """Which kind of recording showed it: strace, qemu-trace, perf, bpf, message, jsonl, ...
         A QEMU trace line and QEMU's error message may describe one call: the reader keeps both."""
+        self.duration_ns = duration_ns
+        """Nanoseconds from entry to return; None where the recording does not say (`strace -T` does)."""
+        self.vcpus_in_run = vcpus_in_run
+        """vCPUs of the VM inside KVM_RUN when the call was made; None where it was not looked at."""
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""

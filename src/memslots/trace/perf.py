@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TRACE = lazy(
     r"(?:(\d{1,12})\.(\d{3})\s{1,16})?"
-    r"(?:\(\s{0,16}(?:\d{1,9}\.\d{1,9} ms)?\s{0,16}\):\s{0,16})?(?:(\S.{0,60}?)/(\d{1,10})\s{1,16})?"
+    r"(?:\(\s{0,16}(?:(\d{1,9}\.\d{1,9}) ms)?\s{0,16}\):\s{0,16})?(?:(\S.{0,60}?)/(\d{1,10})\s{1,16})?"
     r"(?:\.\.\. \[continued\]: )?ioctl\((fd: .{0,600}?)\)\s*(?:\.\.\.|=\s*(.*))$",
     re.ASCII,
 )
@@ -60,7 +60,7 @@ class Perf:
         return events
 
     def _trace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
-        ms, us, _, pid, args, result = found.groups()
+        ms, us, took_ms, _, pid, args, result = found.groups()
         if ", arg: " not in args:
             args += ", arg: 0"
         event = self.strace.ioctl(args.replace(", arg: ", ", ", 1), result or "")
@@ -69,6 +69,8 @@ class Perf:
         event.pid = int(pid) if pid else None
         event.time_ns = int(ms) * 10**6 + int(us) * 1000 if ms else None
         event.line, event.text, event.format = line, text, "perf"
+        if took_ms and result:
+            event.duration_ns = round(float(took_ms) * 1_000_000)
         return [event]
 
     def _ftrace(self, found: re.Match[str], text: str, line: int) -> list[Event]:

@@ -59,11 +59,21 @@ _PLAIN = lazy(
     rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
     rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
     rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
-    rb"(?: <[\d.]{1,20}>)?$"
+    rb"(?: <(\d{1,9}\.\d{1,9})>)?$"
 )
 """Most region calls of most recordings, exactly as strace writes them."""
 
 _REGION2 = CALLS["KVM_SET_USER_MEMORY_REGION2"]
+
+
+_TOOK = lazy(r" <(\d{1,9}\.\d{1,9})>\s*$")
+"""Seconds that the call took (-T)."""
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds from `0.000123`."""
+    seconds, _, fraction = text.partition(".")
+    return int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
 
 
 def start(text: str) -> int:
@@ -134,7 +144,7 @@ class Strace:
         found = _PLAIN.match(raw)
         if found is None:
             return None
-        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error = found.groups()
+        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error, took = found.groups()
         number = 0 if result == b"0" else words.ERRNO.get(error.decode())
         if number is None:
             return None
@@ -147,6 +157,8 @@ class Strace:
         }
         event = Event("KVM_SET_USER_MEMORY_REGION", fields, -number, fd=int(fd), line=line, format="strace")
         event.text = raw.decode()
+        if took:
+            event.duration_ns = duration_ns(took.decode())
         if seconds:
             event.pid = int(pid) if pid else None
             event.time_ns = int(seconds) * 10**9 + int(us) * 1000
@@ -230,6 +242,9 @@ class Strace:
             return None, start.end() if tail is None else tail.end()
         event.pid, event.time_ns = who
         event.line, event.text, event.format = line, text[:TEXT_MAX], "strace"
+        took = _TOOK.search(result)
+        if took:
+            event.duration_ns = duration_ns(took.group(1))
         return event, end
 
     def unfinished(self) -> list[Event]:
