@@ -32,7 +32,7 @@ to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with
 def pages() -> dict[str, str]:
     """Every generated page: path below docs/, text."""
     from .rules.catalogue import all_rules
-    from .views.explanation import findings_markdown
+    from .views.findings import findings_markdown
     from .views.kernel_page import kernels_markdown
     from .views.rule_page import index_markdown, rule_markdown
 

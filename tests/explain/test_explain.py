@@ -11,7 +11,8 @@ from memslots import Region, Vm
 from memslots.explain.analysis import Analysis
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
-from memslots.views.explanation import analysis_json, explanation_lines, markdown_lines, report_lines
+from memslots.views.explanation import explanation_lines
+from memslots.views.report import analysis_json, markdown_lines, report_lines
 from memslots.views.text import Paint
 
 # expected.rule of a public failure -> rule of the catalogue, finding, or kind of answer

@@ -7,8 +7,8 @@ import sys
 
 from ..explain.analysis import Analysis
 from ..kernel.names import find
-from ..views.explanation import totals_lines
 from ..views.guest_map import SCHEMA, map_lines, map_rows
+from ..views.report import totals_lines
 from .run import FINE, USAGE
 
 TYPE_CHECKING = False

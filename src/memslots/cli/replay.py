@@ -7,7 +7,7 @@ import sys
 from ..explain.analysis import Analysis
 from ..kernel.names import find
 from ..replay.step import DIFFERS, INCOMPLETE, UNDETERMINED
-from ..views.explanation import totals_lines
+from ..views.report import totals_lines
 from ..views.steps import HEAD, step_json, step_line
 from ..views.text import Paint
 from .run import FINDINGS, FINE, USAGE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..explain.findings import KINDS
+from ..explain.finding_kinds import KINDS
 from ..rules.catalogue import find_rule
-from ..views.explanation import finding_page
+from ..views.findings import finding_page
 from ..views.rule_page import as_json, rule_lines
 from .run import FINE
 

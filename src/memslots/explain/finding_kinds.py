@@ -13,9 +13,7 @@ class FindingKind:
 
     __slots__ = ("counts", "id", "page", "remedy", "severity", "title")
 
-    def __init__(
-        self, id: str, severity: str, title: str, page: str, remedy: str, *, counts: str = SLOTS
-    ) -> None:
+    def __init__(self, id: str, severity: str, title: str, page: str, remedy: str, *, counts: str = SLOTS) -> None:
         self.id = id
         self.severity = severity
         """WARNING or NOTE, before anything is known of the case."""
@@ -122,7 +120,9 @@ REFUSED_ELSEWHERE = FindingKind(
     "a call that was accepted here is refused by other releases",
     """The accepted calls were put to the other releases of this architecture, with what is known of the
     host: the program depends on the kernel that it ran on.  Looked for in the first 300 accepted calls, or
-    fewer where the answers of all releases together would be more than 6000; `--elsewhere` looks at all.""",
+    fewer where the answers of all releases together would be more than 6000, and not said of calls, flags
+    and address spaces that a release lacks, as a program can ask for these; `--elsewhere` looks at all
+    calls and says all.""",
     "Check the layout on the kernels that users have: memslots check --kernel all FILE.",
     counts=TIMES,
 )

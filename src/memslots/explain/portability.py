@@ -12,6 +12,8 @@ from ..kernel.history import BRANCHES, LIMITS
 from ..kernel.profile import Profile, dated
 from ..replay.replay import MAPPING_CALLS, Replay
 from ..rules.answer import Refused, Rule
+from ..rules.ioctl import IOCTL_UNKNOWN
+from ..rules.region.arguments import ADDRESS_SPACE_UNKNOWN, FLAGS_INVALID
 from ..trace.event import Event
 from ..uapi.calls import CALLS, REGION_CALLS, VALUE_CALLS
 
@@ -23,6 +25,8 @@ MOST_CALLS = 300
 """Accepted calls that are kept, the first ones, unless all are asked for."""
 MOST_ANSWERS = 6000
 """Answers that are worked out unless all are asked for: calls times kinds of release."""
+LACKS = frozenset((IOCTL_UNKNOWN, FLAGS_INVALID, ADDRESS_SPACE_UNKNOWN))
+"""A kernel that lacks a call, a flag or an address space says so when it is asked for its capabilities."""
 _HARMLESS = frozenset(("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG"))
 
 
@@ -88,8 +92,8 @@ class AcceptedCalls:
         releases = _releases(profile)
         among = [str(each.version) for each in releases]
         kinds: dict[object, list[Profile]] = {}
-        for each in releases:
-            kinds.setdefault(_behaviour(each), []).append(each)
+        for release in releases:
+            kinds.setdefault(_behaviour(release), []).append(release)
         events = self.events
         if self._is_limited and len(events) * len(kinds) > MOST_ANSWERS:
             kept = MOST_ANSWERS // len(kinds)
@@ -100,7 +104,7 @@ class AcceptedCalls:
             refusals = self._refusals(events, alike[0])
             for rule, (refused, steps) in refusals.items():
                 each = found.setdefault(rule, RefusedElsewhere(rule, refused, among))
-                each.releases += [str(release.version) for release in alike]
+                each.releases += [str(same.version) for same in alike]
                 if not each.steps:
                     each.steps = [step.number for step in steps]
                     each.calls = {step.event.call for step in steps}
@@ -117,7 +121,7 @@ class AcceptedCalls:
             step = replay.take(number, event)
             if number in self._surprises or not step.is_region or event.result:
                 continue
-            if isinstance(step.answer, Refused):
+            if isinstance(step.answer, Refused) and not (self._is_limited and step.answer.rule in LACKS):
                 found.setdefault(step.answer.rule, (step.answer, []))[1].append(step)
         return found
 

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+MESSAGE = "message"
+"""In place of a call's name: an error text that names no call; as a format: an error text."""
+LAYOUT = ""
+"""The format of a call that was not recorded but planned."""
+
+
 class Event:
     """One call seen in a recording."""
 

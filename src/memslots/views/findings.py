@@ -15,6 +15,7 @@ from ..explain.finding_kinds import (
     SLOT_OVER_MMIO,
     SLOTS,
     SLOTS_NEARLY_USED,
+    TIMES,
     TOTAL_NEAR_CAP,
     UNBACKED_WINDOW,
     WARNING,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..explain.portability import RefusedElsewhere
 
 _MOST_STEPS = 6
-_COUNTED = {SLOTS: "slot", BACKINGS: "piece of host memory", "times": "time"}
+_COUNTED = {SLOTS: "slots", BACKINGS: "pieces of host memory", TIMES: "times"}
 
 
 def finding_lines(finding: Finding, paint: Paint, vm_text: str = "") -> list[str]:
@@ -54,8 +55,7 @@ def _count_text(finding: Finding) -> str:
     if count <= 1 and not finding.is_at_least:
         return ""
     least = " or more" if finding.is_at_least else ""
-    plural = "pieces of host memory" if finding.kind.counts == BACKINGS else f"{_COUNTED[finding.kind.counts]}s"
-    return f" ({count}{least} {plural})"
+    return f" ({count}{least} {_COUNTED[finding.kind.counts]})"
 
 
 def finding_examples(finding: Finding) -> list[str]:
@@ -68,7 +68,7 @@ def finding_examples(finding: Finding) -> list[str]:
     seen = [finding.peak] if finding.peak is not None else finding.seen
     if kind is UNBACKED_WINDOW and not finding.is_known and finding.severity != WARNING:
         unknown = "the recording does not say whether a vCPU was in KVM_RUN"
-        return [f"longest: {_window(seen[0])}", unknown]
+        return [f"largest: {_window(seen[0])}", unknown]
     return [_SENTENCES[kind](each) for each in seen]
 
 
@@ -86,7 +86,8 @@ def slot_name(seen: Seen) -> str:
 
 def _window(seen: Seen) -> str:
     numbers = seen.numbers
-    text = f"[{numbers['first_gpa']:#x}, {numbers['end_gpa']:#x}), from step {numbers['deleted_step']} to step {seen.step}"
+    text = f"[{numbers['first_gpa']:#x}, {numbers['end_gpa']:#x})"
+    text += f", from step {numbers['deleted_step']} to step {seen.step}"
     if "window_ns" in numbers:
         text += f", {duration_text(numbers['window_ns'])}"
     if "vcpus_in_run" in numbers:
@@ -124,16 +125,37 @@ def _toggled(finding: Finding) -> str:
     return f"{counted(finding.times, 'change')} of {slots}, steps {finding.steps[0]} to {finding.steps[-1]}"
 
 
+def _of(name: str, most: str, unit: str) -> Callable[[Seen], str]:
+    """`at most 30 of 32 slots, at step 7`: how near something came to its mark."""
+
+    def sentence(seen: Seen) -> str:
+        return f"at most {seen.numbers[name]} of {seen.numbers[most]} {unit}, at step {seen.step}"
+
+    return sentence
+
+
+def _bitmaps(seen: Seen) -> str:
+    return f"at most {format_bytes(seen.numbers['bitmap_bytes'])} of bitmaps, at step {seen.step}"
+
+
+def _churn(seen: Seen) -> str:
+    return f"most: slot {slot_name(seen)}, {seen.numbers['changes']} changes by step {seen.step}"
+
+
+def _device(seen: Seen) -> str:
+    return f"{_at(seen)} covers the {seen.what} at {seen.numbers['gpa']:#x}"
+
+
 _SENTENCES: dict[FindingKind, Callable[[Seen], str]] = {
     UNBACKED_WINDOW: _window,
     HOST_ALIAS: _alias,
-    SLOT_OVER_MMIO: lambda seen: f"{_at(seen)} covers the {seen.what} at {seen.numbers['gpa']:#x}",
+    SLOT_OVER_MMIO: _device,
     MISALIGNED: _misaligned,
-    SLOTS_NEARLY_USED: lambda seen: f"at most {seen.numbers['used']} of {seen.numbers['most']}, at step {seen.step}",
-    CHURN: lambda seen: f"most: slot {slot_name(seen)}, {seen.numbers['changes']} changes by step {seen.step}",
-    TOTAL_NEAR_CAP: lambda seen: f"at most {seen.numbers['pages']} pages of {seen.numbers['most']}, at step {seen.step}",
+    SLOTS_NEARLY_USED: _of("used", "most", "slots"),
+    CHURN: _churn,
+    TOTAL_NEAR_CAP: _of("pages", "most", "pages"),
     BACKING_UNMAPPED: _unmapped,
-    BITMAPS_LARGE: lambda seen: f"at most {format_bytes(seen.numbers['bitmap_bytes'])} of bitmaps, at step {seen.step}",
+    BITMAPS_LARGE: _bitmaps,
 }
 
 
@@ -215,16 +237,17 @@ def findings_markdown() -> str:
     lines = [
         "# Findings",
         "",
-        "`memslots explain` reports these on calls that were accepted. `--ignore ID` leaves one out. A note becomes a",
-        "warning where it concerns 64 MiB of guest memory or more, as the page of its kind says. Warnings count for the",
-        "exit code, notes do not. What is counted: slots, pieces of host memory, or how often it happened.",
+        "`memslots explain` reports these on calls that were accepted. `--ignore ID` leaves one out. A note",
+        "becomes a warning where it concerns 64 MiB of guest memory or more, as the page of its kind says.",
+        "Warnings count for the exit code, notes do not. What is counted: slots, pieces of host memory, or",
+        "how often it happened.",
     ]
     for kind in KINDS.values():
         lines += [
             "",
             f"## {kind.id}",
             "",
-            f"{kind.severity}, counts {'pieces of host memory' if kind.counts == BACKINGS else kind.counts}: {kind.title}",
+            f"{kind.severity}, counts {_COUNTED[kind.counts]}: {kind.title}",
             "",
             kind.page,
             "",
