@@ -181,8 +181,8 @@ def test_nothing_wrong_says_so_with_totals():
 def test_findings_on_a_real_boot():
     analysis = Analysis("examples/recordings/qemu72-q35-lifecycle.strace").finish()
     found = {kind: finding for (_, kind), finding in analysis.watch.findings.items()}
-    assert found["unbacked-window"].count == 26
-    assert found["host-alias"].count == 3
+    assert found["unbacked-window"].count == 3  # the others were made by the thread of the only vCPU
+    assert found["host-alias"].count == 5
     ignored = Analysis("examples/recordings/qemu72-q35-lifecycle.strace", ignored=frozenset({"host-alias"})).finish()
     assert ("VM 1", "host-alias") not in ignored.watch.findings
 

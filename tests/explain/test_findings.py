@@ -153,9 +153,7 @@ def test_what_grows_is_said_once_with_its_peak():
 def test_slots_are_counted_by_address_space():
     lines = [vm()]
     for space in (0, 1):
-        lines += [
-            region(space << 16 | slot, slot << 20, 4096, RAM + (slot << 20)) for slot in range(300)
-        ]
+        lines += [region(space << 16 | slot, slot << 20, 4096, RAM + (slot << 20)) for slot in range(300)]
     assert "slots-nearly-used" not in found(*lines, profile=find("5.10/x86_64"))
 
 

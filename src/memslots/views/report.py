@@ -107,7 +107,8 @@ def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
         lines += ["", *elsewhere_lines(analysis.elsewhere, paint)]
     lines.append("")
     if analysis.not_shown:
-        lines.append(f"{counted(analysis.not_shown, 'more call')} that want an explanation: --most shows them")
+        left_out = counted(analysis.not_shown, "more refused or surprising call")
+        lines.append(f"{left_out} of other kinds: a larger --most shows them")
     if not analysis.alike and not analysis.not_shown and analysis.region_calls:
         lines.append(paint("green", f"{analysis.region_calls} memory-region calls, none refused, none surprising"))
     with_slots = [tracked for tracked in analysis.replay.vms if tracked.made_by]
