@@ -55,7 +55,7 @@ in its wing:
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
-        difference live matrix rule_page timeline verify explanation findings guest_map
+        questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page report steps
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel

@@ -16,10 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.history import Fact
     from ..rules.answer import Rule
+    from .questions import Question, Reply
 
 
 ONLY_NARROW = frozenset({"hva-compared-truncated", "size-fits-ulong", "zero-size-is-delete"})
 """Facts about what happens to 64-bit values on 32-bit hosts."""
+
+
+WORD, PAGE = "word", "page"
+"""Names of two changes that are no limits: bits of an unsigned long, bytes of a host page."""
 
 
 class Change:
@@ -31,6 +36,18 @@ class Change:
         self.name = name
         self.summary = summary
         self.before = before
+        self.after = after
+
+
+class Noticed:
+    """A question that two kernels answer differently."""
+
+    __slots__ = ("after", "before", "question")
+
+    def __init__(self, question: Question, before: Reply | None, after: Reply | None) -> None:
+        self.question = question
+        self.before = before
+        """None where it makes no sense on that architecture."""
         self.after = after
 
 
@@ -71,11 +88,11 @@ class Difference:
         self.new_rules: list[Rule] = [rule for rule in second if rule not in first]
         self.gone_rules: list[Rule] = [rule for rule in first if rule not in second]
         self.noticed = _noticed(before, after)
-        """Probes that the two answer differently."""
+        """Questions that the two answer differently."""
 
     @property
     def is_empty(self) -> bool:
-        """Do the two behave alike, as far as is known?"""
+        """Whether the two behave alike, as far as is known."""
         return not (self.started or self.ended or self.limits or self.options or self.noticed)
 
 
@@ -99,8 +116,8 @@ def _limits(before: Profile, after: Profile) -> list[Change]:
         for limit in LIMITS
     ]  # fmt: skip
     found += [
-        Change("word", "Bits of an unsigned long.", before.arch.long_bits, after.arch.long_bits),
-        Change("page", "Bytes of a host page.", 1 << before.page_shift, 1 << after.page_shift),
+        Change(WORD, "", before.arch.long_bits, after.arch.long_bits),
+        Change(PAGE, "", 1 << before.page_shift, 1 << after.page_shift),
     ]
     return [change for change in found if change.before != change.after]
 
@@ -115,10 +132,10 @@ def limit_of(profile: Profile, name: str) -> int | None:
         return None
 
 
-def _noticed(before: Profile, after: Profile) -> list[Change]:
+def _noticed(before: Profile, after: Profile) -> list[Noticed]:
     first, second = answers(before), answers(after)
     return [
-        Change(title, "", first.get(title), second.get(title))
-        for title in {**first, **second}
-        if first.get(title) != second.get(title)
+        Noticed(question, first.get(question), second.get(question))
+        for question in {**first, **second}
+        if first.get(question) != second.get(question)
     ]

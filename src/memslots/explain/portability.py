@@ -93,7 +93,7 @@ class AcceptedCalls:
         among = [str(each.version) for each in releases]
         kinds: dict[object, list[Profile]] = {}
         for release in releases:
-            kinds.setdefault(_behaviour(release), []).append(release)
+            kinds.setdefault(behaviour(release), []).append(release)
         events = self.events
         if self._is_limited and len(events) * len(kinds) > MOST_ANSWERS:
             kept = MOST_ANSWERS // len(kinds)
@@ -138,7 +138,8 @@ def _releases(profile: Profile) -> list[Profile]:
     return found
 
 
-def _behaviour(profile: Profile) -> object:
-    """Releases with the same key give the same answers."""
+def behaviour(profile: Profile) -> object:
+    """Kernels with the same key give the same answers."""
+    options = tuple(sorted((name, str(setting.value)) for name, setting in profile.options.items()))
     limits = tuple(limit.value(profile.version, profile.arch.name) for limit in LIMITS)
-    return frozenset(profile.facts), limits
+    return profile.arch.name, frozenset(profile.facts), options, limits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..compare.difference import ONLY_NARROW, fact_of, limit_of
-from ..compare.questions import answers
 from ..kernel.arch import ARCHES
 from ..kernel.distributions import ALIASES, BUILDS, BUILT_FROM
 from ..kernel.history import FACTS, LIMITS
@@ -12,6 +11,7 @@ from ..rules.catalogue import all_rules
 from ..rules.presence import rules_of, surveyed
 from ..state.vm_state import VmState
 from .difference import value_text
+from .questions import answers_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def kernel_lines(profile: Profile) -> list[str]:
         *_rule_lines(profile),
         "",
         "Answers",
-        *(f"  {title}: {text}" for title, text in answers(profile).items()),
+        *(f"  {title}: {text}" for title, text in answers_text(profile).items()),
     ]
 
 
@@ -118,7 +118,7 @@ def kernel_json(profile: Profile) -> str:
                 name: {"value": profile.option(name), "provenance": _provenance(profile, name)} for name in OPTIONS
             },
             "rules": [rule.id for rule in rules_of(profile)],
-            "answers": answers(profile),
+            "answers": answers_text(profile),
         }
     )
 

@@ -7,7 +7,8 @@ import os
 from ..errors import errno_name
 from ..kernel.history import FACTS
 from ..rules.catalogue import REGION_RULES, all_rules
-from ..rules.presence import releases_with, spans, surveyed
+from ..rules.presence import releases_with, surveyed
+from .spans import ALL, release_spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def kernels_of(rule: Rule) -> list[str]:
         among.setdefault(profile.arch.name, []).append(str(profile.version))
     groups: dict[str, list[str]] = {}
     for arch, releases in releases_with(rule).items():
-        groups.setdefault(spans(releases, among[arch]), []).append(arch)
-    if groups.keys() == {"all"} and len(groups["all"]) == len(among):
+        groups.setdefault(release_spans(releases, among[arch]), []).append(arch)
+    if groups.keys() == {ALL} and len(groups[ALL]) == len(among):
         return ["all releases, all architectures"]
     return [f"{', '.join(arches)}: {text}" for text, arches in groups.items()] or ["none of the releases surveyed"]
 
