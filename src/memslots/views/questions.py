@@ -103,9 +103,7 @@ def _kind_text(reply: Reply) -> str:
         SLOTS_ACCEPTED: f"{reply.number} slots accepted",
         BUDGET_KEPT: "left alone",
         BUDGET_WORKED_OUT: "worked out anew",
-        BOUNDS: f"between {reply.number:#x} and {reply.high:#x}"
-        if reply.high != reply.number
-        else f"{reply.number:#x}",
+        BOUNDS: bounds,
     }[reply.kind]
 
 
