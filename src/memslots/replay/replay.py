@@ -12,8 +12,10 @@ from errno import EBADF
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
+from ..rules.dirty_log import NOT_LOGGING
+from ..rules.region.same_id import DELETE_MISSING
 from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
@@ -30,10 +32,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
+    from ..rules.answer import Answer
+
 
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 _CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
 _CLONE_VM = CLONE["CLONE_VM"]
+_OF_A_MISSING_SLOT = frozenset((DELETE_MISSING, NOT_LOGGING))
+"""Rules that refuse because there is no such slot."""
 _UNKNOWN_BYTES = (1 << 63) - 1
 
 
@@ -215,7 +221,7 @@ class Replay:
             except (ValueError, TypeError):
                 step.verdict = OTHER  # numbers that do not fit: the reader has counted them
                 return
-            step.answer = answer
+            step.answer = NO_CHANGE if _tells_of_older_slot(event, answer, tracked) else answer
             step.verdict = _compare(step)
         self._keep(step, tracked)
         if step.answer is not None and (step.observed is None or step.verdict in (ACCEPTED, REFUSED)):
@@ -235,7 +241,10 @@ class Replay:
         step.region = region
         if region.flags & KVM_MEM_GUEST_MEMFD:
             _learn_guest_memfd(tracked.vm, event, region.guest_memfd)
-        answer = step.answer = tracked.vm.decide(region)
+        answer = tracked.vm.decide(region)
+        if _tells_of_older_slot(event, answer, tracked):
+            answer = NO_CHANGE
+        step.answer = answer
         step.verdict = _compare(step)
         self._keep(step, tracked)
         accepted = event.result == 0 or (
@@ -269,6 +278,14 @@ class Replay:
                 return
             self._left_to_keep -= 1
         step.before = tracked.before()
+
+
+def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bool:
+    """Whether a call that worked shows a slot that is older than the recording: no surprise, and no news."""
+    if tracked.from_start or event.result is None or event.result < 0 or not isinstance(answer, Refused):
+        return False
+    slot = event.get("slot")
+    return answer.rule in _OF_A_MISSING_SLOT and slot is not None and tracked.vm.slot(slot) is None
 
 
 def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
