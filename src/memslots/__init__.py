@@ -36,7 +36,8 @@ in its wing:
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm replay
     explain/          why a call was refused, what would pass, what a recording tells
-        findings other_causes other_kernels remedies which_kernel hypotheses explain analysis
+        finding_kinds finding findings portability vm_summary other_causes other_kernels remedies
+        which_kernel hypotheses explain analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
     compare/          what differs between two kernels, and between accounting designs
@@ -56,8 +57,9 @@ in its wing:
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
-        page_total accounting accounting_plot page_total_review conformance cost difference live
-        matrix rule_page text timeline verify explanation guest_map kernel_page steps
+        text spans page_total accounting accounting_plot page_total_review conformance cost
+        questions difference live matrix rule_page timeline verify explanation findings guest_map
+        kernel_page report steps
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel
         kernels live main map replay rule rules timeline vectors verify

@@ -35,7 +35,7 @@ to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with
 def pages() -> dict[str, str]:
     """Every generated page: path below docs/, text."""
     from .rules.catalogue import all_rules
-    from .views.explanation import findings_markdown
+    from .views.findings import findings_markdown
     from .views.kernel_page import kernels_markdown
     from .views.rule_page import index_markdown, rule_markdown
 
@@ -85,7 +85,10 @@ def main(words: Sequence[str]) -> int:
         return 2
     folder = folders[0] if folders else "docs"
     if not os.path.isdir(folder):
-        print(f"memslots.docs: no folder {folder!r}; run it from the root of the repository", file=sys.stderr)
+        print(
+            f"memslots.docs: no folder {folder!r}; run it from the root of the repository",
+            file=sys.stderr,
+        )
         return 2
     changed = stale(folder) if "--check" in words else write(folder)
     for path in changed:

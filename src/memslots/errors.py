@@ -52,7 +52,9 @@ class ExtraMissingError(MemslotsError, ImportError):
     """A package is missing that only an extra of memslots needs; the text says what to install."""
 
     def __init__(self, package: str, extra: str) -> None:
-        ImportError.__init__(self, f"this needs {package}: pip install 'memslots[{extra}]'", name=package)
+        ImportError.__init__(
+            self, f"this needs {package}: pip install 'memslots[{extra}]'", name=package
+        )
 
 
 class InvariantBrokenError(MemslotsError):

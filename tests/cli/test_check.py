@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 import pytest
 from epilog import ROOT, call, examples
 
-from memslots.check.survey import assert_accepted, kernel_spans, named_kernels, survey
+from memslots.check.survey import assert_accepted, named_kernels, survey
 from memslots.errors import UnknownKernelError
 from memslots.kernel.history import BRANCHES
+from memslots.views.matrix import row_text
+from memslots.views.spans import kernel_spans
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the example layouts are TOML")
 LAYOUTS = ROOT / "examples" / "layouts"
@@ -39,7 +41,7 @@ def test_a_large_pc_on_all_kernels_in_under_two_seconds() -> None:
     found = survey(LAYOUTS / "pc-hotplug.toml", ["all+pa46"])
     assert time.process_time() - start < 2
     assert len(found.columns) == len(BRANCHES)
-    assert [(problem.rule.id, problem.calls[0].name) for problem in found.problems] == [
+    assert [(problem.rule.id, row_text(problem.calls[0])) for problem in found.problems] == [
         ("manual-protect-argument", "manual dirty log"),
         ("slot-id-too-high", "slot 509  memory device 6"),
     ]

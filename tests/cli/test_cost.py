@@ -8,7 +8,7 @@ import sys
 import pytest
 from epilog import ROOT, call, examples
 
-from memslots.check.cost import cost, cost_of_vms
+from memslots.check.cost import LOGGING, NESTED, ONE_GIB, SMM, cost, cost_of_vms
 from memslots.check.metadata import Conditions
 from memslots.kernel.names import find
 from memslots.model.vm import Vm
@@ -61,22 +61,22 @@ def test_what_would_be_added_is_what_is_added() -> None:
         vm.set_user_memory_region(slot, 0, slot << 31, 1 << 30, 0x7F00_0000_0000).unwrap()
     before = cost_of_vms([vm], profile, Conditions())
     nested = cost_of_vms([vm], profile, Conditions(shadow=True))
-    assert nested.total - before.total == before.what_if["the first nested guest"]
+    assert nested.total - before.total == before.what_if[NESTED]
     for slot in range(5):
         vm.set_user_memory_region(slot, 1, slot << 31, 1 << 30, 0x7F00_0000_0000).unwrap()
     logging = cost_of_vms([vm], profile, Conditions())
-    assert logging.total - before.total == before.what_if["dirty logging of every slot"]
-    assert logging.what_if["dirty logging of every slot"] == 0
+    assert logging.total - before.total == before.what_if[LOGGING]
+    assert logging.what_if[LOGGING] == 0
     vm.set_user_memory_region(9, 0, 32 << 30, 1 << 30, 0x7F00_0000_0000).unwrap()
     more = cost_of_vms([vm], profile, Conditions())
-    assert more.total - logging.total == logging.what_if["one more slot of 1 GiB"]
+    assert more.total - logging.total == logging.what_if[ONE_GIB]
     for slot in (*range(5), 9):
         flags = 0 if slot == 9 else 1
         gpa = 32 << 30 if slot == 9 else slot << 31
         vm.set_user_memory_region(1 << 16 | slot, flags, gpa, 1 << 30, 0x7F00_0000_0000).unwrap()
     both = cost_of_vms([vm], profile, Conditions())
-    assert both.total - more.total == more.what_if["showing every slot to SMM too"]
-    assert both.what_if["showing every slot to SMM too"] == 0
+    assert both.total - more.total == more.what_if[SMM]
+    assert both.what_if[SMM] == 0
 
 
 def test_a_ring_takes_the_place_of_bitmaps_and_costs_by_vcpu() -> None:

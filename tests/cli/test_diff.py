@@ -9,8 +9,10 @@ import pytest
 from epilog import call, examples
 
 from memslots.compare.difference import difference
+from memslots.compare.questions import QUESTIONS
 from memslots.kernel.names import find
 from memslots.rules.presence import surveyed
+from memslots.views.questions import question_text, reply_text
 
 
 @pytest.mark.parametrize("line", examples("diff"))
@@ -53,8 +55,8 @@ Also dated between them, but about 32-bit hosts only: hva-compared-truncated.
 
 def test_the_same_on_a_32_bit_host_is_noticed() -> None:
     noticed = {
-        change.name: (change.before, change.after)
-        for change in _between("5.16/i386", "5.17/i386").noticed
+        question_text(each.question): (reply_text(each.before), reply_text(each.after))
+        for each in _between("5.16/i386", "5.17/i386").noticed
     }
     assert noticed["5462 slots of 3 GiB less 64 KiB"] == (
         "5462 slots accepted",
@@ -95,8 +97,8 @@ def test_a_difference_read_backwards_is_its_mirror() -> None:
     there, back = _between("5.4/x86_64", "7.2/x86_64"), _between("7.2/x86_64", "5.4/x86_64")
     assert {fact.name for fact in there.started} == {fact.name for fact in back.ended}
     assert [rule.id for rule in there.new_rules] == [rule.id for rule in back.gone_rules]
-    assert {(c.name, c.before, c.after) for c in there.noticed} == {
-        (c.name, c.after, c.before) for c in back.noticed
+    assert {(c.question, c.before, c.after) for c in there.noticed} == {
+        (c.question, c.after, c.before) for c in back.noticed
     }
 
 
@@ -122,3 +124,8 @@ def test_unknown_kernels_are_usage_errors() -> None:
 
 def _between(before: str, after: str) -> object:
     return difference(find(before), find(after))
+
+
+def test_every_question_has_a_title_of_its_own() -> None:
+    assert len({question.id for question in QUESTIONS}) == len(QUESTIONS)
+    assert len({question_text(question) for question in QUESTIONS}) == len(QUESTIONS)

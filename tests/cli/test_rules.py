@@ -7,7 +7,7 @@ import json
 import pytest
 from epilog import call, examples
 
-from memslots.compare.questions import PROBES
+from memslots.compare.questions import QUESTIONS
 from memslots.kernel.names import find
 from memslots.model.vm import Vm
 from memslots.rules.answer import Refused
@@ -72,10 +72,10 @@ def test_rules_come_and_go_with_their_facts() -> None:
 
 
 @pytest.mark.parametrize("profile", surveyed(), ids=lambda profile: profile.name)
-def test_what_refuses_a_probe_exists_on_that_kernel(profile: object) -> None:
-    for probe in PROBES:
-        if probe.arches and profile.arch.name not in probe.arches:
+def test_what_refuses_a_question_exists_on_that_kernel(profile: object) -> None:
+    for question in QUESTIONS:
+        if question.arches and profile.arch.name not in question.arches:
             continue
-        outcome = probe.ask(Vm(profile))
+        outcome = question.ask(Vm(profile))
         if isinstance(outcome, Refused):
-            assert exists(outcome.rule, profile), (probe.title, outcome)
+            assert exists(outcome.rule, profile), (question.id, outcome)

@@ -12,7 +12,7 @@ from diagnosis.mutations import MUTATIONS, mutants
 from diagnosis.score import mark
 from diagnosis.verdict import Verdict, verdict_of
 
-from memslots.explain.findings import KINDS
+from memslots.explain.finding_kinds import KINDS
 from memslots.rules.catalogue import find_rule
 
 CASES = cases()

@@ -11,12 +11,8 @@ from memslots import Region, Vm
 from memslots.explain.analysis import Analysis
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
-from memslots.views.explanation import (
-    analysis_json,
-    explanation_lines,
-    markdown_lines,
-    report_lines,
-)
+from memslots.views.explanation import explanation_lines
+from memslots.views.report import analysis_json, markdown_lines, report_lines
 from memslots.views.text import Paint
 
 # expected.rule of a public failure -> rule of the catalogue, finding, or kind of answer
@@ -195,8 +191,10 @@ def test_nothing_wrong_says_so_with_totals():
 def test_findings_on_a_real_boot():
     analysis = Analysis("examples/recordings/qemu72-q35-lifecycle.strace").finish()
     found = {kind: finding for (_, kind), finding in analysis.watch.findings.items()}
-    assert found["unbacked-window"].count == 26
-    assert found["host-alias"].count == 3
+    assert (
+        found["unbacked-window"].count == 3
+    )  # the others were made by the thread of the only vCPU
+    assert found["host-alias"].count == 5
     ignored = Analysis(
         "examples/recordings/qemu72-q35-lifecycle.strace", ignored=frozenset({"host-alias"})
     ).finish()

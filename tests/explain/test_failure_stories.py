@@ -10,7 +10,8 @@ import json
 import os
 
 from memslots.explain.analysis import Analysis
-from memslots.views.explanation import explanation_lines, finding_lines
+from memslots.views.explanation import explanation_lines
+from memslots.views.findings import finding_lines
 from memslots.views.text import Paint
 
 PAGE = "docs/failures.md"

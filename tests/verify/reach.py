@@ -66,4 +66,8 @@ def noted(monkeypatch):
 
 def unreached(reached):
     """The places that none of these lines is in."""
-    return [site for site in sites() if not any(path == site.path and line in site.lines for path, line in reached)]
+    return [
+        site
+        for site in sites()
+        if not any(path == site.path and line in site.lines for path, line in reached)
+    ]

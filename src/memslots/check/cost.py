@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..kernel.names import find
 from ..state.slot import Slot
+from ..trace.event import LAYOUT
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from . import metadata
 from .metadata import Conditions
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from .metadata import Array
 
 HEADS, RINGS, ATTRIBUTES = "slot sets", "dirty rings", "memory attributes"
+"""Kinds of memory that belong to the VM and not to one slot."""
+DESCRIPTORS = "descriptors"
+ONE_PAGE, ONE_GIB, LOGGING, SMM, NESTED = "one-page", "one-gib", "logging", "smm", "nested"
+"""What more would be: a slot of one page, one of 1 GiB, dirty logging of all, all slots for SMM, a nested guest."""
 
 
 class SlotCost:
@@ -46,7 +51,16 @@ class SlotCost:
 class Cost:
     """What a VM's slots cost."""
 
-    __slots__ = ("conditions", "heads", "profile", "refused", "slots", "unknown", "vm_kinds", "what_if")
+    __slots__ = (
+        "conditions",
+        "heads",
+        "profile",
+        "refused",
+        "slots",
+        "unknown",
+        "vm_kinds",
+        "what_if",
+    )
 
     def __init__(self, profile: Profile, conditions: Conditions) -> None:
         self.profile = profile
@@ -55,9 +69,9 @@ class Cost:
         self.vm_kinds: dict[str, int] = {}
         """Bytes that belong to the VM and not to one slot: sets of slots, rings, attributes."""
         self.unknown: list[str] = []
-        """What is not counted because it is not known for this kernel."""
+        """Kinds that are not counted because they are not known for this kernel."""
         self.what_if: dict[str, int] = {}
-        """Bytes that a change would add (negative: free)."""
+        """ONE_PAGE and so on: bytes that it would add (negative: free)."""
         self.refused = 0
         """Calls of the layout that this kernel refuses: their slots are not counted."""
 
@@ -93,10 +107,12 @@ def cost(
     refused = 0
     replay = replay_of(load(source), profile)
     for step in replay:
-        if step.region is not None and not step.event.format:
+        if step.region is not None and step.event.format == LAYOUT:
             names.setdefault(step.region.slot, step.event.text)  # later calls only change it
         refused += step.is_region and step.answer is not None and step.answer.accepted is False
-    found = cost_of_vms([tracked.vm for tracked in replay.vms], profile, Conditions(shadow=nested, tracker=tracker))
+    found = cost_of_vms(
+        [tracked.vm for tracked in replay.vms], profile, Conditions(shadow=nested, tracker=tracker)
+    )
     found.refused = refused
     for each in found.slots:
         each.name = names.get(each.slot.slot_word, "")
@@ -109,9 +125,9 @@ def cost_of_vms(vms: Sequence[Vm], profile: Profile, conditions: Conditions) -> 
     for vm in vms:
         _add_vm(found, vm)
     if metadata.head_bytes(profile, 0) is None:
-        found.unknown.append("sets of slots")
+        found.unknown.append(HEADS)
     if metadata.descriptor_bytes(profile) is None:
-        found.unknown.append("descriptors")
+        found.unknown.append(DESCRIPTORS)
     _add_what_if(found, vms)
     return found
 
@@ -148,22 +164,30 @@ def _add_what_if(found: Cost, vms: Sequence[Vm]) -> None:
     base = Slot(0, 0, 1 << 20, gib, 0, 0)
     if vms:
         head = _head_step(profile, vms[0])
-        for name, npages in (("one more slot of one page", 1), ("one more slot of 1 GiB", gib)):
+        for name, npages in ((ONE_PAGE, 1), (ONE_GIB, gib)):
             slot = Slot(0, 0, base.base_gfn, npages, 0, 0)
             found.what_if[name] = _total(_arrays(found, vms[0], slot)) + head
-    logging = sum(_total(_arrays(found, vm, _logging(slot))) - _total(_arrays(found, vm, slot)) for vm, slot in pairs)
-    found.what_if["dirty logging of every slot"] = logging
+    logging = sum(
+        _total(_arrays(found, vm, _logging(slot))) - _total(_arrays(found, vm, slot))
+        for vm, slot in pairs
+    )
+    found.what_if[LOGGING] = logging
     if profile.arch.is_x86:
-        smm = [(vm, slot) for vm, slot in pairs if len(vm.state.spaces) > 1 and slot.as_id == 0 and not slot.owner]
+        smm = [
+            (vm, slot)
+            for vm, slot in pairs
+            if len(vm.state.spaces) > 1 and slot.as_id == 0 and not slot.owner
+        ]
         if smm:
-            found.what_if["showing every slot to SMM too"] = sum(
+            found.what_if[SMM] = sum(
                 _total(_arrays(found, vm, slot)) + _head_step(profile, vm)
                 for vm, slot in smm
                 if vm.state.spaces[1].by_id(slot.id) is None
             )
         shadow = Conditions(shadow=True, tracker=found.conditions.tracker)
-        found.what_if["the first nested guest"] = sum(
-            _total(_arrays(found, vm, slot, shadow)) - _total(_arrays(found, vm, slot)) for vm, slot in pairs
+        found.what_if[NESTED] = sum(
+            _total(_arrays(found, vm, slot, shadow)) - _total(_arrays(found, vm, slot))
+            for vm, slot in pairs
         )
 
 

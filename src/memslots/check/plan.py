@@ -91,7 +91,9 @@ def _has_calls(text: str) -> bool:
     """Whether a recording of region calls stands in the text, which is worth more than a description."""
     from ..trace import parse_text
 
-    return any(event.call in REGION_CALLS and event.format != "message" for event in parse_text(text))
+    return any(
+        event.call in REGION_CALLS and event.format != "message" for event in parse_text(text)
+    )
 
 
 def steps_of(source: str | os.PathLike[str], kernel: str | Profile) -> Iterator[Step]:
@@ -99,12 +101,16 @@ def steps_of(source: str | os.PathLike[str], kernel: str | Profile) -> Iterator[
     return steps_on(load(source), find(kernel) if isinstance(kernel, str) else kernel)
 
 
-def steps_on(plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()) -> Iterator[Step]:
+def steps_on(
+    plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()
+) -> Iterator[Step]:
     """The steps of `replay_of`."""
     return iter(replay_of(plan, profile, kept_steps))
 
 
-def replay_of(plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()) -> Replay:
+def replay_of(
+    plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()
+) -> Replay:
     """The calls on a kernel, not yet replayed; where the answer depends on the host, it is taken for accepted.
 
     kept_steps: numbers of steps that keep the VM before them.

@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 
 from ..errors import UnknownKernelError
+from ..explain.portability import behaviour
 from ..explain.remedies import candidates, passes
 from ..kernel.arch import ARCHES, find_arch
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..rules.answer import Accepted, Refused, Undetermined
-from ..rules.presence import spans
+from ..trace.event import LAYOUT
+from ..uapi.calls import VALUE_CALLS
 from .plan import load, steps_on
 
 TYPE_CHECKING = False
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
 ACCEPTED, REFUSED, DEPENDS, FOLLOWS = "accepted", "refused", "depends", "follows"
 """Marks of a cell.  `follows`: refused only because an earlier call on the same slot was."""
 _MOST_PASSES = 3
-_FEW = 10
-"""Up to so many kernels are named one by one."""
 
 
 class Cell:
@@ -62,37 +62,43 @@ class Cell:
         return (self.mark, rule.id if rule is not None and self.mark != ACCEPTED else "")
 
 
-class Call:
+class Row:
     """One call of the plan, for the rows of the matrix."""
 
-    __slots__ = ("call", "line", "name", "number")
+    __slots__ = ("call", "is_delete", "line", "number", "slot", "title")
 
-    def __init__(self, number: int, name: str, call: str, line: int) -> None:
-        self.number = number
+    def __init__(self, step: Step) -> None:
+        event = step.event
+        self.number = step.number
         """From 1."""
-        self.name = name
-        """The slot's name in the layout, or the call with its slot."""
-        self.call = call
-        self.line = line
+        self.call = event.call
+        self.line = event.line
         """Line of the file; 0 if not known."""
+        self.slot = event.get("slot") if step.is_region else None
+        """as_id << 16 | id, of a region call."""
+        self.is_delete = step.is_region and event.get("memory_size") == 0
+        self.title = event.text.strip() if event.format == LAYOUT else ""
+        """The slot's name in the layout."""
 
 
-class Problem:
+class Refusal:
     """One rule that refuses, or cannot be decided, somewhere: with everything it says."""
 
     __slots__ = ("calls", "kernels", "mark", "outcome", "page_shift", "passes", "rule")
 
-    def __init__(self, mark: str, rule: Rule, outcome: Refused | Undetermined, page_shift: int) -> None:
+    def __init__(
+        self, mark: str, rule: Rule, outcome: Refused | Undetermined, page_shift: int
+    ) -> None:
         self.mark = mark
         self.rule = rule
         self.outcome = outcome
         """The first of them, for the numbers."""
         self.page_shift = page_shift
         """Of the host that gave it."""
-        self.calls: list[Call] = []
+        self.calls: list[Row] = []
         self.kernels: list[str] = []
         self.passes: list[tuple[str, list[str]]] = []
-        """Smallest changes to the first call: in words, and the chosen kernels on which it is *not* enough."""
+        """Smallest changes to the first call, and the chosen kernels on which each is *not* enough."""
 
 
 class Survey:
@@ -106,10 +112,10 @@ class Survey:
         self.notes = plan.notes
         """What is not exact about the plan."""
         self.profiles = {profile.name: profile for profile in profiles}
-        self.calls: list[Call] = []
+        self.calls: list[Row] = []
         self.columns: dict[str, list[Cell]] = {}
         """Kernel: its answers, one for each call."""
-        self.problems: list[Problem] = []
+        self.problems: list[Refusal] = []
 
     @property
     def exit_code(self) -> int:
@@ -137,11 +143,11 @@ def survey_plan(plan: Layout | Recording, profiles: Sequence[Profile]) -> Survey
     found = Survey(plan, profiles)
     known: dict[object, list[Cell]] = {}
     for profile in profiles:
-        key = _behaviour(profile)
+        key = behaviour(profile)
         if key not in known:
             steps = list(steps_on(plan, profile))
             if not found.calls:
-                found.calls = [_call(step) for step in steps]
+                found.calls = [Row(step) for step in steps]
             known[key] = _cells(steps)
         found.columns[profile.name] = known[key]
     _collect_problems(found)
@@ -150,7 +156,9 @@ def survey_plan(plan: Layout | Recording, profiles: Sequence[Profile]) -> Survey
     return found
 
 
-def assert_accepted(source: str | os.PathLike[str], kernels: Sequence[str] = (), *, depends: bool = True) -> Survey:
+def assert_accepted(
+    source: str | os.PathLike[str], kernels: Sequence[str] = (), *, depends: bool = True
+) -> Survey:
     """For tests: AssertionError with the explanations unless every kernel accepts every call.
 
     depends: let calls pass whose answer depends on the host.
@@ -187,45 +195,6 @@ def named_kernels(names: Sequence[str]) -> list[Profile]:
     return list(found.values())
 
 
-def kernel_spans(names: Sequence[str], among: Sequence[str]) -> str:
-    """`4.19 to 5.11 (x86_64)`: kernels of the survey, neighbours joined."""
-    if len(among) < _FEW:
-        return ", ".join(name for name in among if name in names)
-    by_kind: dict[str, tuple[list[str], list[str]]] = {}
-    for name in among:
-        release, _, kind = name.partition("/")
-        here, all_of_kind = by_kind.setdefault(kind, ([], []))
-        all_of_kind.append(release)
-        if name in names:
-            here.append(release)
-    texts = []
-    for kind, (here, all_of_kind) in by_kind.items():
-        if here:
-            text = f"all {len(here)} releases" if here == all_of_kind and len(here) > 1 else spans(here, all_of_kind)
-            texts.append(f"{here[0] if text == 'all' else text} ({kind})")
-    return ", ".join(texts)
-
-
-def _behaviour(profile: Profile) -> object:
-    """Profiles with the same key give the same answers."""
-    from ..kernel.limits import LIMITS
-
-    options = tuple(sorted((name, str(setting.value)) for name, setting in profile.options.items()))
-    limits = tuple(limit.value(profile.version, profile.arch.name) for limit in LIMITS)
-    return (profile.arch.name, frozenset(profile.facts), frozenset(profile.unobserved), options, limits)
-
-
-def _call(step: Step) -> Call:
-    event = step.event
-    slot = event.get("slot") if step.is_region else None
-    name = event.text.strip() if event.format == "" else ""
-    where = "" if slot is None else f"slot {slot & 0xFFFF}" + (f" of space {slot >> 16}" if slot >> 16 else "")
-    if step.is_region and event.get("memory_size") == 0:
-        where = f"delete {where}"
-    words = f"{where}  {name}" if where and name else where or name or event.call
-    return Call(step.number, words, event.call, event.line)
-
-
 def _cells(steps: list[Step]) -> list[Cell]:
     """The answers, with those set apart that only follow from an earlier refusal."""
     cells = []
@@ -233,7 +202,7 @@ def _cells(steps: list[Step]) -> list[Cell]:
     for step in steps:
         outcome = step.answer
         mark = ACCEPTED
-        if step.event.call == "KVM_CHECK_EXTENSION" or outcome is None:
+        if step.event.call in VALUE_CALLS or outcome is None:
             pass
         elif isinstance(outcome, Refused):
             mine = _things(step)
@@ -257,21 +226,25 @@ def _things(step: Step) -> set[tuple[object, str, int | None]]:
 
 
 def _collect_problems(found: Survey) -> None:
-    by_rule: dict[tuple[str, str], Problem] = {}
+    by_rule: dict[tuple[str, str], Refusal] = {}
     for kernel, cells in found.columns.items():
         for call, cell in zip(found.calls, cells):
             outcome = cell.outcome
-            if cell.mark not in (REFUSED, DEPENDS) or not isinstance(outcome, (Refused, Undetermined)):
+            if cell.mark not in (REFUSED, DEPENDS) or not isinstance(
+                outcome, (Refused, Undetermined)
+            ):
                 continue
             shift = found.profiles[kernel].page_shift
-            problem = by_rule.setdefault(cell.key, Problem(cell.mark, outcome.rule, outcome, shift))
+            problem = by_rule.setdefault(cell.key, Refusal(cell.mark, outcome.rule, outcome, shift))
             if call not in problem.calls:
                 problem.calls.append(call)
             if kernel not in problem.kernels:
                 problem.kernels.append(kernel)
     for problem in by_rule.values():
         problem.calls.sort(key=lambda call: call.number)
-    found.problems = sorted(by_rule.values(), key=lambda problem: (problem.mark != REFUSED, problem.calls[0].number))
+    found.problems = sorted(
+        by_rule.values(), key=lambda problem: (problem.mark != REFUSED, problem.calls[0].number)
+    )
 
 
 class _Passes:
@@ -286,7 +259,7 @@ class _Passes:
         self.before: dict[str, dict[int, Vm]] = {}
         """Kernel: the VM as it is before each of the wanted calls."""
         for name, profile in found.profiles.items():
-            key = _behaviour(profile)
+            key = behaviour(profile)
             if key not in by_behaviour:
                 by_behaviour[key] = self._vms_before(profile)
             self.before[name] = by_behaviour[key]
@@ -314,13 +287,17 @@ class _Passes:
             enough = [each for each in tried.items() if len(each[1]) == best < len(cells)]
             problem.passes = enough[:_MOST_PASSES]
 
-    def _refusals(self, problem: Problem, at: int, cells: dict[str, Cell]) -> Iterator[tuple[Vm, Region, Refused]]:
+    def _refusals(
+        self, problem: Refusal, at: int, cells: dict[str, Cell]
+    ) -> Iterator[tuple[Vm, Region, Refused]]:
         """Kernels that refuse the call by this rule, the one with the largest pages first.
 
         A change that suits the largest pages suits the others; if another of the
         chosen kernels has larger ones, the refusing kernel is imagined with them.
         """
-        refusing = [name for name in problem.kernels if cells[name].key == (REFUSED, problem.rule.id)]
+        refusing = [
+            name for name in problem.kernels if cells[name].key == (REFUSED, problem.rule.id)
+        ]
         refusing.sort(key=lambda name: -self.found.profiles[name].page_shift)
         first = self.found.profiles[refusing[0]]
         largest = max(profile.page_shift for profile in self.found.profiles.values())
@@ -335,7 +312,9 @@ class _Passes:
             if found is not None and cell.request is not None and isinstance(cell.outcome, Refused):
                 yield found, cell.request, cell.outcome
 
-    def _failing(self, at: int, cells: dict[str, Cell], base: Region, requests: tuple[Region, ...]) -> list[str]:
+    def _failing(
+        self, at: int, cells: dict[str, Cell], base: Region, requests: tuple[Region, ...]
+    ) -> list[str]:
         """Kernels on which the change is not enough."""
         return [
             name
@@ -351,6 +330,8 @@ def _moved(requests: tuple[Region, ...], base: Region, other: Region | None) -> 
         return requests
     delta = other.userspace_addr - base.userspace_addr
     return tuple(
-        request.replace(userspace_addr=(request.userspace_addr + delta) % (1 << 64)) if request.memory_size else request
+        request.replace(userspace_addr=(request.userspace_addr + delta) % (1 << 64))
+        if request.memory_size
+        else request
         for request in requests
     )

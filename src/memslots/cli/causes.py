@@ -22,7 +22,9 @@ In Python: memslots.explain.causes.CAUSES."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="one JSON object, with the page of each cause")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, with the page of each cause"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

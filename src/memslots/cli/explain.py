@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from ..errors import MemslotsError
 from ..explain.analysis import Analysis
 from ..explain.unread import seen_in
 from ..kernel.names import find
-from ..views.explanation import (
-    analysis_json,
-    evidence_lines,
-    explanation_lines,
-    markdown_lines,
-    report_lines,
-)
+from ..views.report import alike_lines, analysis_json, evidence_lines, markdown_lines, report_lines
 from ..views.text import Paint
 from .progress import progress
 from .run import FINDINGS, FINE, USAGE
@@ -22,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+TEXT, MARKDOWN, JSON = "text", "markdown", "json"
 HELP = "Read any recording or pasted text, replay it, and explain each refusal and each surprise."
 EPILOG = """\
 examples:
@@ -40,14 +36,46 @@ In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="*", default=["-"], metavar="FILE", help="recordings, or - for standard input")
-    parser.add_argument("--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k")
-    parser.add_argument("--host", default="", metavar="W,W", help="what is known of the host: intel,apicv,irqchip,pa46")
-    parser.add_argument("--ignore", action="append", default=[], metavar="ID", help="leave out findings of this kind")
-    parser.add_argument("--most", type=int, default=20, metavar="N", help="explanations shown (default 20)")
-    parser.add_argument("--evidence", action="store_true", help="also say which call rules each other kernel out")
-    parser.add_argument("--to", choices=("text", "markdown", "json"), default="text", help="form of the report")
-    parser.add_argument("--json", dest="to", action="store_const", const="json", help="same as --to json")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        default=["-"],
+        metavar="FILE",
+        help="recordings, or - for standard input",
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k"
+    )
+    parser.add_argument(
+        "--host",
+        default="",
+        metavar="W,W",
+        help="what is known of the host: intel,apicv,irqchip,pa46",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="leave out findings of this kind",
+    )
+    parser.add_argument(
+        "--most", type=int, default=20, metavar="N", help="explanations shown (default 20)"
+    )
+    parser.add_argument(
+        "--evidence", action="store_true", help="also say which call rules each other kernel out"
+    )
+    parser.add_argument(
+        "--elsewhere",
+        action="store_true",
+        help="look in all accepted calls for those that other releases refuse",
+    )
+    parser.add_argument(
+        "--to", choices=(TEXT, MARKDOWN, JSON), default=TEXT, help="form of the report"
+    )
+    parser.add_argument(
+        "--json", dest="to", action="store_const", const=JSON, help="same as --to json"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,12 +85,23 @@ def run(options: argparse.Namespace) -> int:
     profile = find(options.kernel) if options.kernel else None
     source = options.files[0] if len(options.files) == 1 else options.files
     host = [word for word in options.host.split(",") if word]
-    analysis = Analysis(source, profile, frozenset(options.ignore), options.most, host)
+    analysis = Analysis(
+        source,
+        profile,
+        frozenset(options.ignore),
+        options.most,
+        host,
+        every_release=options.elsewhere,
+    )
     paint = Paint()
     with progress(analysis.reading):
-        for _, explanation in analysis.run():
-            if explanation is not None and options.to == "text":
-                print("\n".join(explanation_lines(explanation, paint)), end="\n\n")
+        try:
+            analysis.finish()
+        except MemslotsError:
+            # the recording breaks off: what was found until then is not lost
+            if options.to == TEXT:
+                print("\n".join(alike_lines(analysis, paint)))
+            raise
     if not analysis.reading.calls and not analysis.explanations:
         what, commands = seen_in(analysis.diagnosis.facts)
         print(
@@ -72,13 +111,20 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return USAGE
-    if options.to == "json":
+    if options.to == JSON:
         import json
 
         print(json.dumps(analysis_json(analysis), indent=1))
     else:
-        lines = markdown_lines(analysis) if options.to == "markdown" else report_lines(analysis, paint)
+        if options.to == MARKDOWN:
+            lines = markdown_lines(analysis)
+        else:
+            lines = [*alike_lines(analysis, paint), *report_lines(analysis, paint)]
         if options.evidence and analysis.evidence is not None:
             lines += evidence_lines(analysis.evidence)
-        print("\n".join(lines).strip("\n"))
+        print("\n".join(_without_double_blanks(lines)).strip("\n"))
     return FINDINGS if analysis.has_findings else FINE
+
+
+def _without_double_blanks(lines: list[str]) -> list[str]:
+    return [line for line, before in zip(lines, ["x", *lines]) if line or before]

@@ -24,9 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("what", choices=("probe", "run", "guest"), help="what to do, see above")
     parser.add_argument("file", nargs="*", metavar="FILE", help="recordings, for `run`")
-    parser.add_argument("--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)")
     parser.add_argument(
-        "--budget", type=int, default=1024, metavar="MIB", help="kernel memory for slots (default: 1024)"
+        "--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)"
+    )
+    parser.add_argument(
+        "--budget",
+        type=int,
+        default=1024,
+        metavar="MIB",
+        help="kernel memory for slots (default: 1024)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object, for `probe`")
 

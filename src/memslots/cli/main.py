@@ -40,7 +40,10 @@ COMMANDS = {
     "live": ("live", "this host's KVM: probe it, run a layout on it"),
     "verify": ("verify", "random and directed calls, the model beside the live kernel"),
     "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
-    "conformance": ("conformance", "replay recorded answers of real kernels and count disagreements"),
+    "conformance": (
+        "conformance",
+        "replay recorded answers of real kernels and count disagreements",
+    ),
 }
 
 

@@ -7,15 +7,17 @@ import sys
 
 from ..explain.analysis import Analysis
 from ..kernel.names import find
-from ..views.explanation import totals_lines
 from ..views.guest_map import SCHEMA, map_lines, map_rows
+from ..views.report import totals_lines
 from .run import FINE, USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "The guest-physical map at a step of a recording: slots, holes, aliases, flags, largest pages."
+HELP = (
+    "The guest-physical map at a step of a recording: slots, holes, aliases, flags, largest pages."
+)
 EPILOG = """\
 examples:
   memslots map examples/recordings/qemu72-q35-lifecycle.strace
@@ -27,9 +29,15 @@ alignment of both addresses allows.  In Python: memslots.views.guest_map.map_lin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recording, or - for standard input")
-    parser.add_argument("--at", type=int, metavar="STEP", help="step number, as replay shows it (default: the end)")
-    parser.add_argument("--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recording, or - for standard input"
+    )
+    parser.add_argument(
+        "--at", type=int, metavar="STEP", help="step number, as replay shows it (default: the end)"
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
+    )
     parser.add_argument("--json", action="store_true", help="JSON")
 
 
@@ -50,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
         vms = [
             {
                 "vm": tracked.name,
-                "spaces": [map_rows(tracked.vm, as_id) for as_id in range(len(tracked.vm.state.spaces))],
+                "spaces": [
+                    map_rows(tracked.vm, as_id) for as_id in range(len(tracked.vm.state.spaces))
+                ],
             }
             for tracked in shown
         ]

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from ..record.recorder import Recorded
 
-HELP = "Record every memory call of a program and all it starts: arguments and results, without root."
+HELP = (
+    "Record every memory call of a program and all it starts: arguments and results, without root."
+)
 EPILOG = """\
 examples:
   memslots record -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
@@ -30,16 +32,31 @@ In Python: record(command, path) of memslots.record.recorder and of memslots.rec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("-o", "--output", metavar="FILE", help="the recording (default: memslots-TIME.rec)")
-    parser.add_argument("-p", "--pid", type=int, metavar="PID", help="attach to a running process instead")
-    parser.add_argument("--bpf", action="store_true", help="record with bpftrace instead of ptrace (root)")
-    parser.add_argument("--system", action="store_true", help="all processes of the machine, with bpftrace (root)")
-    parser.add_argument("--seconds", type=float, metavar="N", help="with --system: end after so many seconds")
     parser.add_argument(
-        "-m", "--mappings", action="store_true", help="also mmap, munmap, mremap, mprotect (not with BPF)"
+        "-o", "--output", metavar="FILE", help="the recording (default: memslots-TIME.rec)"
+    )
+    parser.add_argument(
+        "-p", "--pid", type=int, metavar="PID", help="attach to a running process instead"
+    )
+    parser.add_argument(
+        "--bpf", action="store_true", help="record with bpftrace instead of ptrace (root)"
+    )
+    parser.add_argument(
+        "--system", action="store_true", help="all processes of the machine, with bpftrace (root)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, metavar="N", help="with --system: end after so many seconds"
+    )
+    parser.add_argument(
+        "-m",
+        "--mappings",
+        action="store_true",
+        help="also mmap, munmap, mremap, mprotect (not with BPF)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing at the end")
-    parser.add_argument("command", nargs="*", metavar="CMD", help="the program and its arguments, after --")
+    parser.add_argument(
+        "command", nargs="*", metavar="CMD", help="the program and its arguments, after --"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import sys
 from ..explain.analysis import Analysis
 from ..kernel.names import find
 from ..replay.step import DIFFERS, INCOMPLETE, UNDETERMINED
-from ..views.explanation import totals_lines
+from ..views.report import totals_lines
 from ..views.steps import HEAD, step_json, step_line
 from ..views.text import Paint
 from .run import FINDINGS, FINE, USAGE
@@ -30,9 +30,15 @@ In Python: for step in memslots.replay.replay.Replay(memslots.trace.read(path), 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="recording, or - for standard input")
-    parser.add_argument("--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)")
-    parser.add_argument("--all", action="store_true", help="also calls that are not about memory slots")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="recording, or - for standard input"
+    )
+    parser.add_argument(
+        "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="also calls that are not about memory slots"
+    )
     parser.add_argument("--jsonl", action="store_true", help="one JSON object a step")
     parser.add_argument("--json", action="store_true", help="one JSON array of all steps")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..explain.causes import CAUSES
-from ..explain.findings import KINDS
+from ..explain.finding_kinds import KINDS
 from ..rules.catalogue import find_rule
 from ..views.cause_page import cause_json, cause_lines
-from ..views.explanation import finding_page
+from ..views.findings import finding_page
 from ..views.rule_page import as_json, rule_lines
 from .run import FINE
 
@@ -27,7 +27,9 @@ In Python: memslots.rules.catalogue.find_rule("slot-overlap")."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("rule", metavar="RULE", help="the id of a rule, finding or cause, as in every report")
+    parser.add_argument(
+        "rule", metavar="RULE", help="the id of a rule, finding or cause, as in every report"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -17,10 +17,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.fact import Fact
     from ..rules.answer import Rule
+    from .questions import Question, Reply
 
 
 ONLY_NARROW = frozenset({"hva-compared-truncated", "size-fits-ulong", "zero-size-is-delete"})
 """Facts about what happens to 64-bit values on 32-bit hosts."""
+
+
+WORD, PAGE = "word", "page"
+"""Names of two changes that are no limits: bits of an unsigned long, bytes of a host page."""
 
 
 class Change:
@@ -32,6 +37,18 @@ class Change:
         self.name = name
         self.summary = summary
         self.before = before
+        self.after = after
+
+
+class Noticed:
+    """A question that two kernels answer differently."""
+
+    __slots__ = ("after", "before", "question")
+
+    def __init__(self, question: Question, before: Reply | None, after: Reply | None) -> None:
+        self.question = question
+        self.before = before
+        """None where it makes no sense on that architecture."""
         self.after = after
 
 
@@ -64,19 +81,22 @@ class Difference:
         """Facts that come or go and say nothing about hosts as wide as these."""
         self.limits = _limits(before, after)
         self.options = [
-            Change(option.name, option.summary, before.option(option.name), after.option(option.name))
+            Change(
+                option.name, option.summary, before.option(option.name), after.option(option.name)
+            )
             for option in OPTIONS.values()
-            if before.option(option.name) != after.option(option.name) and option.name not in _LIMIT_OPTIONS
+            if before.option(option.name) != after.option(option.name)
+            and option.name not in _LIMIT_OPTIONS
         ]
         first, second = rules_of(before), rules_of(after)
         self.new_rules: list[Rule] = [rule for rule in second if rule not in first]
         self.gone_rules: list[Rule] = [rule for rule in first if rule not in second]
         self.noticed = _noticed(before, after)
-        """Probes that the two answer differently."""
+        """Questions that the two answer differently."""
 
     @property
     def is_empty(self) -> bool:
-        """Do the two behave alike, as far as is known?"""
+        """Whether the two behave alike, as far as is known."""
         return not (self.started or self.ended or self.limits or self.options or self.noticed)
 
 
@@ -100,8 +120,8 @@ def _limits(before: Profile, after: Profile) -> list[Change]:
         for limit in LIMITS
     ]  # fmt: skip
     found += [
-        Change("word", "Bits of an unsigned long.", before.arch.long_bits, after.arch.long_bits),
-        Change("page", "Bytes of a host page.", 1 << before.page_shift, 1 << after.page_shift),
+        Change(WORD, "", before.arch.long_bits, after.arch.long_bits),
+        Change(PAGE, "", 1 << before.page_shift, 1 << after.page_shift),
     ]
     return [change for change in found if change.before != change.after]
 
@@ -116,10 +136,10 @@ def limit_of(profile: Profile, name: str) -> int | None:
         return None
 
 
-def _noticed(before: Profile, after: Profile) -> list[Change]:
+def _noticed(before: Profile, after: Profile) -> list[Noticed]:
     first, second = answers(before), answers(after)
     return [
-        Change(title, "", first.get(title), second.get(title))
-        for title in {**first, **second}
-        if first.get(title) != second.get(title)
+        Noticed(question, first.get(question), second.get(question))
+        for question in {**first, **second}
+        if first.get(question) != second.get(question)
     ]

@@ -16,9 +16,22 @@ _PROGRAMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("krunvm", ("krun~", "libkrun", "muvm", "microsandbox")),
     ("lkvm", ("lkvm", "kvmtool")),
     ("runsc", ("runsc", "gvisor")),
-    ("qemu", ("qemu~", "kvm set phys mem", "kvm set user memory region", "proxmox", "pve", "incus", "lxd")),
+    (
+        "qemu",
+        (
+            "qemu~",
+            "kvm set phys mem",
+            "kvm set user memory region",
+            "proxmox",
+            "pve",
+            "incus",
+            "lxd",
+        ),
+    ),
 )
-_PID = lazy(r"\b(?:QEMU|qemu[\w-]*|kvm|firecracker|cloud-hypervisor|crosvm|vmm[\w-]*)\[(\d{2,8})\]|/proc/(\d{2,8})/")
+_PID = lazy(
+    r"\b(?:QEMU|qemu[\w-]*|kvm|firecracker|cloud-hypervisor|crosvm|vmm[\w-]*)\[(\d{2,8})\]|/proc/(\d{2,8})/"
+)
 _QEMU = lazy(r"\b(qemu-system-\w+|qemu-kvm)\b")
 _BDF = lazy(r"\b([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\b")
 _FILE = lazy(r"(?:mem-path[\"']?[=:]\s?[\"']?|backing store |file=)(/[\w./-]{2,100})")
@@ -46,7 +59,9 @@ def fitted(command: str, facts: Facts) -> str:
         group = _GROUP.search(facts.text)
         if group:
             number = next(each for each in group.groups() if each)
-            command = command.replace("vfio/N", f"vfio/{number}").replace("groups/N", f"groups/{number}")
+            command = command.replace("vfio/N", f"vfio/{number}").replace(
+                "groups/N", f"groups/{number}"
+            )
     name = program(facts)
     if "COMMAND" in command and name and name not in ("libvirt", "qemu"):
         command = command.replace("COMMAND", f"{name} ...")
@@ -62,10 +77,16 @@ def recording(facts: Facts) -> list[str]:
         shown = _QEMU.search(facts.text)
         qemu = shown.group(1) if shown else "qemu-system-x86_64"
         if name == "libvirt":
-            first = "memslots record --system -o vmm.rec   # then start the domain in another terminal"
+            first = (
+                "memslots record --system -o vmm.rec   # then start the domain in another terminal"
+            )
         else:
             first = f"{qemu} -trace kvm_set_user_memory -msg timestamp=on ... 2> qemu.log"
-        return [first, f"memslots record -p {pid} -o vmm.rec   # a VM that runs", "memslots explain vmm.rec"]
+        return [
+            first,
+            f"memslots record -p {pid} -o vmm.rec   # a VM that runs",
+            "memslots explain vmm.rec",
+        ]
     command = f"{name} ..." if name else "COMMAND"
     return [
         f"memslots record -o vmm.rec -- {command}",

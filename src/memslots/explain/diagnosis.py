@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..trace.event import Event
+from ..trace.event import MESSAGE, TEXT, Event
 from .explain import Explanation, explain
 from .facts import Facts
 from .other_causes import LAYOUT, names_a_failure
@@ -44,8 +44,18 @@ class Diagnosis:
         if event.result is not None and event.result < 0:
             self._failed.add((event.call.removesuffix("2"), -event.result))
         explanation = explain(step, self.facts)
-        first = explanation.cause.id if explanation.cause else explanation.rule.id if explanation.rule else ""
-        is_same = event.format in ("message", "text") and not step.is_region and (first in self._told or not first)
+        first = (
+            explanation.cause.id
+            if explanation.cause
+            else explanation.rule.id
+            if explanation.rule
+            else ""
+        )
+        is_same = (
+            event.format in (MESSAGE, TEXT)
+            and not step.is_region
+            and (first in self._told or not first)
+        )
         if is_same and self.count:
             return None
         self.count += 1
@@ -67,7 +77,12 @@ class Diagnosis:
                 told += 1
         for each in found:
             enough = _BESIDE if self.count else _ALONE
-            if told < MOST_FROM_TEXT and each.named and each.points >= enough and each.id not in self._told:
+            if (
+                told < MOST_FROM_TEXT
+                and each.named
+                and each.points >= enough
+                and each.id not in self._told
+            ):
                 if each.id == LAYOUT:
                     continue
                 yield self._message(each.place)
@@ -77,4 +92,4 @@ class Diagnosis:
         line = self.facts.words.line_at(place)
         lines = self.facts.text.split("\n")
         shown = " ".join(lines[max(0, line - 1) : line + 2]) if line else ""
-        return Event("message", {}, None, text=shown.strip()[:_LINE_MAX], line=line, format="text")
+        return Event(MESSAGE, {}, None, text=shown.strip()[:_LINE_MAX], line=line, format=TEXT)

@@ -15,7 +15,7 @@ from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
 from ..rules.catalogue import find_rule
 from ..state.slot import Slot
-from ..uapi.calls import QUERIES
+from ..trace.event import MESSAGE, TEXT
 from ..units import format_bytes
 from .advice import fitted, recording
 from .facts import no_facts
@@ -84,7 +84,7 @@ def needs_explanation(step: Step) -> bool:
     if step.verdict == REFUSED:
         return step.is_region or not is_probe(step)
     if step.observed is None:
-        return step.event.call == "message" and step.event.format in ("message", "text")
+        return step.event.call == MESSAGE and step.event.format in (MESSAGE, TEXT)
     return step.observed < 0 and not is_probe(step)
 
 
@@ -106,11 +106,18 @@ def _explained(step: Step, facts: Facts) -> Explanation:
             return _refused(step, answer)
         if step.observed == 0:
             return _surprise(step, answer)
-    if step.is_region and step.observed is not None and step.observed < 0 and step.before is not None:
+    if (
+        step.is_region
+        and step.observed is not None
+        and step.observed < 0
+        and step.before is not None
+    ):
         return _possible(step, facts)
     if step.event.call == "message" or (step.observed is not None and step.observed < 0):
         return _by_causes(step, facts)
-    explanation = Explanation(step, POSSIBLE, "the answer depends on something that was not observed")
+    explanation = Explanation(
+        step, POSSIBLE, "the answer depends on something that was not observed"
+    )
     if isinstance(answer, Undetermined):
         explanation.rule = answer.rule
         explanation.questions.append(answer.question)
@@ -160,7 +167,11 @@ _ARGUMENT_OF_RULE = {
 
 def _depends_on_assumed(step: Step, refused: Refused) -> bool:
     """Was the rule decided by an argument that the recording does not have?"""
-    return any(refused.rule.id.startswith(prefix) for name in step.assumed for prefix in _ARGUMENT_OF_RULE[name])
+    return any(
+        refused.rule.id.startswith(prefix)
+        for name in step.assumed
+        for prefix in _ARGUMENT_OF_RULE[name]
+    )
 
 
 def _refused(step: Step, refused: Refused) -> Explanation:
@@ -184,7 +195,9 @@ def _refused(step: Step, refused: Refused) -> Explanation:
         explanation.passes = remedies(vm, request, refused)
         following = next_refusal(vm, request, refused)
         explanation.then = (
-            f"{following.reason.split(';')[0]}" if following else "nothing else would refuse this request"
+            f"{following.reason.split(';')[0]}"
+            if following
+            else "nothing else would refuse this request"
         )
         explanation.kernels = kernels_line(vm, request, refused)
     return explanation
@@ -201,10 +214,19 @@ def _surprise(step: Step, refused: Refused) -> Explanation:
     explanation.numbers = number_lines(refused, step.page_shift)
     if refused.other is not None and step.before is not None:
         explanation.other_step = step.before.made_by.get(refused.other.slot_word, 0)
-    if refused.rule.id in ("slot-overlap", "size-change", "userspace-addr-change", "readonly-change"):
-        explanation.questions.append("a deletion in between was not recorded: record all threads (strace -f)")
+    if refused.rule.id in (
+        "slot-overlap",
+        "size-change",
+        "userspace-addr-change",
+        "readonly-change",
+    ):
+        explanation.questions.append(
+            "a deletion in between was not recorded: record all threads (strace -f)"
+        )
     elif not step.from_start:
-        explanation.questions.append("the recording began after the VM was made: record from the start")
+        explanation.questions.append(
+            "the recording began after the VM was made: record from the start"
+        )
     explanation.questions.append("which kernel is it?  State it with --kernel")
     return explanation
 
@@ -216,7 +238,9 @@ def _possible(step: Step, facts: Facts) -> Explanation:
     certain = [possible for possible in explanation.possible if possible.certain]
     name = errno_name(explanation.errno)
     # our recorder reads every argument that can be read
-    unreadable = step.event.format == "recording" and not step.event.fields and explanation.errno == EFAULT
+    unreadable = (
+        step.event.format == "recording" and not step.event.fields and explanation.errno == EFAULT
+    )
     if unreadable and explanation.possible:
         explanation.certainty = CERTAIN
         explanation.rule = explanation.possible[0].rule
@@ -255,7 +279,9 @@ def number_lines(refused: Refused, page_shift: int) -> list[str]:
         start, end = numbers.pop(prefix + "start_gfn", None), numbers.pop(prefix + "end_gfn", None)
         if isinstance(start, int) and isinstance(end, int):
             nbytes = (end - start) << page_shift
-            lines.append(f"{what} [{start:#x}, {end:#x}), {end - start} pages, {format_bytes(nbytes)}")
+            lines.append(
+                f"{what} [{start:#x}, {end:#x}), {end - start} pages, {format_bytes(nbytes)}"
+            )
     for name, value in numbers.items():
         lines.append(f"{name} {_shown(name, value)}")
     return lines
@@ -267,5 +293,7 @@ def _shown(name: str, value: int | str) -> str:
     if name.endswith(("pages", "slots", "count")):
         return str(value)
     if name in ("memory_size",) or name.endswith("_bytes"):
-        return f"{value:#x} ({value} bytes)" if value % 1024 else f"{value:#x} ({format_bytes(value)})"
+        return (
+            f"{value:#x} ({value} bytes)" if value % 1024 else f"{value:#x} ({format_bytes(value)})"
+        )
     return str(value) if name.endswith(("_id", "fd")) else hex(value)

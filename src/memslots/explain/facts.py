@@ -15,14 +15,54 @@ _ARCH_WORDS = (
     (
         "arm64",
         2,
-        ("aarch64", "arm64", "raspberry pi", "graviton", "ampere altra", "apple m1", "apple m2", "pkvm", "asahi"),
+        (
+            "aarch64",
+            "arm64",
+            "raspberry pi",
+            "graviton",
+            "ampere altra",
+            "apple m1",
+            "apple m2",
+            "pkvm",
+            "asahi",
+        ),
     ),
     ("s390x", 2, ("s390x", "s390", "z14", "z15", "z16", "z13", "lpar")),
-    ("ppc64", 2, ("ppc64", "ppc64le", "ppc64el", "power8", "power9", "power10", "powernv", "pseries", "powerpc")),
+    (
+        "ppc64",
+        2,
+        (
+            "ppc64",
+            "ppc64le",
+            "ppc64el",
+            "power8",
+            "power9",
+            "power10",
+            "powernv",
+            "pseries",
+            "powerpc",
+        ),
+    ),
     ("riscv64", 2, ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39x4", "sv48x4")),
     ("loongarch64", 2, ("loongarch64", "loongarch", "3a6000", "3a5000", "3c5000")),
     ("i386", 1, ("i686", "i586", "i486")),
-    ("x86_64", 2, ("x86 64", "amd64", "xeon", "epyc", "kvm intel", "kvm amd", "vmx", "svm", "x86", "ryzen", "core i7")),
+    (
+        "x86_64",
+        2,
+        (
+            "x86 64",
+            "amd64",
+            "xeon",
+            "epyc",
+            "kvm intel",
+            "kvm amd",
+            "vmx",
+            "svm",
+            "x86",
+            "ryzen",
+            "core i7",
+        ),
+    ),
 )
 # (architecture, points, a word without which the pattern need not be tried, pattern, what it is)
 _ARCH_PATTERNS = (
@@ -39,7 +79,13 @@ _ARCH_PATTERNS = (
     ("s390x", 4, "PSW=mask", lazy(r"\bPSW=mask [0-9a-f]{16}"), "a register dump of s390x"),
     ("ppc64", 4, "NIP ", lazy(r"\bNIP [0-9a-f]{16} +LR "), "a register dump of powerpc"),
     ("ppc64", 3, "0x2000ae", lazy(r"\b0x2000ae[0-9a-f]{2}\b"), "an ioctl number of powerpc"),
-    ("arm64", 3, "addr=", lazy(r"(?:userspace_addr|host_addr)=(?:0x)?(?:[89a-f][0-9a-f]{11})\b"), "HIGH"),
+    (
+        "arm64",
+        3,
+        "addr=",
+        lazy(r"(?:userspace_addr|host_addr)=(?:0x)?(?:[89a-f][0-9a-f]{11})\b"),
+        "HIGH",
+    ),
     ("arm64", 3, "ua=0x", lazy(r"\bua=0x(?:[89a-f][0-9a-f]{11})\b"), "HIGH"),
 )
 _HIGH = "a host address beyond 2^47, which programs on x86_64 do not have"
@@ -95,7 +141,17 @@ class Fact:
 class Facts:
     """What a text says of the circumstances.  Each is None where it says nothing, or says two things."""
 
-    __slots__ = ("arch", "arch_is_known", "gpa_bits", "page_shift", "protected", "release", "text", "vm_type", "words")
+    __slots__ = (
+        "arch",
+        "arch_is_known",
+        "gpa_bits",
+        "page_shift",
+        "protected",
+        "release",
+        "text",
+        "vm_type",
+        "words",
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -123,7 +179,9 @@ class Facts:
             found = pattern.search(self.text) if word in self.text else None
             if found:
                 scores[arch] = scores.get(arch, 0) + weight
-                reasons.setdefault(arch, f"the text has {_HIGH if what == 'HIGH' else what or found.group()}")
+                reasons.setdefault(
+                    arch, f"the text has {_HIGH if what == 'HIGH' else what or found.group()}"
+                )
         for arch, weight, names in _ARCH_WORDS:
             for name in names:
                 if name in self.words:
@@ -138,10 +196,13 @@ class Facts:
         return Fact(best, reasons[best])
 
     def _release(self) -> Fact | None:
-        if not any(word in self.text for word in ("inux", "ernel", "uname", "-generic", "-amd64", "6.", "5.", "7.")):
+        if not any(
+            word in self.text
+            for word in ("inux", "ernel", "uname", "-generic", "-amd64", "6.", "5.", "7.")
+        ):
             return None
         for pattern in (_UNAME, _KERNEL):
-            found = {version: reason for version, reason in self._versions(pattern)}
+            found = dict(self._versions(pattern))
             branches = {".".join(version.split(".")[:2]) for version in found}
             if len(branches) == 1:
                 version = max(found, key=len)
@@ -159,7 +220,9 @@ class Facts:
                 yield version, f"the text says {' '.join(found.group().split())[:40]}"
 
     def _page_shift(self) -> Fact | None:
-        suffix = _PAGE_SUFFIX.search(self.text) if "64k" in self.text or "16k" in self.text else None
+        suffix = (
+            _PAGE_SUFFIX.search(self.text) if "64k" in self.text or "16k" in self.text else None
+        )
         if suffix:
             return Fact(16 if suffix.group(1) == "64k" else 14, f"the text says {suffix.group()}")
         for shift, signs in _PAGES:
@@ -168,15 +231,25 @@ class Facts:
                     return Fact(shift, f"the text says {sign.rstrip('~')}")
         if "65536" not in self.text and "16384" not in self.text:
             return None
-        found = re.search(r"PAGE_?SIZE\W{0,8}?\n?(?:[^\n]{0,60}\n)?\D{0,4}(65536|16384)\b", self.text)
-        return Fact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}") if found else None
+        found = re.search(
+            r"PAGE_?SIZE\W{0,8}?\n?(?:[^\n]{0,60}\n)?\D{0,4}(65536|16384)\b", self.text
+        )
+        return (
+            Fact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}")
+            if found
+            else None
+        )
 
     def _gpa_bits(self) -> Fact | None:
         if not any(
-            word in self.words for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")
+            word in self.words
+            for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")
         ):
             return None
-        found = {int(next(group for group in each.groups() if group)) for each in _BITS.finditer(self.text)}
+        found = {
+            int(next(group for group in each.groups() if group))
+            for each in _BITS.finditer(self.text)
+        }
         found = {bits for bits in found if 32 <= bits <= 57 and bits != 64}
         if len(found) == 1:
             bits = found.pop()

@@ -60,12 +60,24 @@ class Possibility:
     @property
     def id(self) -> str:
         """The id of the rule or cause."""
-        return self.rule.id if self.rule is not None else self.cause.id if self.cause is not None else ""
+        return (
+            self.rule.id
+            if self.rule is not None
+            else self.cause.id
+            if self.cause is not None
+            else ""
+        )
 
     @property
     def title(self) -> str:
         """What it is, in one sentence."""
-        return self.rule.title if self.rule is not None else self.cause.title if self.cause is not None else ""
+        return (
+            self.rule.title
+            if self.rule is not None
+            else self.cause.title
+            if self.cause is not None
+            else ""
+        )
 
 
 _STATED, _KNOWN_ARCH, _OTHER_ARCH = 12.0, 2.0, -2.0
@@ -118,7 +130,9 @@ def possibilities(step: Step, facts: Facts) -> list[Possibility]:
         return sorted(found.values(), key=lambda possible: -possible.points)
     for each in rank_causes(facts, near, step.event.call, errno):
         if each.cause is not None and any(call == step.event.call for call, _ in each.cause.calls):
-            found[each.id] = Possibility(None, each.title, cause=each.cause, points=each.points - 4.0, named=each.named)
+            found[each.id] = Possibility(
+                None, each.title, cause=each.cause, points=each.points - 4.0, named=each.named
+            )
     return sorted(found.values(), key=lambda possible: -possible.points)
 
 
@@ -130,7 +144,12 @@ def _possible(step: Step, errno: int, facts: Facts) -> Iterator[Possibility]:
         certain = errno in (EFAULT, ENOMEM)
         yield Possibility(outcome.rule, outcome.rule.title, certain=certain, points=_KNOWN_ARCH * 2)
     if errno == ENOMEM and step.is_region:
-        yield Possibility(ALLOCATION_FAILED, ALLOCATION_FAILED.title, certain=_vm(step).profile.arch.is_x86, points=3.0)
+        yield Possibility(
+            ALLOCATION_FAILED,
+            ALLOCATION_FAILED.title,
+            certain=_vm(step).profile.arch.is_x86,
+            points=3.0,
+        )
     if errno == EIO:
         yield from _dead(step)
     if request is not None:
@@ -152,7 +171,11 @@ def _trials(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[P
             continue
         if isinstance(outcome, Undetermined) and outcome.rule.errno == errno and points >= _STATED:
             yield Possibility(outcome.rule, f"if {text}", points=points)
-        if isinstance(outcome, Refused) and outcome.errno == errno and _decided_by_recorded(step, outcome, changed):
+        if (
+            isinstance(outcome, Refused)
+            and outcome.errno == errno
+            and _decided_by_recorded(step, outcome, changed)
+        ):
             yield Possibility(outcome.rule, f"if {text}", points=points)
 
 
@@ -168,7 +191,9 @@ def _twins(
 
     def like(vm_type: int | None = None, **options: int | bool) -> Callable[[], Vm]:
         edits = {name.replace("_", "-"): value for name, value in options.items()}
-        return lambda: transplanted(vm, profile.edited(edits, "supposed") if edits else profile, vm_type)
+        return lambda: transplanted(
+            vm, profile.edited(edits, "supposed") if edits else profile, vm_type
+        )
 
     if profile.arch.is_x86:
         known = vm.state.machine.vm_type
@@ -179,7 +204,12 @@ def _twins(
                 yield text + reason, _STATED if stated else _KNOWN_ARCH - 1, like(number), request
         if profile.option("gpa-bits") is None:
             for bits in _X86_WIDTHS:
-                yield f"the host has {bits} physical address bits", _KNOWN_ARCH, like(gpa_bits=bits), request
+                yield (
+                    f"the host has {bits} physical address bits",
+                    _KNOWN_ARCH,
+                    like(gpa_bits=bits),
+                    request,
+                )
         text = "KVM is built without SMM, or the VM has private memory: one address space"
         yield text, _KNOWN_ARCH, like(smm=False), request
         if arch == "x86_64":
@@ -187,18 +217,30 @@ def _twins(
     if arch in ("arm64", "riscv64"):
         yield from _mappings(step, vm, request, facts, like)
     if arch == "arm64":
-        text = "the VM is a protected one and has run" + (" (as the text says)" if facts.protected else "")
+        text = "the VM is a protected one and has run" + (
+            " (as the text says)" if facts.protected else ""
+        )
         yield text, _STATED if facts.protected else 0.0, lambda: _protected(like()()), request
     if arch == "riscv64" and profile.option("gpa-bits") is None:
         for bits in _RISCV_WIDTHS:
-            yield f"the host has {bits} bits of guest addresses", _KNOWN_ARCH, like(gpa_bits=bits), request
+            yield (
+                f"the host has {bits} bits of guest addresses",
+                _KNOWN_ARCH,
+                like(gpa_bits=bits),
+                request,
+            )
     if not facts.page_shift:
         for shift, _, size in _SIZES:
             if shift in profile.arch.page_shifts and shift != profile.page_shift:
                 yield f"the host has {size} pages", _KNOWN_ARCH, like(page_shift=shift), request
     if facts.release is None:
         if profile.arch.is_x86:
-            yield "the kernel is older than 5.12 and has 509 slots", 0.0, on(f"5.10/{arch}"), request
+            yield (
+                "the kernel is older than 5.12 and has 509 slots",
+                0.0,
+                on(f"5.10/{arch}"),
+                request,
+            )
         yield "the kernel does not know the call", 0.0, on(f"6.6/{arch}"), request
     if not facts.arch_is_known:
         for text, name in _OTHER_HOSTS:
@@ -212,7 +254,11 @@ def _mappings(
     if not request.memory_size:
         return
     start, end = request.userspace_addr, request.userspace_addr + request.memory_size
-    logging = request.replace(flags=request.flags | KVM_MEM_LOG_DIRTY_PAGES) if "flags" in step.assumed else request
+    logging = (
+        request.replace(flags=request.flags | KVM_MEM_LOG_DIRTY_PAGES)
+        if "flags" in step.assumed
+        else request
+    )
 
     def behind(mapping: Mapping, *, mte: bool = False) -> Callable[[], Vm]:
         def make() -> Vm:
@@ -224,7 +270,12 @@ def _mappings(
         return make
 
     device = Mapping(start, end, is_pfn=True)
-    yield "it logs dirty pages and a device is mapped there (VFIO, GPU)", 0.0, behind(device), logging
+    yield (
+        "it logs dirty pages and a device is mapped there (VFIO, GPU)",
+        0.0,
+        behind(device),
+        logging,
+    )
     readonly = Mapping(start, end, PROT_READ)
     yield "part of the host memory is mapped read-only", 0.0, behind(readonly), request
     shared = Mapping(start, end, PROT_READ | PROT_WRITE, is_shared=True)
@@ -247,7 +298,9 @@ _OF_ARGUMENT = {"userspace_addr": ("hva-", "userspace-addr"), "flags": ("flags-"
 def _decided_by_recorded(step: Step, refused: Refused, request: Region) -> bool:
     """Whether nothing that the recording lacks decided it, but for what was supposed."""
     supposed = step.region is not None and step.region is not request
-    return supposed or not any(refused.rule.id.startswith(_OF_ARGUMENT[name]) for name in step.assumed)
+    return supposed or not any(
+        refused.rule.id.startswith(_OF_ARGUMENT[name]) for name in step.assumed
+    )
 
 
 def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
@@ -256,7 +309,10 @@ def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibili
     if not vm.profile.arch.is_x86 or not request.memory_size or errno != EEXIST:
         return
     for options, when in (
-        ("+intel+apicv", "created with the first vCPU where the irqchip is in the kernel and APICv or AVIC is in use"),
+        (
+            "+intel+apicv",
+            "created with the first vCPU where the irqchip is in the kernel and APICv or AVIC is in use",
+        ),
         ("+intel-unrestricted-guest", "created on Intel processors without unrestricted guest"),
     ):
         profile = find(f"{vm.profile.version}/{vm.profile.arch.name}{options}")
@@ -270,7 +326,9 @@ def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibili
         if isinstance(outcome, Refused) and outcome.errno == errno and outcome.other is not None:
             other = outcome.other
             where = f"gfns [{other.base_gfn:#x}, {other.end_gfn:#x})"
-            yield Possibility(outcome.rule, f"KVM's own {other.owner}, {where}, {when}", points=_KNOWN_ARCH)
+            yield Possibility(
+                outcome.rule, f"KVM's own {other.owner}, {where}, {when}", points=_KNOWN_ARCH
+            )
 
 
 def _stated_ranges(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[Possibility]:
@@ -292,33 +350,57 @@ def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]
         yield Possibility(find_rule("slot-overlap"), text, certain=True)
     if errno == EINVAL and known is None:
         if not request.memory_size:
-            yield Possibility(find_rule("delete-missing"), "there was no slot with this id", certain=True, points=4.0)
+            yield Possibility(
+                find_rule("delete-missing"),
+                "there was no slot with this id",
+                certain=True,
+                points=4.0,
+            )
         elif not step.from_start:
-            for rule_id, what in (("size-change", "size"), ("userspace-addr-change", "host address")):
+            for rule_id, what in (
+                ("size-change", "size"),
+                ("userspace-addr-change", "host address"),
+            ):
                 text = f"a slot with this id was registered before with another {what}"
                 yield Possibility(find_rule(rule_id), text)
     if errno == EBADF:
-        yield Possibility(find_rule("gmem-fd-closed"), find_rule("gmem-fd-closed").title, certain=True, points=3.0)
+        yield Possibility(
+            find_rule("gmem-fd-closed"), find_rule("gmem-fd-closed").title, certain=True, points=3.0
+        )
     if errno == EINVAL and request.flags & 4:
         yield Possibility(find_rule("gmem-fd-other-file"), find_rule("gmem-fd-other-file").title)
         yield Possibility(
-            find_rule("gmem-range-bound"), "another slot, not recorded, is bound to this range of the file"
+            find_rule("gmem-range-bound"),
+            "another slot, not recorded, is bound to this range of the file",
         )
     for name in step.assumed:
         if errno == EINVAL and name == "userspace_addr":
-            yield Possibility(find_rule("hva-unaligned"), "the host address (not recorded) is not aligned to a page")
             yield Possibility(
-                find_rule("hva-out-of-range"), "the host address (not recorded) is out of range", points=-1.0
+                find_rule("hva-unaligned"),
+                "the host address (not recorded) is not aligned to a page",
+            )
+            yield Possibility(
+                find_rule("hva-out-of-range"),
+                "the host address (not recorded) is out of range",
+                points=-1.0,
             )
         if errno == EINVAL and name == "flags":
             yield Possibility(
-                find_rule("flags-invalid"), "the flags (not recorded) are not supported here", points=-1.0
+                find_rule("flags-invalid"),
+                "the flags (not recorded) are not supported here",
+                points=-1.0,
             )
 
 
 def _dead(step: Step) -> Iterator[Possibility]:
-    yield Possibility(find_rule("vm-dead"), "KVM marked the VM dead: look for a warning in the kernel log", points=2.0)
-    yield Possibility(find_rule("foreign-process"), "the call came from another process than the VM's creator")
+    yield Possibility(
+        find_rule("vm-dead"),
+        "KVM marked the VM dead: look for a warning in the kernel log",
+        points=2.0,
+    )
+    yield Possibility(
+        find_rule("foreign-process"), "the call came from another process than the VM's creator"
+    )
 
 
 _OF_SHORT_CALL = ("flags-of-region2",)
@@ -349,5 +431,9 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
         text = rule.title
         if rule.id == "slot-overlap":
             text += "  It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
-        points = (len(_COMMON) - _COMMON.index(rule.id)) / len(_COMMON) if rule.id in _COMMON else -1.0
-        yield Possibility(rule, text, certain=len(rules) == 1 or errno in (EEXIST, ENOTTY, EPERM), points=points)
+        points = (
+            (len(_COMMON) - _COMMON.index(rule.id)) / len(_COMMON) if rule.id in _COMMON else -1.0
+        )
+        yield Possibility(
+            rule, text, certain=len(rules) == 1 or errno in (EEXIST, ENOTTY, EPERM), points=points
+        )

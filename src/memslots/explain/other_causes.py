@@ -9,6 +9,7 @@ from ..replay.step import REFUSED, Step
 from ..rules import ioctl
 from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule
+from ..trace.event import MESSAGE, TEXT
 from ..uapi.calls import CALLS
 from ..uapi.capabilities import CAPS
 from .hypotheses import Possibility, by_errno
@@ -20,17 +21,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .facts import Facts
 
-OWN_SLOTS = "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
+OWN_SLOTS = (
+    "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
+)
 _OWN_SLOTS = "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, the TSS, the identity map"
 MOST = 8
 """Candidates that are kept."""
 _OF_THE_CALL, _SHARES_ERRNO = 5.0, 2.0
 """Points of a rule for belonging to the call and giving the errno."""
 
-_PROBING = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES", "close", "fork", "clone", "vfork"))
+_PROBING = frozenset(
+    ("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES", "close", "fork", "clone", "vfork")
+)
 _MAPPING = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 _OF_INTEREST = frozenset(
-    number for name, number in CAPS.items() if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
+    number
+    for name, number in CAPS.items()
+    if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
 )
 _LINES = 3
 """Lines of an event that count as near it."""
@@ -42,7 +49,7 @@ def is_probe(step: Step) -> bool:
     if event.call == "KVM_ENABLE_CAP":
         return step.verdict != REFUSED or event.get("cap") not in _OF_INTEREST
     if event.call in _MAPPING:
-        return event.format != "text"
+        return event.format != TEXT
     return event.call in _PROBING
 
 
@@ -51,7 +58,7 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
     event = step.event
     near = Words("\n".join(event.text.split("\n")[:_LINES]))
     errno = -(event.result or 0)
-    call = "" if event.call == "message" else event.call
+    call = "" if event.call == MESSAGE else event.call
     if not call:
         call, errno = call_in(near, errno)
     found = [
@@ -59,14 +66,20 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
         for each in rank_causes(facts if facts.text else _facts_of(event.text), near, call, errno)
     ]
     if call in CALLS:
-        for rule in ioctl.RULES:
-            if rule.errno == errno:
-                found.append(Possibility(rule, rule.title, points=_OF_THE_CALL + rule_points(facts, rule.id, near)))
+        found += [
+            Possibility(rule, rule.title, points=_OF_THE_CALL + rule_points(facts, rule.id, near))
+            for rule in ioctl.RULES
+            if rule.errno == errno
+        ]
     if call == "KVM_CREATE_VCPU" and errno == EEXIST:
         found.append(Possibility(find_rule("slot-overlap"), _OWN_SLOTS, points=_OF_THE_CALL + 3.0))
     if call:
         for rule in OTHER_RULES:
-            if call in rule.calls.split(", ") and rule.errno == errno and _exists(rule.arches, step):
+            if (
+                call in rule.calls.split(", ")
+                and rule.errno == errno
+                and _exists(rule.arches, step)
+            ):
                 points = _OF_THE_CALL + rule_points(facts, rule.id, near)
                 found.append(Possibility(rule, rule.title, points=points))
     else:

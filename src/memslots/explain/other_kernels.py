@@ -23,7 +23,11 @@ MOST_SLOTS = 4000
 
 def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
     """A VM on another kernel, perhaps of another type, with the same slots, as far as that kernel takes them."""
-    vm_type = vm.state.machine.vm_type if vm_type is None and profile.arch is vm.profile.arch else vm_type or 0
+    vm_type = (
+        vm.state.machine.vm_type
+        if vm_type is None and profile.arch is vm.profile.arch
+        else vm_type or 0
+    )
     process = Process(mappings_known=False, fds_known=False)
     process.mappings = list(vm.process.mappings)
     twin = Vm(profile, process=process, state=VmState(Machine(profile, vm_type)))
@@ -32,7 +36,9 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
         for file in vm.process.fds.values()
         if file is not None
     }
-    twin.process.fds = {fd: None if file is None else files[file] for fd, file in vm.process.fds.items()}
+    twin.process.fds = {
+        fd: None if file is None else files[file] for fd, file in vm.process.fds.items()
+    }
     fds = {file: fd for fd, file in vm.process.fds.items() if file is not None}
     shift = vm.page_shift
     for slots in vm.state.spaces:
@@ -76,7 +82,11 @@ def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
         return "not known for this architecture"
     if len(groups) == 1:
         same = groups[0][2] == _summary(outcome)
-        return f"the same on all of {groups[0][0]} to {groups[0][1]}" if same else f"{groups[0][2]} on all"
+        return (
+            f"the same on all of {groups[0][0]} to {groups[0][1]}"
+            if same
+            else f"{groups[0][2]} on all"
+        )
     return "; ".join(f"{_span(first, last)}: {text}" for first, last, text in groups)
 
 

@@ -32,7 +32,13 @@ class Candidate:
     __slots__ = ("cause", "named", "place", "points", "rule")
 
     def __init__(
-        self, points: float, place: int, *, cause: Cause | None = None, rule: Rule | None = None, named: bool
+        self,
+        points: float,
+        place: int,
+        *,
+        cause: Cause | None = None,
+        rule: Rule | None = None,
+        named: bool,
     ) -> None:
         self.points = points
         self.place = place
@@ -57,7 +63,11 @@ class Candidate:
 
 
 def evidence(
-    words: Words, near: Words | None, names: Collection[str], supports: Collection[str], against: Collection[str]
+    words: Words,
+    near: Words | None,
+    names: Collection[str],
+    supports: Collection[str],
+    against: Collection[str],
 ) -> tuple[float, int]:
     """(points, place of the first name) of signs in a text; the place is -1 if no name stands in it."""
     points, place, hits = 0.0, -1, 0
@@ -76,7 +86,9 @@ def evidence(
     return points, place
 
 
-def rank_causes(facts: Facts, near: Words | None = None, call: str = "", errno: int = 0) -> list[Candidate]:
+def rank_causes(
+    facts: Facts, near: Words | None = None, call: str = "", errno: int = 0
+) -> list[Candidate]:
     """The causes that the text and the failed call speak for, the likeliest first.
 
     near: the words of the failing lines; call, errno: what failed, if it is known.

@@ -71,7 +71,9 @@ def _overlap(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     page = 1 << shift
     gpa, nbytes = request.guest_phys_addr, request.memory_size
     end = gpa + nbytes
-    others = vm.state.spaces[request.slot >> 16].overlaps(gpa >> shift, end >> shift, request.slot & 0xFFFF)
+    others = vm.state.spaces[request.slot >> 16].overlaps(
+        gpa >> shift, end >> shift, request.slot & 0xFFFF
+    )
     if not others:
         return
     first, last = others[0].base_gfn << shift, others[-1].end_gfn << shift
@@ -88,12 +90,20 @@ def _overlap(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
             yield text, (moved,)
     deletable = [slot for slot in others if not slot.owner]
     if len(deletable) == len(others) <= 4:
-        names = " and ".join(f"slot {slot.slot_word:#x}" if slot.as_id else f"slot {slot.id}" for slot in others)
+        names = " and ".join(
+            f"slot {slot.slot_word:#x}" if slot.as_id else f"slot {slot.id}" for slot in others
+        )
         deletions = tuple(Region(slot.slot_word, 0, 0, 0, 0) for slot in others)
-        yield f"if {names} {'is' if len(others) == 1 else 'are'} deleted first", (*deletions, request)
+        yield (
+            f"if {names} {'is' if len(others) == 1 else 'are'} deleted first",
+            (*deletions, request),
+        )
     free = _free_place(vm, request, page)
     if free is not None:
-        yield f"at the next free place of this size, {free:#x}", (request.replace(guest_phys_addr=free),)
+        yield (
+            f"at the next free place of this size, {free:#x}",
+            (request.replace(guest_phys_addr=free),),
+        )
 
 
 def _free_place(vm: Vm, request: Region, page: int) -> int | None:
@@ -109,7 +119,10 @@ def _free_place(vm: Vm, request: Region, page: int) -> int | None:
 def _size_unaligned(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     page = 1 << vm.page_shift
     up, down = round_up(request.memory_size, page), request.memory_size // page * page
-    yield f"with memory_size {up:#x} (rounded up; the backing must be as long)", (request.replace(memory_size=up),)
+    yield (
+        f"with memory_size {up:#x} (rounded up; the backing must be as long)",
+        (request.replace(memory_size=up),),
+    )
     if down:
         yield f"with memory_size {down:#x} (rounded down)", (request.replace(memory_size=down),)
 
@@ -129,7 +142,10 @@ def _slot_id(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     as_id = request.slot >> 16
     for slot_id in range(vm.state.machine.user_slots):
         if as_id < len(vm.state.spaces) and vm.state.spaces[as_id].by_id(slot_id) is None:
-            yield f"with slot id {slot_id}, the lowest that is free", (request.replace(slot=as_id << 16 | slot_id),)
+            yield (
+                f"with slot id {slot_id}, the lowest that is free",
+                (request.replace(slot=as_id << 16 | slot_id),),
+            )
             return
 
 
@@ -148,8 +164,12 @@ def _address_space(vm: Vm, request: Region, refused: Refused) -> Iterator[Candid
 def _too_large(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     shift = vm.page_shift
     # 2^31 - 1 pages, and on 32-bit hosts what fits an unsigned long
-    most = min(KVM_MEM_MAX_NR_PAGES << shift, (vm.state.machine.ulong_max + 1 >> shift) - 1 << shift)
-    text = f"split in slots of at most {most:#x} bytes ({format_bytes(most)}, {most >> shift} pages)"
+    most = min(
+        KVM_MEM_MAX_NR_PAGES << shift, (vm.state.machine.ulong_max + 1 >> shift) - 1 << shift
+    )
+    text = (
+        f"split in slots of at most {most:#x} bytes ({format_bytes(most)}, {most >> shift} pages)"
+    )
     rest = request.memory_size - most
     free = next(_slot_id(vm, request, refused), None)
     if free is not None and 0 < rest <= most and (request.userspace_addr + most) >> 64 == 0:
@@ -166,7 +186,10 @@ def _beyond_end(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate
     end = min(vm.state.machine.gfn_end, 1 << (63 - shift)) << shift
     if request.guest_phys_addr < end:
         left = end - request.guest_phys_addr
-        yield f"if the region ends at or below {end:#x} (memory_size {left:#x})", (request.replace(memory_size=left),)
+        yield (
+            f"if the region ends at or below {end:#x} (memory_size {left:#x})",
+            (request.replace(memory_size=left),),
+        )
     if request.memory_size <= end:
         text = f"if the region lies below {end:#x}, e.g. at {end - request.memory_size:#x}"
         yield text, (request.replace(guest_phys_addr=end - request.memory_size),)
@@ -182,7 +205,10 @@ def _recreate(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
             flags=request.flags & 1 | old.flags & 6,
         )  # fmt: skip
         text = f"as a change of what slot {slot} is: memory_size {same.memory_size:#x}, "
-        yield text + f"userspace_addr {same.userspace_addr:#x}, flags {flag_text(same.flags)}", (same,)
+        yield (
+            text + f"userspace_addr {same.userspace_addr:#x}, flags {flag_text(same.flags)}",
+            (same,),
+        )
 
 
 def _binding(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
@@ -192,7 +218,10 @@ def _binding(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     end = refused.numbers.get("file_bytes")
     if isinstance(end, int) and end >= request.memory_size:
         offset = end - request.memory_size
-        yield f"with guest_memfd_offset {offset:#x} or less", (request.replace(guest_memfd_offset=offset),)
+        yield (
+            f"with guest_memfd_offset {offset:#x} or less",
+            (request.replace(guest_memfd_offset=offset),),
+        )
 
 
 def _smaller_total(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:

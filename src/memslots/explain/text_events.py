@@ -7,7 +7,7 @@ names of calls in any spelling with an errno near them, in either order.
 from __future__ import annotations
 
 from ..trace.decode import ERRNO
-from ..trace.event import Event
+from ..trace.event import TEXT, Event
 from ..trace.patterns import lazy
 from ..uapi.calls import CALLS
 
@@ -48,7 +48,10 @@ _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _ALL_NAMES = tuple(name for _, names in _SPELLINGS for name in names)
 _LISTED = 8
 """Characters between two calls of a list: `A and B both fail`."""
-_ERRNO_WORDS = {name.lower(): number for name, number in ERRNO.items()} | {"enoexec": 8, "epipe": 32}
+_ERRNO_WORDS = {name.lower(): number for name, number in ERRNO.items()} | {
+    "enoexec": 8,
+    "epipe": 32,
+}
 _AFTER, _BEFORE = 190, 110
 """Characters of words after and before the name of a call in which its errno is looked for."""
 _LINES_AROUND = 5
@@ -103,7 +106,10 @@ def _errno_near(flat: str, start: int, end: int) -> int | None:
         for place, word in enumerate(found):
             if word in _ERRNO_WORDS:
                 between = f" {' '.join(found[:place][::words])} "
-                at = min((between.find(f" {name} ") for name in _ALL_NAMES if f" {name} " in between), default=-1)
+                at = min(
+                    (between.find(f" {name} ") for name in _ALL_NAMES if f" {name} " in between),
+                    default=-1,
+                )
                 if at < 0 or (words > 0 and at <= _LISTED):
                     return _ERRNO_WORDS[word]
                 break
@@ -113,7 +119,7 @@ def _errno_near(flat: str, start: int, end: int) -> int | None:
 def _event(facts: Facts, call: str, errno: int, line: int) -> Event:
     lines = facts.text.split("\n")
     shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    event = Event(call, {}, -errno, text=shown[:400], line=line, format="text")
+    event = Event(call, {}, -errno, text=shown[:400], line=line, format=TEXT)
     if call in CALLS:
         around = "\n".join(lines[max(0, line - 1 - _LINES_AROUND) : line + _LINES_AROUND])
         event.fields = _fields(around, CALLS[call].names)

@@ -27,7 +27,11 @@ _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("bios e820", "e820 mem", "system ram", "guest phys addr .. memory size", "memory map"),
         ("memslots check FILE",),
     ),
-    ("perf.data, which is binary", ("perfile2",), ("perf script -i perf.data > perf.txt", "memslots explain perf.txt")),
+    (
+        "perf.data, which is binary",
+        ("perfile2",),
+        ("perf script -i perf.data > perf.txt", "memslots explain perf.txt"),
+    ),
     (
         "a reproducer of syzkaller",
         ("syz~ .. ioctl", "syscall nr ioctl", "nr ioctl", "ioctl kvm set user memory region"),
@@ -66,5 +70,8 @@ def seen_in(facts: Facts) -> tuple[str, tuple[str, ...]]:
         if any(sign in facts.words for sign in signs):
             return what, commands
     if any(sign in facts.words for sign in _ABOUT):
-        return "text that speaks of guests or KVM, and names no call, no error and no message that is known", _SEND
+        return (
+            "text that speaks of guests or KVM, and names no call, no error and no message that is known",
+            _SEND,
+        )
     return "text that names nothing of KVM", _SEND

@@ -45,7 +45,16 @@ _PROGRAM_ARCH = (
 class Evidence:
     """What a recording says about the kernel that made it."""
 
-    __slots__ = ("arch", "arch_reason", "build", "chosen", "consistent", "contradictions", "remark", "ruled_out")
+    __slots__ = (
+        "arch",
+        "arch_reason",
+        "build",
+        "chosen",
+        "consistent",
+        "contradictions",
+        "remark",
+        "ruled_out",
+    )
 
     def __init__(self, arch: str, arch_reason: str) -> None:
         self.arch = arch
@@ -87,9 +96,7 @@ def weigh(
         if not evidence.contradictions:
             evidence.remark = f"{release}, says the recording"
             return evidence
-        remark = (
-            f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
-        )
+        remark = f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
         arch = stated.arch.name
     name, reason = _guess_arch(events, facts) if arch is None else (arch, "stated")
     evidence = Evidence(name, reason)
@@ -215,7 +222,10 @@ _TELLS = frozenset((DELETE_MISSING, SLOT_NOT_LOGGING))
 def tells_of_older_slot(step: Step) -> bool:
     """Whether an accepted call shows a slot that is older than the recording of its VM."""
     return (
-        step.observed == 0 and not step.from_start and isinstance(step.answer, Refused) and step.answer.rule in _TELLS
+        step.observed == 0
+        and not step.from_start
+        and isinstance(step.answer, Refused)
+        and step.answer.rule in _TELLS
     )
 
 
@@ -273,7 +283,12 @@ def _spans(consistent: list[str]) -> str:
     order = [str(version) for version in BRANCHES]
     runs: list[list[str]] = []
     for name in consistent:
-        if runs and name in order and runs[-1][-1] in order and order.index(name) == order.index(runs[-1][-1]) + 1:
+        if (
+            runs
+            and name in order
+            and runs[-1][-1] in order
+            and order.index(name) == order.index(runs[-1][-1]) + 1
+        ):
             runs[-1].append(name)
         else:
             runs.append([name])

@@ -41,7 +41,10 @@ _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", 
 _TEXTS = {**{text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}, **_FOREIGN}
 _TEXT = lazy(
     r"(?<![a-z])(?:"
-    + "|".join(re.escape(text).replace(r"\ ", r"[\s>|]{1,20}") for text in sorted(_TEXTS, key=len, reverse=True))
+    + "|".join(
+        re.escape(text).replace(r"\ ", r"[\s>|]{1,20}")
+        for text in sorted(_TEXTS, key=len, reverse=True)
+    )
     + r")(?![a-z])"
 )
 _NUMBER = lazy(

@@ -69,7 +69,9 @@ class Probe:
 
     __slots__ = ("findings", "notes", "profile", "release")
 
-    def __init__(self, profile: Profile, findings: list[Finding], notes: list[str], release: str) -> None:
+    def __init__(
+        self, profile: Profile, findings: list[Finding], notes: list[str], release: str
+    ) -> None:
         self.profile = profile
         self.findings = findings
         self.notes = notes
@@ -92,7 +94,9 @@ def probe_in_detail(path: str = DEFAULT_PATH) -> Probe:
         asker.ask_options()
         edits: dict[str, OptionValue] = {finding.name: finding.value for finding in asker.findings}
         profile = base.edited(edits, "probed", "host")
-        return Probe(profile, asker.findings, asker.notes(profile), f"{uname.release} {uname.machine}")
+        return Probe(
+            profile, asker.findings, asker.notes(profile), f"{uname.release} {uname.machine}"
+        )
 
 
 class _Asker:
@@ -122,7 +126,9 @@ class _Asker:
         def errno_of(question: Callable[[LiveVm], int]) -> int:
             return -min(self._trial(question), 0)
 
-        self._fact("region2", device.check_extension(KVM_CAP_USER_MEMORY2) > 0, "KVM_CAP_USER_MEMORY2")
+        self._fact(
+            "region2", device.check_extension(KVM_CAP_USER_MEMORY2) > 0, "KVM_CAP_USER_MEMORY2"
+        )
         unknown = (errno.ENOTTY, self.base.arch.unknown_vm_ioctl)
         if self.base.arch.is_x86:
             answer = errno_of(lambda vm: vm.get_nr_mmu_pages().result)
@@ -135,7 +141,11 @@ class _Asker:
         manual = device.check_extension(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
         self._fact("clear-dirty-log", manual > 0, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")
         self._fact("dirty-log-initially-set", manual == 3, "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2")
-        self._fact("dirty-ring", device.check_extension(KVM_CAP_DIRTY_LOG_RING) > 0, "KVM_CAP_DIRTY_LOG_RING")
+        self._fact(
+            "dirty-ring",
+            device.check_extension(KVM_CAP_DIRTY_LOG_RING) > 0,
+            "KVM_CAP_DIRTY_LOG_RING",
+        )
         self._fact(
             "dirty-ring-acq-rel",
             device.check_extension(KVM_CAP_DIRTY_LOG_RING_ACQ_REL) > 0,
@@ -154,8 +164,14 @@ class _Asker:
         self._fact("guest-memfd-mmap", mappable, "KVM_CREATE_GUEST_MEMFD with MMAP")
         self._fact("guest-memfd-any-vm", self._trial(_bind) == 0, "a guest_memfd slot")
         if self._trial(_bind) == 0:
-            self._fact("guest-memfd-overlap-eexist", self._trial(_bind_twice) == -errno.EEXIST, "binding twice")
-            self._fact("guest-memfd-toggle-refused", self._trial(_toggle) != 0, "a slot without its flag")
+            self._fact(
+                "guest-memfd-overlap-eexist",
+                self._trial(_bind_twice) == -errno.EEXIST,
+                "binding twice",
+            )
+            self._fact(
+                "guest-memfd-toggle-refused", self._trial(_toggle) != 0, "a slot without its flag"
+            )
             past_end = self._trial(_bind_past_end)
             self._fact("guest-memfd-offset-unsigned", past_end != 0, "an offset near 2^63")
 
@@ -163,19 +179,32 @@ class _Asker:
         """What no release says: how the kernel was built and what the host is."""
         device, arch = self.device, self.base.arch
         self._option("page-shift", _SHIFT, "the page size")
-        for capability, option in ((KVM_CAP_MAX_VCPUS, "max-vcpus"), (KVM_CAP_MAX_VCPU_ID, "max-vcpu-id")):
+        for capability, option in (
+            (KVM_CAP_MAX_VCPUS, "max-vcpus"),
+            (KVM_CAP_MAX_VCPU_ID, "max-vcpu-id"),
+        ):
             self._option(option, device.check_extension(capability) or None, CAP_NAMES[capability])
         self._option("task-size", self._host_end(), "one page at host addresses")
         if arch.is_x86:
             self._ask_x86()
         if arch.name == "x86_64":
             self._option(
-                "attributes-built", device.check_extension(KVM_CAP_MEMORY_ATTRIBUTES) > 0, "KVM_CAP_MEMORY_ATTRIBUTES"
+                "attributes-built",
+                device.check_extension(KVM_CAP_MEMORY_ATTRIBUTES) > 0,
+                "KVM_CAP_MEMORY_ATTRIBUTES",
             )
         if arch.name == "arm64":
-            self._option("gpa-bits", device.check_extension(KVM_CAP_ARM_VM_IPA_SIZE) or None, "KVM_CAP_ARM_VM_IPA_SIZE")
+            self._option(
+                "gpa-bits",
+                device.check_extension(KVM_CAP_ARM_VM_IPA_SIZE) or None,
+                "KVM_CAP_ARM_VM_IPA_SIZE",
+            )
         if arch.name == "riscv64":
-            self._option("gpa-bits", device.check_extension(KVM_CAP_VM_GPA_BITS) or None, "KVM_CAP_VM_GPA_BITS")
+            self._option(
+                "gpa-bits",
+                device.check_extension(KVM_CAP_VM_GPA_BITS) or None,
+                "KVM_CAP_VM_GPA_BITS",
+            )
 
     def _ask_x86(self) -> None:
         device = self.device
@@ -191,13 +220,19 @@ class _Asker:
                 self._trial(lambda vm: vm.enable_cap(KVM_CAP_DIRTY_LOG_RING, 4096).result) != 0,
                 "a ring of one page",
             )
-        self._option("unrestricted-guest", self._trial(_tss_slot) != -errno.EEXIST, "a slot over the TSS")
+        self._option(
+            "unrestricted-guest", self._trial(_tss_slot) != -errno.EEXIST, "a slot over the TSS"
+        )
         apic_page = self._trial(_apic_slot) == -errno.EEXIST
-        self._option("flexpriority" if vendor == "intel" else "apicv", apic_page, "a slot over the APIC page")
+        self._option(
+            "flexpriority" if vendor == "intel" else "apicv", apic_page, "a slot over the APIC page"
+        )
         end = self._guest_end()
         tdp = _module_switch()
         if tdp is None:
-            tdp = device.check_extension(KVM_CAP_PRE_FAULT_MEMORY) > 0 or (vendor != "pvm" and end != 52)
+            tdp = device.check_extension(KVM_CAP_PRE_FAULT_MEMORY) > 0 or (
+                vendor != "pvm" and end != 52
+            )
         self._option("tdp", tdp, "module parameter, KVM_CAP_PRE_FAULT_MEMORY, address bits")
         if end < 63:
             self._option("gpa-bits", end, "one page at guest addresses")
@@ -217,7 +252,9 @@ class _Asker:
         with LiveVm(self.device) as vm:
 
             def fits(page: int) -> bool:
-                accepted = bool(vm.set_user_memory_region(0, 0, 0, PAGE_BYTES, page << _SHIFT).accepted)
+                accepted = bool(
+                    vm.set_user_memory_region(0, 0, 0, PAGE_BYTES, page << _SHIFT).accepted
+                )
                 if accepted:
                     vm.set_user_memory_region(0, 0, 0, 0, 0)
                 return accepted
@@ -239,7 +276,9 @@ class _Asker:
         found = []
         slots = self.device.check_extension(KVM_CAP_NR_MEMSLOTS)
         if slots != profile.limit("user-slots"):
-            found.append(f"KVM_CAP_NR_MEMSLOTS is {slots}, the release has {profile.limit('user-slots')}")
+            found.append(
+                f"KVM_CAP_NR_MEMSLOTS is {slots}, the release has {profile.limit('user-slots')}"
+            )
         return found
 
 

@@ -106,7 +106,9 @@ class Vm:
         """
         if name in REGION_CALLS:
             return self.submit(region_of(name, fields or {}), by_other_process=by_other_process)
-        answer = decide(self._attempt(name, fields or {}, on, buffer_bytes, new_fd, by_other_process))
+        answer = decide(
+            self._attempt(name, fields or {}, on, buffer_bytes, new_fd, by_other_process)
+        )
         self.carry_out(answer)
         return answer
 
@@ -168,13 +170,17 @@ class Vm:
         known = {}
         for field in call.fields:
             if field.name in fields:
-                known[field.name] = checked_uint(field.name, fields[field.name], (1 << field.bits) - 1)
+                known[field.name] = checked_uint(
+                    field.name, fields[field.name], (1 << field.bits) - 1
+                )
         if call.is_number:
             # the argument itself is an unsigned long of the caller
             known = {field: value & self._caller_ulong_max for field, value in known.items()}
         mask = fields.get("mask")
         if mask is not None:
-            known["mask"] = mask if isinstance(mask, int) and mask >= 0 else checked_uint("mask", mask)
+            known["mask"] = (
+                mask if isinstance(mask, int) and mask >= 0 else checked_uint("mask", mask)
+            )
         if buffer_bytes is not None:
             checked_uint("buffer_bytes", buffer_bytes)
         if new_fd is not None:
@@ -223,7 +229,16 @@ class Vm:
     ) -> Answer:
         """KVM_SET_USER_MEMORY_REGION2 (6.8 and later)."""
         return self.submit(
-            Region(slot, flags, guest_phys_addr, memory_size, userspace_addr, guest_memfd, guest_memfd_offset, True)
+            Region(
+                slot,
+                flags,
+                guest_phys_addr,
+                memory_size,
+                userspace_addr,
+                guest_memfd,
+                guest_memfd_offset,
+                True,
+            )
         )
 
     # -- dirty logging
@@ -233,7 +248,12 @@ class Vm:
         return self.call("KVM_GET_DIRTY_LOG", {"slot": slot}, buffer_bytes=buffer_bytes)
 
     def clear_dirty_log(
-        self, slot: int, first_page: int, num_pages: int, mask: int | None = None, buffer_bytes: int | None = None
+        self,
+        slot: int,
+        first_page: int,
+        num_pages: int,
+        mask: int | None = None,
+        buffer_bytes: int | None = None,
     ) -> Answer:
         """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None: all)."""
         fields = {"slot": slot, "first_page": first_page, "num_pages": num_pages}
@@ -299,14 +319,18 @@ class Vm:
             self.state.unbind_all(file)
         return True
 
-    def set_memory_attributes(self, gpa: int, size_bytes: int, attributes: int, flags: int = 0) -> Answer:
+    def set_memory_attributes(
+        self, gpa: int, size_bytes: int, attributes: int, flags: int = 0
+    ) -> Answer:
         """KVM_SET_MEMORY_ATTRIBUTES on a range of bytes."""
         fields = {"address": gpa, "size": size_bytes, "attributes": attributes, "flags": flags}
         return self.call("KVM_SET_MEMORY_ATTRIBUTES", fields)
 
     def pre_fault_memory(self, gpa: int, size_bytes: int, flags: int = 0) -> Answer:
         """KVM_PRE_FAULT_MEMORY on a vCPU of the VM."""
-        return self.call("KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU)
+        return self.call(
+            "KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU
+        )
 
     # -- look-ups and totals
 
@@ -360,7 +384,11 @@ class Vm:
     def slot(self, slot_word: int) -> Slot | None:
         """The slot named as in a call: as_id << 16 | id."""
         as_id = checked_uint("slot_word", slot_word, U32_MAX) >> 16
-        return self.state.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.state.spaces) else None
+        return (
+            self.state.spaces[as_id].by_id(slot_word & 0xFFFF)
+            if as_id < len(self.state.spaces)
+            else None
+        )
 
     def slot_at(self, gpa: int, as_id: int = 0) -> Slot | None:
         """The slot that holds a guest-physical address."""

@@ -47,10 +47,15 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> R
     Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot record.
     """
     check(tree=True)
-    with RecordingFile(path, command, "bpftrace, a process tree") as file, _Session(file) as session:
+    with (
+        RecordingFile(path, command, "bpftrace, a process tree") as file,
+        _Session(file) as session,
+    ):
         undo = Undo()
         # a signal that comes before there is somebody to pass it on waits
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT))
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT)
+        )
         try:
             # the fork happens on the thread that the script knows, so the program is followed from its first step
             program = subprocess.Popen(
@@ -94,7 +99,9 @@ def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Reco
         return session.finish(0)
 
 
-def record_system(path: str, *, seconds: float | None = None, started: Callable[[], object] = bool) -> Recorded:
+def record_system(
+    path: str, *, seconds: float | None = None, started: Callable[[], object] = bool
+) -> Recorded:
     """Record all processes of the machine for some seconds, or until SIGINT or SIGTERM come.
 
     started: called when recording has begun.  Raises DeviceUnavailableError, ValueError for no time at all.
@@ -123,11 +130,17 @@ def check(*, tree: bool) -> None:
             "BPF recording needs root: run it with sudo, or without --bpf, which needs no privilege"
         )
     if shutil.which("bpftrace") is None:
-        raise DeviceUnavailableError("bpftrace is not installed; most distributions have a package of that name")
+        raise DeviceUnavailableError(
+            "bpftrace is not installed; most distributions have a package of that name"
+        )
     if not any(os.path.isdir(f"{top}/events") for top in _TRACEFS):
-        raise DeviceUnavailableError(f"tracefs is not mounted: mount -t tracefs tracefs {_TRACEFS[0]}")
+        raise DeviceUnavailableError(
+            f"tracefs is not mounted: mount -t tracefs tracefs {_TRACEFS[0]}"
+        )
     if not any(os.path.isdir(f"{top}/events/syscalls/sys_enter_ioctl") for top in _TRACEFS):
-        raise DeviceUnavailableError("this kernel has no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS)")
+        raise DeviceUnavailableError(
+            "this kernel has no tracepoints of system calls (CONFIG_FTRACE_SYSCALLS)"
+        )
     if tree and not _sees_host_pids():
         raise DeviceUnavailableError(
             "in a PID namespace of its own BPF sees other process ids than we do:"
@@ -138,7 +151,9 @@ def check(*, tree: bool) -> None:
 class _Session:
     """bpftrace at work.  A context manager: entered when calls are seen, left with bpftrace gone."""
 
-    def __init__(self, file: RecordingFile, *, system: bool = False, label_all: bool = False) -> None:
+    def __init__(
+        self, file: RecordingFile, *, system: bool = False, label_all: bool = False
+    ) -> None:
         """label_all: say of every process's calls whose they are; else of those that make a VM after another did."""
         self.output = Output()
         self._file = file
@@ -194,7 +209,9 @@ class _Session:
             if self.output.attached and not attached:
                 attached, deadline = True, time.monotonic() + _SEEN_SECONDS
             if time.monotonic() > deadline:
-                raise DeviceUnavailableError(f"bpftrace runs, but shows no calls: {self._complaint()}")
+                raise DeviceUnavailableError(
+                    f"bpftrace runs, but shows no calls: {self._complaint()}"
+                )
 
     def _mark(self, number: int) -> None:
         argument = self._nonce << bpf_script.MARK_BITS | number
@@ -207,7 +224,9 @@ class _Session:
         while new := threads_below(pid, without=os.getpid()) - told:
             for tid in new:
                 _libc.ioctl(-1, bpf_script.SEED, tid)
-                if not is_alive(tid):  # it may have ended before it was told, and nobody would see its end
+                if not is_alive(
+                    tid
+                ):  # it may have ended before it was told, and nobody would see its end
                     _libc.ioctl(-1, bpf_script.UNSEED, tid)
             told |= new
         before = self.output.born
@@ -232,7 +251,11 @@ class _Session:
         return bool(data)
 
     def _take(self, call: Caught) -> None:
-        if call.argument in self._marks and call.fd == -1 and (not self._tid_seen or call.tid == self._tid_seen):
+        if (
+            call.argument in self._marks
+            and call.fd == -1
+            and (not self._tid_seen or call.tid == self._tid_seen)
+        ):
             # of several marks the one that was seen soonest tells best
             self._offset_ns = max(self._offset_ns, self._marks[call.argument] - call.time_ns)
             self._tid_seen = call.tid
@@ -245,7 +268,9 @@ class _Session:
         if call.call.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
             self._vm_makers.append(call.pid)
         # in a tree a process may use the VM that the first one made; one with a VM of its own is another program
-        if self._labels.get(call.tid) != call.pid and (self._label_all or call.pid in self._vm_makers[1:]):
+        if self._labels.get(call.tid) != call.pid and (
+            self._label_all or call.pid in self._vm_makers[1:]
+        ):
             self._labels[call.tid] = call.pid
             self._file.process(call.tid, call.pid, _name_of(call.pid) if _sees_host_pids() else b"")
 
@@ -272,7 +297,10 @@ class _Session:
         """What bpftrace said last, without the remark on RLIMIT_MEMLOCK, which harms nothing."""
         said = os.pread(self._errors, 1 << 16, 0).decode(errors="replace").splitlines()
         worth = [line.strip() for line in said if line.strip() and "RLIMIT_MEMLOCK" not in line]
-        return " / ".join(worth[-3:] or ["it says nothing"]) + " (memslots was tried with bpftrace 0.17)"
+        return (
+            " / ".join(worth[-3:] or ["it says nothing"])
+            + " (memslots was tried with bpftrace 0.17)"
+        )
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:

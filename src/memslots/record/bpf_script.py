@@ -123,7 +123,9 @@ def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
     first = ENTRY.index("word0")
     reads = [f"*(uint64*)uptr($at + {8 * at})" for at in range(WORDS)]
     columns = (
-        [f"$call.{at}" for at in range(first)] + words + [f"$call.{at}" for at in range(first + WORDS, len(ENTRY))]
+        [f"$call.{at}" for at in range(first)]
+        + words
+        + [f"$call.{at}" for at in range(first + WORDS, len(ENTRY))]
     )
     first_reads = [f"{word} = {read};" for word, read in zip(words, reads)]
     again = [f"if ({word} == 0) {{ {word} = {read}; }}" for word, read in zip(words, reads)]

@@ -47,7 +47,9 @@ class RecordingFile:
         """Create the file (an existing one is replaced) and describe it.  Raises OSError."""
         self.path = path
         self.calls = 0
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
+        )
         uname = os.uname()
         description = {
             "version": VERSION,
@@ -67,7 +69,13 @@ class RecordingFile:
         self._write(MAGIC + json.dumps(description).encode() + b"\n")
 
     def add(
-        self, call: Call | MappingCall, tid: int, time_ns: int, result: int | None, fd: int, values: tuple[int, ...]
+        self,
+        call: Call | MappingCall,
+        tid: int,
+        time_ns: int,
+        result: int | None,
+        fd: int,
+        values: tuple[int, ...],
     ) -> None:
         """Append one call; no result for one that never returned."""
         kind = KIND_UNFINISHED if result is None else KIND_CALL
@@ -86,7 +94,11 @@ class RecordingFile:
 
     def lost(self, calls: int | None) -> None:
         """Say that calls are missing; None if their number is not known."""
-        self._write(_pack(_HEADER_BYTES, KIND_LOST, 0, 0, time.time_ns(), -1 if calls is None else calls, -1))
+        self._write(
+            _pack(
+                _HEADER_BYTES, KIND_LOST, 0, 0, time.time_ns(), -1 if calls is None else calls, -1
+            )
+        )
 
     def end(self, status: int) -> None:
         """Append the mark that nothing more follows; status is the program's, as waitpid gives it."""

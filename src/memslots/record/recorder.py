@@ -37,7 +37,9 @@ class Recorded:
 
     __slots__ = ("calls", "lost", "path", "processes", "status")
 
-    def __init__(self, path: str, calls: int, processes: int, status: int, lost: int | None = 0) -> None:
+    def __init__(
+        self, path: str, calls: int, processes: int, status: int, lost: int | None = 0
+    ) -> None:
         self.path = path
         self.calls = calls
         self.processes = processes
@@ -53,7 +55,9 @@ class Recorded:
         return os.waitstatus_to_exitcode(self.status)
 
 
-def record(command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False) -> Recorded:
+def record(
+    command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False
+) -> Recorded:
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
     stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap, mremap and mprotect.
@@ -62,7 +66,9 @@ def record(command: Sequence[str], path: str, *, stdout: int | None = None, mapp
     check_machine()
     with RecordingFile(path, command, "ptrace with a seccomp filter") as file:
         # a signal that comes before there is somebody to pass it on waits
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT))
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT)
+        )
         try:
             child = start(command, stdout, Filter(mappings=mappings), before)
             tracer = Tracer(file, root=child, mappings=mappings)
@@ -101,7 +107,9 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
 class Tracer:
     """Follows every thread of a tree of processes."""
 
-    def __init__(self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False) -> None:
+    def __init__(
+        self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False
+    ) -> None:
         self.file = file
         self.root = root
         self.status = 0
@@ -251,7 +259,9 @@ class Tracer:
             elif child:
                 self._meet(child)
         if event == ptrace.EVENT_EXEC:
-            self._unfinished(tid)  # a call in which the process's first thread was, if another executed
+            self._unfinished(
+                tid
+            )  # a call in which the process's first thread was, if another executed
             self._memory.forget(tid)
         if self._leaving:
             self._let_go(tid, 0 if event else number)
@@ -341,7 +351,10 @@ def end_as(recorded: Recorded) -> int:
         sys.stderr.flush()
         # the program has dumped its core, if it did: ours would overwrite it
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        signal.signal(-code, signal.SIG_DFL) if -code not in (
+            signal.SIGKILL,
+            signal.SIGSTOP,
+        ) else None
         os.kill(os.getpid(), -code)
         return 128 - code
     return code

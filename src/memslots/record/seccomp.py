@@ -37,7 +37,9 @@ def check_machine() -> None:
     """Raise DeviceUnavailableError where the recorder has no filter."""
     machine = os.uname().machine
     if machine not in _MACHINES:
-        raise DeviceUnavailableError(f"the recorder knows {', '.join(_MACHINES)}, not {machine}: use strace there")
+        raise DeviceUnavailableError(
+            f"the recorder knows {', '.join(_MACHINES)}, not {machine}: use strace there"
+        )
 
 
 def program(*, mappings: bool = False) -> bytes:
@@ -101,5 +103,7 @@ class Filter:
 
     def _try(self) -> int:
         # without the second flag older kernels slow the whole program down against speculation
-        done = self._libc.syscall(self._number, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(self._program))
+        done = self._libc.syscall(
+            self._number, _SET_MODE_FILTER, _SPEC_ALLOW, ctypes.byref(self._program)
+        )
         return ctypes.get_errno() if done else 0

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .seccomp import Filter
 
 
-def start(command: Sequence[str], stdout: int | None, seccomp: Filter, blocked: set[int | Signals]) -> int:
+def start(
+    command: Sequence[str], stdout: int | None, seccomp: Filter, blocked: set[int | Signals]
+) -> int:
     """Fork, seize, install the filter, execute: the process id of the program.
 
     blocked: the signals that the program begins with blocked.
@@ -49,7 +51,9 @@ def start(command: Sequence[str], stdout: int | None, seccomp: Filter, blocked: 
     if failure:
         number = int(failure)
         if number < 0:
-            raise DeviceUnavailableError(f"no seccomp filter can be installed here: {os.strerror(-number)}")
+            raise DeviceUnavailableError(
+                f"no seccomp filter can be installed here: {os.strerror(-number)}"
+            )
         raise OSError(number, os.strerror(number), command[0])
     if not executed:
         raise DeviceUnavailableError(f"the new process ended before it could become {command[0]!r}")
@@ -69,7 +73,12 @@ def _continue_to_exec(child: int) -> bool:
 
 
 def _become(
-    command: Sequence[str], seccomp: Filter, go: int, errors: int, stdout: int | None, blocked: set[int | Signals]
+    command: Sequence[str],
+    seccomp: Filter,
+    go: int,
+    errors: int,
+    stdout: int | None,
+    blocked: set[int | Signals],
 ) -> NoReturn:
     """In the child: wait to be seized, then become the program."""
     try:

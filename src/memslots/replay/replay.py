@@ -12,8 +12,10 @@ from errno import EBADF
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
+from ..rules.dirty_log import NOT_LOGGING
+from ..rules.region.same_id import DELETE_MISSING
 from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
@@ -28,12 +30,16 @@ from .tracked_vm import TrackedVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
+
+    from ..rules.answer import Answer
 
 
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 _CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
 _CLONE_VM = CLONE["CLONE_VM"]
+_OF_A_MISSING_SLOT = frozenset((DELETE_MISSING, NOT_LOGGING))
+"""Rules that refuse because there is no such slot."""
 _UNKNOWN_BYTES = (1 << 63) - 1
 
 
@@ -50,6 +56,7 @@ class Replay:
         assume_accepted: bool = False,
         most_kept: int | None = None,
         kept_steps: Container[int] = (),
+        wanted: Callable[[Step], bool] | None = None,
     ) -> None:
         """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
 
@@ -57,6 +64,7 @@ class Replay:
         assume_accepted: go on as if accepted where the answer depends on what was not observed.
         most_kept: steps that keep the VM before them, so that they can be explained (None: all that want it).
         kept_steps: numbers of steps that keep it whatever they come to.
+        wanted: asked of a step that may want an explanation whether it shall keep that VM (default: it shall).
         """
         self.profile = profile
         self.vms: list[TrackedVm] = []
@@ -70,7 +78,9 @@ class Replay:
         self._assume_accepted = assume_accepted
         self._left_to_keep = most_kept
         self._kept_steps = kept_steps
+        self._wanted = wanted
         self._session: Session[TrackedVm] = Session()
+        self._names: dict[str, int] = {}
         self._system: TrackedVm | None = None
 
     def __iter__(self) -> Iterator[Step]:
@@ -81,7 +91,9 @@ class Replay:
         """The step of one event; number: from 1."""
         process = self._session.process(event.process, event.pid)
         tracked, on, is_sure = self._place(event, process)
-        step = Step(number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start)
+        step = Step(
+            number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start
+        )
         if _is_echo(step, tracked):
             step.verdict = ECHO
         elif event.call in MAPPING_CALLS:
@@ -110,13 +122,25 @@ class Replay:
         if name in MAPPING_CALLS:
             return self._behind(event, process) or self._system_vm(event, process), SYSTEM, True
         if name not in CALLS:
-            known = None if event.fd is None or name != "close" else self._session.look_up(process, event.fd)
+            known = (
+                None
+                if event.fd is None or name != "close"
+                else self._session.look_up(process, event.fd)
+            )
             current = self._session.current(process)
             return (known.vm if known else current or self._system_vm(event, process)), SYSTEM, True
         if name == "KVM_CREATE_VM":
             if event.result is not None and event.result < 0:
-                return self._session.current(process) or self._system_vm(event, process), SYSTEM, True
-            return self._new_vm(f"VM {len(self.vms) + 1}", event, process, from_start=True), SYSTEM, True
+                return (
+                    self._session.current(process) or self._system_vm(event, process),
+                    SYSTEM,
+                    True,
+                )
+            return (
+                self._new_vm(f"VM {len(self.vms) + 1}", event, process, from_start=True),
+                SYSTEM,
+                True,
+            )
         place = self._session.place(name, process, event.fd)
         if place.vm is not None:
             return place.vm, place.on, place.is_sure
@@ -144,7 +168,9 @@ class Replay:
         """A VM first met in this event, which made it if `from_start`."""
         memory = self._process
         if memory is None:
-            memory = self._processes.setdefault(process, Process(mappings_known=False, fds_known=False))
+            memory = self._processes.setdefault(
+                process, Process(mappings_known=False, fds_known=False)
+            )
         if from_start:
             try:
                 vm = Vm(self.profile, event.get("type") or 0, process=memory)
@@ -156,13 +182,18 @@ class Replay:
             if self._irqchip:
                 vm.create_irqchip()
                 vm.create_vcpu(0)
+        self._names[name] = same = self._names.get(name, 0) + 1
+        name = name if same == 1 else f"{name} ({same})"
         tracked = TrackedVm(name, vm, from_start=from_start, process=process)
         self.vms.append(tracked)
         return tracked
 
     def _behind(self, event: Event, process: str) -> TrackedVm | None:
         """The VM with a slot on the host memory that a mapping call is about."""
-        first, nbytes = event.result if event.call == "mmap" else event.get("addr"), event.get("length")
+        first, nbytes = (
+            event.result if event.call == "mmap" else event.get("addr"),
+            event.get("length"),
+        )
         if not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
             return None
         for tracked in self.vms:
@@ -173,12 +204,16 @@ class Replay:
                 return tracked
         return None
 
-    def _follow_descriptors(self, event: Event, process: str, step: Step, tracked: TrackedVm) -> None:
+    def _follow_descriptors(
+        self, event: Event, process: str, step: Step, tracked: TrackedVm
+    ) -> None:
         """What a call opens and closes, and whom it makes."""
         name, result = event.call, event.result
         if name in _CHILD_CALLS:
             if result is not None and result > 0:
-                self._session.forked(process, result, is_thread=bool((event.get("flags") or 0) & _CLONE_VM))
+                self._session.forked(
+                    process, result, is_thread=bool((event.get("flags") or 0) & _CLONE_VM)
+                )
         elif name in MAKERS:
             # a VM whose type the model refuses is there all the same: what follows wants to be answered
             expected = name == "KVM_CREATE_VM" or step.answer is None or bool(step.answer.accepted)
@@ -203,18 +238,29 @@ class Replay:
         else:
             try:
                 answer = tracked.vm.what_if(
-                    event.call, fields, on=on, buffer_bytes=fields.get("buffer_bytes"), new_fd=event.new_fd
+                    event.call,
+                    fields,
+                    on=on,
+                    buffer_bytes=fields.get("buffer_bytes"),
+                    new_fd=event.new_fd,
                 )
-                if not is_sure and on == SYSTEM and event.result is not None and answer.result != event.result:
+                if (
+                    not is_sure
+                    and on == SYSTEM
+                    and event.result is not None
+                    and answer.result != event.result
+                ):
                     # /dev/kvm or a VM: what it answered tells
                     answer = tracked.vm.what_if(event.call, fields, on=VM)
             except (ValueError, TypeError):
                 step.verdict = OTHER  # numbers that do not fit: the reader has counted them
                 return
-            step.answer = answer
+            step.answer = NO_CHANGE if _tells_of_older_slot(event, answer, tracked) else answer
             step.verdict = _compare(step)
         self._keep(step, tracked)
-        if step.answer is not None and (step.observed is None or step.verdict in (ACCEPTED, REFUSED)):
+        if step.answer is not None and (
+            step.observed is None or step.verdict in (ACCEPTED, REFUSED)
+        ):
             tracked.carry_out(step.answer)
         if event.call == "KVM_CREATE_VCPU" and (step.observed or 0) >= 0:
             tracked.running = True
@@ -231,11 +277,15 @@ class Replay:
         step.region = region
         if region.flags & KVM_MEM_GUEST_MEMFD:
             _learn_guest_memfd(tracked.vm, event, region.guest_memfd)
-        answer = step.answer = tracked.vm.decide(region)
+        answer = tracked.vm.decide(region)
+        if _tells_of_older_slot(event, answer, tracked):
+            answer = NO_CHANGE
+        step.answer = answer
         step.verdict = _compare(step)
         self._keep(step, tracked)
         accepted = event.result == 0 or (
-            event.result is None and (answer.accepted or (self._assume_accepted and isinstance(answer, Undetermined)))
+            event.result is None
+            and (answer.accepted or (self._assume_accepted and isinstance(answer, Undetermined)))
         )
         if not accepted:
             if isinstance(answer, Refused):
@@ -258,11 +308,26 @@ class Replay:
             return
         if step.verdict in (ACCEPTED, OTHER) and (step.observed is None or step.observed >= 0):
             return
+        if self._wanted is not None and not self._wanted(step):
+            return
         if self._left_to_keep is not None:
             if self._left_to_keep <= 0:
                 return
             self._left_to_keep -= 1
         step.before = tracked.before()
+
+
+def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bool:
+    """Whether a call that worked shows a slot that is older than the recording: no surprise, and no news."""
+    if (
+        tracked.from_start
+        or event.result is None
+        or event.result < 0
+        or not isinstance(answer, Refused)
+    ):
+        return False
+    slot = event.get("slot")
+    return answer.rule in _OF_A_MISSING_SLOT and slot is not None and tracked.vm.slot(slot) is None
 
 
 def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
@@ -278,7 +343,11 @@ def _is_echo(step: Step, tracked: TrackedVm) -> bool:
     event, last = step.event, tracked.last_step
     if event.format != "message" or last is None or not step.is_region:
         return False
-    if event.result is None or last.observed != event.result or not (last.is_region or last.verdict == ECHO):
+    if (
+        event.result is None
+        or last.observed != event.result
+        or not (last.is_region or last.verdict == ECHO)
+    ):
         return False
     seen = last.event.fields
     return all(seen.get(name, value) == value for name, value in event.fields.items())

@@ -72,24 +72,3 @@ def surveyed() -> list[Profile]:
                 except UnknownKernelError:
                     continue  # before KVM came to this architecture
     return _surveyed
-
-
-def spans(releases: list[str], among: list[str]) -> str:
-    """`4.19 to 5.10, 6.1 to 7.2`, or `all`: runs of releases that follow each other in `among`."""
-    if releases == among:
-        return "all"
-    runs: list[list[str]] = []
-    for name in releases:
-        if runs and among.index(name) == among.index(runs[-1][-1]) + 1:
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    newest = among[-1]
-    return ", ".join(
-        run[0]
-        if len(run) == 1
-        else f"{run[0]} and later"
-        if run[-1] == newest
-        else f"{run[0]} to {run[-1]}"
-        for run in runs
-    )

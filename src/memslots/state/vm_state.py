@@ -168,7 +168,9 @@ class VmState:
     @property
     def sets(self) -> SetPairs:
         """The slot sets as they are now: generations, swaps, what look-ups cost."""
-        return SetPairs(self.machine, tuple(self.swaps), tuple([slots.count for slots in self.spaces]))
+        return SetPairs(
+            self.machine, tuple(self.swaps), tuple([slots.count for slots in self.spaces])
+        )
 
     @property
     def generations(self) -> list[int]:
@@ -225,12 +227,23 @@ class VmState:
         self.swaps[old.as_id] += 1
         flags = old.flags | KVM_MEMSLOT_INVALID
         self.spaces[old.as_id].replace(
-            SpecialSlot(old.as_id, old.id, old.base_gfn, old.npages, old.userspace_addr, flags, old.binding, old.owner)
+            SpecialSlot(
+                old.as_id,
+                old.id,
+                old.base_gfn,
+                old.npages,
+                old.userspace_addr,
+                flags,
+                old.binding,
+                old.owner,
+            )
         )
 
     def _own_bitmaps(self) -> dict[int, DirtyBitmap | None]:
         if self._bitmaps_shared:
-            self._bitmaps = {word: bitmap and bitmap.copy() for word, bitmap in self._bitmaps.items()}
+            self._bitmaps = {
+                word: bitmap and bitmap.copy() for word, bitmap in self._bitmaps.items()
+            }
             self._bitmaps_shared = False
         return self._bitmaps
 
@@ -266,7 +279,11 @@ class VmState:
             return bitmap
         as_id = slot_word >> 16
         slot = self.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.spaces) else None
-        return DirtyBitmap(slot.npages) if slot is not None and slot.flags & KVM_MEM_LOG_DIRTY_PAGES else None
+        return (
+            DirtyBitmap(slot.npages)
+            if slot is not None and slot.flags & KVM_MEM_LOG_DIRTY_PAGES
+            else None
+        )
 
     def bitmap_to_change(self, slot_word: int) -> DirtyBitmap | None:
         """The dirty bitmap of a slot, to change: never one that a copy still shares."""
@@ -317,7 +334,9 @@ class VmState:
         if total != self.total_pages:
             raise InvariantBrokenError(f"page total {self.total_pages}, slots have {total}")
         if self.design.caps_total and total > self.machine.ulong_max:
-            raise InvariantBrokenError(f"page total {total} does not fit {self.machine.long_bits} bits")
+            raise InvariantBrokenError(
+                f"page total {total} does not fit {self.machine.long_bits} bits"
+            )
         if self.budget.n_requested and self.budget.n_requested < 64:
             raise InvariantBrokenError(f"requested budget {self.budget.n_requested}")
         known = {slot.slot_word for slots in self.spaces for slot in slots}

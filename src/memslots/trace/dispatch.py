@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 HEAD = 1 << 18
 """Bytes at the beginning and the end of a huge recording that are read in full."""
-SEARCHED = "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
+SEARCHED = (
+    "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
+)
 STRIDE = 1 << 12
 """Bytes searched for words before trying again to pass over quiet lines."""
 MORE_PARTS = 64
@@ -120,7 +122,9 @@ class Style:
 class Reader:
     """Reads one source into events."""
 
-    def __init__(self, lines: Lines, reading: Reading, name: str, *, pid: int | None = None) -> None:
+    def __init__(
+        self, lines: Lines, reading: Reading, name: str, *, pid: int | None = None
+    ) -> None:
         self.lines = lines
         self.reading = reading
         self.name = name
@@ -247,12 +251,20 @@ class Reader:
     def _following(self) -> str | None:
         """The next line, not consumed."""
         more = self.lines.peek(1)
-        return paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r")) if more else None
+        return (
+            paste.unquoted(more[0][:TEXT_READ].decode("utf-8", "replace").rstrip("\r"))
+            if more
+            else None
+        )
 
     def _ahead(self, most: int) -> list[str]:
         """Up to so many of the lines that follow, mended, none of them consumed."""
-        shown = (raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r") for raw in self.lines.peek(most))
-        return [paste.unquoted(paste.split(line)[0] if paste.damaged(line) else line) for line in shown]
+        shown = (
+            raw[:TEXT_READ].decode("utf-8", "replace").rstrip("\r") for raw in self.lines.peek(most)
+        )
+        return [
+            paste.unquoted(paste.split(line)[0] if paste.damaged(line) else line) for line in shown
+        ]
 
     def _with_rest_of_word(self, shown: str) -> str:
         """The line, whole again if a terminal cut a word at its end."""
@@ -290,20 +302,28 @@ class Reader:
             if isinstance(own, Event):
                 return [own]
             if own is not None:
-                return [event for message in own for event in self._events(message, number, depth - 1)]
+                return [
+                    event for message in own for event in self._events(message, number, depth - 1)
+                ]
         shown = shown[:CALL_READ]
         if "resumed>" in shown:
             resumed = self.strace.resume(shown)
             return self._strace(*resumed, joinable=False) if resumed else []
         block = self.blocks.reader_of(shown)
-        found = self._joined(shown, lambda part, final: block.parse(part, number, final), "") if block else []
+        found = (
+            self._joined(shown, lambda part, final: block.parse(part, number, final), "")
+            if block
+            else []
+        )
         if found:
             return found
         recorded = self.perf.parse(shown, number)
         if recorded is not None:
             return recorded
         if strace.CALL.search(shown):
-            events = self._strace(shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True)
+            events = self._strace(
+                shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True
+            )
             if events or "<unfinished ...>" in shown or strace.TAIL.search(shown):
                 return events
         if "kvm_" not in shown and "slot=" not in shown and not text.promising(shown):
@@ -317,7 +337,9 @@ class Reader:
         traced = self.qemu.parse(shown, number, final)
         if traced is None or traced:
             return traced
-        event = bpf.parse(shown, number, self.reading) or text.parse(shown, number, self.reading, final)
+        event = bpf.parse(shown, number, self.reading) or text.parse(
+            shown, number, self.reading, final
+        )
         if event is False:
             return None
         return [event] if isinstance(event, Event) else []
@@ -339,7 +361,9 @@ class Reader:
 
         return self._joined(shown, calls, "") if joinable else calls(shown, True) or []
 
-    def _joined(self, shown: str, parse: Callable[[str, bool], list[Event] | None], glue: str) -> list[Event]:
+    def _joined(
+        self, shown: str, parse: Callable[[str, bool], list[Event] | None], glue: str
+    ) -> list[Event]:
         """Parse a line; if it is cut, try it with the lines after it, else do with what is there."""
         skipped = self.reading.skipped.copy()
         events = parse(shown, False)
@@ -355,7 +379,11 @@ class Reader:
                 break
             whole = paste.join_message(whole, more) if glue else paste.join(whole, more)
             following = ahead[count][:40].decode("utf-8", "replace") if count < len(ahead) else ""
-            if following and paste.may_go_on(whole) and paste.with_rest(whole, paste.unquoted(following)):
+            if (
+                following
+                and paste.may_go_on(whole)
+                and paste.with_rest(whole, paste.unquoted(following))
+            ):
                 continue  # the last word goes on
             self.reading.skipped = skipped.copy()  # what a vain attempt counted does not count
             events = parse(whole, False)

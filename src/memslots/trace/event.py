@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+MESSAGE = "message"
+"""In place of a call's name: an error text that names no call; as a format: an error text."""
+TEXT = "text"
+"""The format of a failure that the text around the calls tells of."""
+LAYOUT = ""
+"""The format of a call that was not recorded but planned."""
+
+
 class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text", "time_ns",
+        "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text",
+        "time_ns", "vcpus_in_run",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +46,8 @@ class Event:
         new_fd: int | None = None,
         process: str | None = None,
         format: str = "",
+        duration_ns: int | None = None,
+        vcpus_in_run: int | None = None,
     ) -> None:
         self.call = call
         """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
@@ -68,6 +79,10 @@ class Event:
         self.format = format
         """Which kind of recording showed it: strace, qemu-trace, perf, bpf, message, jsonl, ...
         A QEMU trace line and QEMU's error message may describe one call: the reader keeps both."""
+        self.duration_ns = duration_ns
+        """Nanoseconds from entry to return; None where the recording does not say (`strace -T` does)."""
+        self.vcpus_in_run = vcpus_in_run
+        """vCPUs of the VM inside KVM_RUN when the call was made; None where it was not looked at."""
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""

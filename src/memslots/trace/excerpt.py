@@ -7,6 +7,7 @@ no reader knows, tell as much; a bounded amount of it is kept here while the sou
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from . import mend
 from .patterns import lazy
@@ -97,13 +98,15 @@ class Excerpt:
 def _numbered(whole: bytes) -> bool:
     """Whether each line begins with its number."""
     found = [
-        re.match(rb"\s*(\d{1,6})(?::|\s*\||\s{2})", line) for line in whole[:4096].split(b"\n")[:12] if line.strip()
+        re.match(rb"\s*(\d{1,6})(?::|\s*\||\s{2})", line)
+        for line in whole[:4096].split(b"\n")[:12]
+        if line.strip()
     ]
     numbers = [int(each.group(1)) for each in found if each]
     return (
         len(numbers) >= 2
         and len(numbers) >= len(found) - 1
-        and all(second == first + 1 for first, second in zip(numbers, numbers[1:], strict=False))
+        and all(second == first + 1 for first, second in pairwise(numbers))
     )
 
 
@@ -114,5 +117,7 @@ def _tells(line: str) -> bool:
         name = found.group(1)
         if name is None or not _FAILED.search(line):
             return False
-        return name in _OF_INTEREST or (name in ("open", "openat") and _PATHS.search(line) is not None)
+        return name in _OF_INTEREST or (
+            name in ("open", "openat") and _PATHS.search(line) is not None
+        )
     return _WENT_WELL.search(line) is None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .event import Reading
 
 VERSION = 1
-_INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd")
+_INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd", "duration_ns", "vcpus_in_run")
 _TEXTS = {"source": "source", "text": "text", "vm": "process", "format": "format"}
 """Key: attribute of the event."""
 _EXACT = 1 << 53

@@ -35,7 +35,9 @@ decimal ones."""
 _ENCODED_AMONG_OTHERS = lazy(r"=3D0x| =3D(?: |\Z)")
 """The same where other equals signs of the line are bare, as when somebody has mended half of it."""
 _VALUE = lazy(r"\s*(?:-?\d|KVM_|NULL)")
-_NAME_AT_END = lazy(r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len) ?=\Z")
+_NAME_AT_END = lazy(
+    r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len) ?=\Z"
+)
 _QUOTE = lazy(r"^(?:\s{0,3}[>|](?!(?:KVM|MAP|PROT)_| /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
     r"ioctl[($]|\bsyscall\(|\*\(uint|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
@@ -43,7 +45,16 @@ _RECORD = lazy(
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"
     r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) |^--? ?$"
 )
-_PLAIN = {0x201C: '"', 0x201D: '"', 0x2018: "'", 0x2019: "'", 0x2212: "-", 0x2013: "-", 0xA0: " ", 0xFEFF: ""}
+_PLAIN = {
+    0x201C: '"',
+    0x201D: '"',
+    0x2018: "'",
+    0x2019: "'",
+    0x2212: "-",
+    0x2013: "-",
+    0xA0: " ",
+    0xFEFF: "",
+}
 """Typographical characters that editors put in place of those of a recording."""
 NARROWEST = 40
 """Characters of a line that a terminal may have wrapped."""
@@ -94,7 +105,9 @@ def split(text: str) -> list[str]:
             text = _BREAK.sub("\n", text)
     if "=3D" in text:
         text = _decoded(text)
-    text = _CONTROL.sub(lambda found: "\n" if found.group() in "\r\x0b\x0c" else "", text.translate(_PLAIN))
+    text = _CONTROL.sub(
+        lambda found: "\n" if found.group() in "\r\x0b\x0c" else "", text.translate(_PLAIN)
+    )
     parts = [part for part in text.split("\n") if part.strip()]
     return parts or [""]
 
@@ -126,7 +139,9 @@ def soft_break(text: str, following: str) -> bool:
     """
     if not text.endswith("="):
         return False
-    if _ENCODED.search(text[:-1]) and (_BARE.search(text) is None or _ENCODED_AMONG_OTHERS.search(text)):
+    if _ENCODED.search(text[:-1]) and (
+        _BARE.search(text) is None or _ENCODED_AMONG_OTHERS.search(text)
+    ):
         return True
     if len(text) < 60 or text.endswith(") =") or _BARE.search(text):
         return False
@@ -152,7 +167,12 @@ def join(first: str, second: str) -> str:
     second = second.strip()
     inside = first.rfind("(") > first.rfind(")")
     is_cut = inside and _WITHIN.match(first[-1:]) and _WITHIN.match(second)
-    if is_cut or _CUT_RESULT.search(first[-40:]) or _cut_name(first, second, _NAMES) or _last_digits(first, second):
+    if (
+        is_cut
+        or _CUT_RESULT.search(first[-40:])
+        or _cut_name(first, second, _NAMES)
+        or _last_digits(first, second)
+    ):
         return first.rstrip() + second
     return f"{first.rstrip()} {second}"
 
@@ -176,7 +196,11 @@ def with_rest(first: str, second: str) -> str | None:
     if _CALL_AT_END.search(first[-60:]) and _REST_OF_MESSAGE.match(second):
         return f"{first} {second}"
     begun = _BEGUN_NAME.search(first[-6:])
-    if begun and _cut_name(first, second, _FAILED) and _CALL_AT_END.search(first[-60 : -len(begun.group())]):
+    if (
+        begun
+        and _cut_name(first, second, _FAILED)
+        and _CALL_AT_END.search(first[-60 : -len(begun.group())])
+    ):
         return first + second
     return None
 
@@ -188,7 +212,11 @@ def _last_digits(first: str, second: str) -> bool:
 def _is_cut(first: str, second: str) -> bool:
     if _NUMBER_AT_END.search(first) and _REST_OF_NUMBER.match(second):
         return True
-    return first.endswith(("=", "#")) or second.startswith(("=", "#")) or _cut_name(first, second, _NAMES)
+    return (
+        first.endswith(("=", "#"))
+        or second.startswith(("=", "#"))
+        or _cut_name(first, second, _NAMES)
+    )
 
 
 def _cut_name(first: str, second: str, names: frozenset[str]) -> bool:

@@ -12,7 +12,11 @@ REGION = "KVM_SET_USER_MEMORY_REGION"
 
 # (call, does it need an errno in sight, words).  `message` where no call is named.
 _ENTRIES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
-    (REGION, True, (r"error (?:un)?registering slot\b", r"\bkvm_set_user_memory_region\b.{0,80}(?i:fail)")),
+    (
+        REGION,
+        True,
+        (r"error (?:un)?registering slot\b", r"\bkvm_set_user_memory_region\b.{0,80}(?i:fail)"),
+    ),
     ("KVM_CREATE_GUEST_MEMFD", True, (r"(?i:create_?guest_?memfd)",)),
     ("KVM_SET_MEMORY_ATTRIBUTES", True, (r"(?i:set_?memory_?attributes)",)),
     ("KVM_IOEVENTFD", True, (r"(?i:\bio_?event_?(?:fd)?s?\b)", r"(?i:ioeventfd)", r"IoEvent")),
@@ -110,7 +114,9 @@ _ENTRIES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
 TABLE = tuple((call, needs, lazy("|".join(words))) for call, needs, words in _ENTRIES)
 """(call, needs an errno, pattern), in the order in which they are tried."""
 
-ABOUT = lazy(r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::")
+ABOUT = lazy(
+    r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::"
+)
 """What a Rust error must mention to be of interest: a VMM fails for many reasons."""
 
 

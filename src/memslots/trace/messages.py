@@ -46,7 +46,9 @@ _DOSEMU = lazy(
     r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16}) size=(0x[0-9a-f]{1,16})"
     r"(?: unixaddr=(0x[0-9a-f]{1,16}))?"
 )
-_MAPPED = lazy(r"Created userspace mapping: ([0-9a-f]{1,16}) -> ([0-9a-f]{1,16}) ([0-9a-f]{1,16})\b")
+_MAPPED = lazy(
+    r"Created userspace mapping: ([0-9a-f]{1,16}) -> ([0-9a-f]{1,16}) ([0-9a-f]{1,16})\b"
+)
 _PROCESS = lazy(r"(?:^|\s)([A-Za-z][\w./@-]{0,60})\[(\d{1,10})\]: ", re.ASCII)
 
 _RUST = lazy(
@@ -127,7 +129,9 @@ def _table(text: str) -> Event | None:
     if found:
         names = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
         values = (words.integer(value) if value else None for value in found.groups())
-        fields = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        fields = {
+            name: value for name, value in zip(names, values, strict=True) if value is not None
+        }
         return Event(REGION, fields, 0, format="slot-table")
     found = _MAPPED.search(text)
     if found:
@@ -151,7 +155,9 @@ def _table(text: str) -> Event | None:
     return None
 
 
-def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Event | Literal[False] | None:
+def _named(
+    named: re.Match[str], text: str, reading: Reading, final: bool
+) -> Event | Literal[False] | None:
     """A message that names the ioctl, with numbers or without."""
     call = named.group(1)
     rest = text[named.end() : named.end() + _SEARCHED]
@@ -164,7 +170,11 @@ def _named(named: re.Match[str], text: str, reading: Reading, final: bool) -> Ev
         return Event(call, fields, 0)
     region = call.startswith(REGION) or call.endswith("_LOG")
     if number is None and not final and region:
-        return False if "fail" in rest or "error" in rest or fields or rest.strip() in (":", "") else None
+        return (
+            False
+            if "fail" in rest or "error" in rest or fields or rest.strip() in (":", "")
+            else None
+        )
     if "IOCTL failed" in rest and "memory_size" not in fields and not final:
         return False  # the selftests print the fields on the lines that follow
     if number is None and not fields:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TRACE = lazy(
     r"(?:(\d{1,12})\.(\d{3})\s{1,16})?"
-    r"(?:\(\s{0,16}(?:\d{1,9}\.\d{1,9} ms)?\s{0,16}\):\s{0,16})?(?:(\S.{0,60}?)/(\d{1,10})\s{1,16})?"
+    r"(?:\(\s{0,16}(?:(\d{1,9}\.\d{1,9}) ms)?\s{0,16}\):\s{0,16})?(?:(\S.{0,60}?)/(\d{1,10})\s{1,16})?"
     r"(?:\.\.\. \[continued\]: )?ioctl\((fd: .{0,600}?)\)\s*(?:\.\.\.|=\s*(.*))$",
     re.ASCII,
 )
@@ -56,7 +56,12 @@ class Perf:
         if "ioctl(fd: " in text:
             found = _TRACE.search(text)
             return self._trace(found, text, line) if found else None
-        if "sys_e" in text or "sys_ioctl" in text or "kvm_entry: " in text or "kvm_userspace_exit: " in text:
+        if (
+            "sys_e" in text
+            or "sys_ioctl" in text
+            or "kvm_entry: " in text
+            or "kvm_userspace_exit: " in text
+        ):
             found = _FTRACE.search(text)
             if found:
                 return self._ftrace(found.groups()[1:], text, line, "ftrace")
@@ -81,7 +86,7 @@ class Perf:
         return [event]
 
     def _trace(self, found: re.Match[str], text: str, line: int) -> list[Event]:
-        ms, us, _, pid, args, result = found.groups()
+        ms, us, took_ms, _, pid, args, result = found.groups()
         if ", arg: " not in args:
             args += ", arg: 0"
         event = self.strace.ioctl(args.replace(", arg: ", ", ", 1), result or "")
@@ -90,6 +95,8 @@ class Perf:
         event.pid = int(pid) if pid else None
         event.time_ns = int(ms) * 10**6 + int(us) * 1000 if ms else None
         event.line, event.text, event.format = line, text, "perf"
+        if took_ms and result:
+            event.duration_ns = round(float(took_ms) * 1_000_000)
         return [event]
 
     def _ftrace(self, found: tuple[str, ...], text: str, line: int, name: str) -> list[Event]:
@@ -98,12 +105,17 @@ class Perf:
         time_ns = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
         runs = _RUNS.search(what)
         if runs:
-            return self._run(runs[1], Event("KVM_RUN", pid=pid, time_ns=time_ns, line=line, text=text, format=name))
+            return self._run(
+                runs[1],
+                Event("KVM_RUN", pid=pid, time_ns=time_ns, line=line, text=text, format=name),
+            )
         enter = _ENTER.search(what)
         if enter:
             numbers = [enter.group(i) for i in ((2, 4, 5) if enter.group(2) else (6, 7, 8))]
             fd, code, argument = (int(number, 16) for number in numbers)
-            event = self.strace.ioctl(f"{fd & 0xFFFFFFFF}, {code & 0xFFFFFFFF:#010x}, {argument:#x}", "")
+            event = self.strace.ioctl(
+                f"{fd & 0xFFFFFFFF}, {code & 0xFFFFFFFF:#010x}, {argument:#x}", ""
+            )
             if event is None:
                 return []
             event.pid, event.line, event.text, event.format = pid, line, text, name

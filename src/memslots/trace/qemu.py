@@ -99,7 +99,9 @@ class Qemu:
         self._waiting.clear()
         return events
 
-    def _region(self, found: re.Match[str], text: str, line: int, final: bool) -> list[Event] | None:
+    def _region(
+        self, found: re.Match[str], text: str, line: int, final: bool
+    ) -> list[Event] | None:
         pairs = dict(_PAIR.findall(found.group("pairs")))
         if pairs.get("ret", "-") == "-" and not final:
             return None
@@ -121,7 +123,9 @@ class Qemu:
             return []
         pid = traced_pid if pid is None else pid
         self._waiting.pop(pid, None)
-        event = Event(call, fields, result, pid=pid, time_ns=time_ns, line=line, format="qemu-trace")
+        event = Event(
+            call, fields, result, pid=pid, time_ns=time_ns, line=line, format="qemu-trace"
+        )
         event.text = text
         return [event]
 
@@ -176,9 +180,15 @@ class Qemu:
             return Event("KVM_SET_MEMORY_ATTRIBUTES", fields)
         found = _CLEAR.search(text)
         if found:
-            slot, start, size = int(found.group(1)), int(found.group(2), 16), int(found.group(3), 16)
+            slot, start, size = (
+                int(found.group(1)),
+                int(found.group(2), 16),
+                int(found.group(3), 16),
+            )
             if slot < 1 << 32 and size < 1 << 32:
-                return Event("KVM_CLEAR_DIRTY_LOG", {"slot": slot, "first_page": start, "num_pages": size})
+                return Event(
+                    "KVM_CLEAR_DIRTY_LOG", {"slot": slot, "first_page": start, "num_pages": size}
+                )
             self.reading.skip("slot or num_pages that is no number of 32 bits")
         return None
 

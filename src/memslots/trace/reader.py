@@ -46,7 +46,9 @@ def read(
     reading = Reading() if reading is None else reading
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
         return _several(_files(os.fspath(source)), reading, context)
-    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(source, "read"):
+    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
+        source, "read"
+    ):
         return _one(source, reading, context)  # type: ignore[arg-type]
     return _several([os.fspath(path) for path in source], reading, context)
 
@@ -57,7 +59,9 @@ def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
 
 
 def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterator[Event]:
-    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
+    name = (
+        os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
+    )
     name = name if isinstance(name, str) else ""
     read_some, size = open_source(source, reading, frugal=files > OPEN_MAX)
     if len(reading.sources) < 100:
@@ -68,12 +72,16 @@ def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterat
         return binary.events(read_some, reading, name)
     read_some = reading.excerpt.watched(read_some)
     thread = _THREAD_FILE.match(name) if files > 1 else None
-    reader = Reader(Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None)
+    reader = Reader(
+        Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None
+    )
     if size is not None and size >= FAST_FROM and not context:
         style = Style(_sample(source, size))
         if style.huge:
             reading.note(f"{name or 'input'}: {SEARCHED}, but at the beginning and the end")
-            return reader.searched(size, style, LineCounter(lambda: open_source(source, Reading())[0]))
+            return reader.searched(
+                size, style, LineCounter(lambda: open_source(source, Reading())[0])
+            )
     if size is None and not context:
         reader.search_from = FAST_FROM
     return reader.all_lines()
@@ -111,7 +119,10 @@ def _several(paths: list[str], reading: Reading, context: bool) -> Iterator[Even
         thread = _THREAD_FILE.match(path)
         sets.setdefault(thread.group(1) if thread else path, []).append(path)
     # Opened before the first event is asked for, so that a wrong name is an error at once.
-    opened = {name: [_one(path, reading, context, len(group)) for path in group] for name, group in sets.items()}
+    opened = {
+        name: [_one(path, reading, context, len(group)) for path in group]
+        for name, group in sets.items()
+    }
     return _chained(opened, reading)
 
 
@@ -137,7 +148,9 @@ def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[tup
     last = 0
     for event in events:
         if event.time_ns is None:
-            reading.note(f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known")
+            reading.note(
+                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known"
+            )
         else:
             last = max(last, event.time_ns)
         yield last, event

@@ -51,7 +51,9 @@ class _Description:
             self.kinds = {int(number): str(kind) for kind, number in kinds.items()}
             self.calls = [(str(call), tuple(map(str, fields))) for call, fields in calls]
         except (KeyError, TypeError, ValueError, struct.error) as error:
-            raise TraceError(f"{name}: a recording whose description lacks something: {error}") from None
+            raise TraceError(
+                f"{name}: a recording whose description lacks something: {error}"
+            ) from None
         self.release, self.machine = str(row.get("release", "")), str(row.get("machine", ""))
         page_bytes = row.get("page_bytes", 0)
         self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
@@ -100,7 +102,11 @@ def _records(
             reading.bytes += len(chunk)
             continue
         (nbytes,) = length_of(data, at)
-        if nbytes < header.size or (nbytes - header.size) & 7 or nbytes > header.size + 8 * _FIELDS_MAX:
+        if (
+            nbytes < header.size
+            or (nbytes - header.size) & 7
+            or nbytes > header.size + 8 * _FIELDS_MAX
+        ):
             reading.skip("damaged record: what follows it cannot be found")
             return
         record = data[at : at + nbytes]
@@ -120,7 +126,9 @@ def _records(
         reading.note(f"{name}: no end mark: the recorder was killed, or is still recording")
 
 
-def _remark(record: bytes, kind: str, description: _Description, reading: Reading, name: str) -> None:
+def _remark(
+    record: bytes, kind: str, description: _Description, reading: Reading, name: str
+) -> None:
     """A record that is no call: of which process a thread is, or that calls are missing."""
     _, _, _, tid, _, result, _ = description.header.unpack_from(record)
     if kind == "process":
@@ -129,7 +137,9 @@ def _remark(record: bytes, kind: str, description: _Description, reading: Readin
         description.processes[tid] = f"{comm}[{result}]" if comm else f"process {result}"
     else:
         lost = f"{result} calls" if result >= 0 else "an unknown number of calls"
-        reading.note(f"{name}: {lost} were lost while recording: what follows from them is not in it")
+        reading.note(
+            f"{name}: {lost} were lost while recording: what follows from them is not in it"
+        )
 
 
 def _event(record: bytes, kind: str, description: _Description, reading: Reading) -> Event | None:
@@ -141,7 +151,9 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     count = (len(record) - description.header.size) // 8
     values = struct.unpack_from(f"<{count}Q", record, description.header.size)
     if count < len(names):
-        reading.skip(f"{call} whose argument could not be read (the call will have failed with EFAULT)")
+        reading.skip(
+            f"{call} whose argument could not be read (the call will have failed with EFAULT)"
+        )
     is_ioctl = call.startswith("KVM_")
     event = Event(
         call, dict(zip(names, values)), result if kind == "call" else None, pid=tid, time_ns=time_ns,

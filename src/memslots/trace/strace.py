@@ -30,7 +30,10 @@ RESULT_READ = 400
 PENDING_MAX = 4096
 """Unfinished calls kept at a time (one for each thread)."""
 
-CALL = lazy(r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|mprotect|pkey_mprotect|close|v?fork|clone[23]?)\(", re.ASCII)
+CALL = lazy(
+    r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|mprotect|pkey_mprotect|close|v?fork|clone[23]?)\(",
+    re.ASCII,
+)
 _NEXT = lazy(r"(?<![\w.>:])ioctl\(\d", re.ASCII)
 RESUMED = lazy(r"<\.\.\. (\w+) resumed>", re.ASCII)
 _PREFIX = lazy(
@@ -42,7 +45,9 @@ _PREFIX = lazy(
 _QUOTES = lazy(r"^[\s>|`*$#-]+(?=[\[\d])")
 TAIL = lazy(r"\)\s*(?:=|->|→|⇒)\s*(?=[-\d?E])")
 _DONE = lazy(r"[})\]]\s*;?\s*[`\"']*\s*$")
-_FD = lazy(r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII)
+_FD = lazy(
+    r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII
+)
 _REQUEST = lazy(
     r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}|\d{4,10})\b(?:\s*/\*\s*(.{0,120}?)\s*\*/)?"
     r"|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
@@ -59,11 +64,21 @@ _PLAIN = lazy(
     rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
     rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
     rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
-    rb"(?: <[\d.]{1,20}>)?$"
+    rb"(?: <(\d{1,9}\.\d{1,9})>)?$"
 )
 """Most region calls of most recordings, exactly as strace writes them."""
 
 _REGION2 = CALLS["KVM_SET_USER_MEMORY_REGION2"]
+
+
+_TOOK = lazy(r" <(\d{1,9}\.\d{1,9})>\s*$")
+"""Seconds that the call took (-T)."""
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds from `0.000123`."""
+    seconds, _, fraction = text.partition(".")
+    return int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
 
 
 def start(text: str) -> int:
@@ -142,7 +157,9 @@ class Strace:
         found = _PLAIN.match(raw)
         if found is None:
             return None
-        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error = found.groups()
+        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error, took = (
+            found.groups()
+        )
         number = 0 if result == b"0" else words.ERRNO.get(error.decode())
         if number is None:
             return None
@@ -153,8 +170,12 @@ class Strace:
             "memory_size": int(size),
             "userspace_addr": int(hva, 16),
         }
-        event = Event("KVM_SET_USER_MEMORY_REGION", fields, -number, fd=int(fd), line=line, format="strace")
+        event = Event(
+            "KVM_SET_USER_MEMORY_REGION", fields, -number, fd=int(fd), line=line, format="strace"
+        )
         event.text = raw.decode()
+        if took:
+            event.duration_ns = duration_ns(took.decode())
         if seconds:
             event.pid = int(pid) if pid else None
             event.time_ns = int(seconds) * 10**9 + int(us) * 1000
@@ -225,7 +246,9 @@ class Strace:
         tail = TAIL.search(text, start.end(), end)
         name = start.group(1)
         if tail is None:
-            if name != "ioctl" or re.match(r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]):
+            if name != "ioctl" or re.match(
+                r"\)[\s:]*(?:failed|error|:)", text[text.find(")", start.end(), end) :]
+            ):
                 return None, start.end()
             if not final:
                 return None
@@ -238,6 +261,9 @@ class Strace:
             return None, start.end() if tail is None else tail.end()
         event.pid, event.time_ns = who
         event.line, event.text, event.format = line, text[:TEXT_MAX], "strace"
+        took = _TOOK.search(result)
+        if took:
+            event.duration_ns = duration_ns(took.group(1))
         return event, end
 
     def unfinished(self) -> list[Event]:
@@ -358,7 +384,12 @@ def request_of(found: re.Match[str]) -> str | None:
         if len(parts) != 4 or words.integer(parts[1]) not in (KVMIO, 0x3B, 0xAF):
             return None
         kind, nr, size = (words.integer(part) for part in parts[1:])
-        if kind is None or nr is None or size is None or not (0 <= nr < 256 and 0 <= size < 1 << 13):
+        if (
+            kind is None
+            or nr is None
+            or size is None
+            or not (0 <= nr < 256 and 0 <= size < 1 << 13)
+        ):
             return None
         return words.request_name(size << 16 | kind << 8 | nr)
     if number is not None:

@@ -71,10 +71,16 @@ def _columns(rows: Iterable[Row | None]) -> list[str]:
     """The letters of the designs that the rows hold."""
     first = next((row for row in rows if row is not None), None)
     letters = [design.letter for design in DESIGNS]
-    return [*letters, OWN] if first is not None and any(letter == OWN for _, letter in first.figures) else letters
+    return (
+        [*letters, OWN]
+        if first is not None and any(letter == OWN for _, letter in first.figures)
+        else letters
+    )
 
 
-def table_lines(rows: Sequence[Row | None], host_bits: Sequence[int], first_column: str) -> list[str]:
+def table_lines(
+    rows: Sequence[Row | None], host_bits: Sequence[int], first_column: str
+) -> list[str]:
     """Header and rows; None is a gap."""
     letters = _columns(rows)
     keys = [(bits, letter) for bits in host_bits for letter in letters]
@@ -84,7 +90,10 @@ def table_lines(rows: Sequence[Row | None], host_bits: Sequence[int], first_colu
         for row in rows
     ]  # fmt: skip
     heads = [first_column, "pages", *(f"({letter})" for _, letter in keys)]
-    widths = [max(len(head), *(len(line[i]) for line in cells if i < len(line))) for i, head in enumerate(heads)]
+    widths = [
+        max(len(head), *(len(line[i]) for line in cells if i < len(line)))
+        for i, head in enumerate(heads)
+    ]
     starts = [2 + i * len(letters) for i in range(len(host_bits))]
     top = " " * (sum(widths[:2]) + 2)
     for bits, start in zip(host_bits, starts):
@@ -92,7 +101,9 @@ def table_lines(rows: Sequence[Row | None], host_bits: Sequence[int], first_colu
         top += f"  {f'{bits}-bit host':-^{width - 2}}"
     lines = [top.rstrip()]
     pairs = (zip(line, widths) for line in (heads, *cells))
-    return lines + ["  ".join(f"{text:>{width}}" for text, width in pair).rstrip() for pair in pairs]
+    return lines + [
+        "  ".join(f"{text:>{width}}" for text, width in pair).rstrip() for pair in pairs
+    ]
 
 
 def _cell(row: Row, key: tuple[int, str]) -> str:
@@ -108,11 +119,17 @@ def meaning_lines(rows: Iterable[Row | None], host_bits: Sequence[int]) -> list[
     verdicts = {figure.verdict for row in seen for figure in row.figures.values()}
     lines = []
     if WRONG in verdicts:
-        lines.append("  *  not a fiftieth of the pages: the total or the product wrapped, or the ratio is 0")
+        lines.append(
+            "  *  not a fiftieth of the pages: the total or the product wrapped, or the ratio is 0"
+        )
     if REFUSED in verdicts:
         lines.append("  refused: KVM_SET_USER_MEMORY_REGION answers EINVAL (rule page-total-cap)")
     for bits in host_bits:
-        lines += ["", f"On a {bits}-bit host", *(_design_line(design.letter, bits) for design in DESIGNS)]
+        lines += [
+            "",
+            f"On a {bits}-bit host",
+            *(_design_line(design.letter, bits) for design in DESIGNS),
+        ]
     return lines
 
 
@@ -192,7 +209,9 @@ def _reach_line(bits: int) -> str:
     return f"  {bits:4} {format_bytes(1 << bits):>10} {pages:16} {first:>16} {last:>16}"
 
 
-def as_json(rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object] | None = None) -> str:
+def as_json(
+    rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object] | None = None
+) -> str:
     """One JSON object: every row, not only the interesting ones; `own`: what was found of a design of one's own."""
     import json
 
@@ -204,8 +223,12 @@ def as_json(rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object
             "hosts": [
                 {
                     "bits": bits,
-                    "first_wrong_total_pages": {d.letter: first_wrong_total(d.letter, bits) for d in DESIGNS},
-                    "first_refused_total_pages": {d.letter: first_refused_total(d.letter, bits) for d in DESIGNS},
+                    "first_wrong_total_pages": {
+                        d.letter: first_wrong_total(d.letter, bits) for d in DESIGNS
+                    },
+                    "first_refused_total_pages": {
+                        d.letter: first_refused_total(d.letter, bits) for d in DESIGNS
+                    },
                 }
                 for bits in host_bits
             ],

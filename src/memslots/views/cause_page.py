@@ -50,8 +50,16 @@ def catalogue_markdown(chapters: Chapters) -> list[str]:
     """All causes as a part of a Markdown page."""
     lines: list[str] = []
     for heading, causes in chapters:
-        lines += ["", f"### {heading}", "", "| cause | what it is | what decides |", "| --- | --- | --- |"]
-        lines += [f"| {cause.id} | {_cell(cause.title)} | {_cell(cause.decides)} |" for cause in causes]
+        lines += [
+            "",
+            f"### {heading}",
+            "",
+            "| cause | what it is | what decides |",
+            "| --- | --- | --- |",
+        ]
+        lines += [
+            f"| {cause.id} | {_cell(cause.title)} | {_cell(cause.decides)} |" for cause in causes
+        ]
     return lines
 
 
@@ -78,5 +86,7 @@ def as_json(chapters: Chapters) -> str:
     """All causes as one JSON object."""
     import json
 
-    causes = [{"chapter": heading, **cause_json(cause)} for heading, found in chapters for cause in found]
+    causes = [
+        {"chapter": heading, **cause_json(cause)} for heading, found in chapters for cause in found
+    ]
     return json.dumps({"schema": SCHEMA, "causes": causes})

@@ -15,7 +15,9 @@ def conformance_lines(
     """Lines of the report, each with the disagreements that it adds to the count."""
     seen = []
     if not as_json:
-        heads = f"{'operations':>10} {'not run':>8} {'undecided':>9} {'disagree':>8} {'excepted':>8}"
+        heads = (
+            f"{'operations':>10} {'not run':>8} {'undecided':>9} {'disagree':>8} {'excepted':>8}"
+        )
         yield f"{'kernel':42} {heads}", 0
     for result in results:
         seen.append(result)
@@ -38,7 +40,9 @@ def conformance_lines(
 
 
 def _disagreement_text(found: Disagreement) -> str:
-    lines = [f"    {found.sequence}, operation {found.index}: kernel {found.observed}, model {found.expected}"]
+    lines = [
+        f"    {found.sequence}, operation {found.index}: kernel {found.observed}, model {found.expected}"
+    ]
     start = max(0, found.index - 6)
     for index in range(start, found.index + 1):
         mark = ">" if index == found.index else " "

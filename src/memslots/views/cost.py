@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..check.cost import DESCRIPTORS, HEADS, LOGGING, NESTED, ONE_GIB, ONE_PAGE, SMM
 from ..check.metadata import KINDS, has_rmaps, has_write_track
 from ..kernel.footprint import FOOTPRINT_FACTS, has
 from ..units import format_bytes
+from .text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,11 +14,19 @@ if TYPE_CHECKING:
 
 SCHEMA = "memslots.cost/1"
 MOST_SLOTS = 12
+_MORE = {
+    ONE_PAGE: "one more slot of one page",
+    ONE_GIB: "one more slot of 1 GiB",
+    LOGGING: "dirty logging of every slot",
+    SMM: "showing every slot to SMM too",
+    NESTED: "the first nested guest",
+}
+_UNKNOWN = {HEADS: "sets of slots", DESCRIPTORS: "descriptors"}
 
 
 def cost_lines(found: Cost, most: int = MOST_SLOTS) -> list[str]:
     """The costliest slots, the kinds, the total, and what more would add."""
-    lines = [f"{_count(len(found.slots), 'slot')} on {found.profile.name}{_conditions(found)}", ""]
+    lines = [f"{counted(len(found.slots), 'slot')} on {found.profile.name}{_conditions(found)}", ""]
     kinds = [kind for kind in KINDS if kind in found.by_kind]
     lines += _slot_lines(found, kinds, most)
     lines += ["", "In all"]
@@ -26,7 +36,10 @@ def cost_lines(found: Cost, most: int = MOST_SLOTS) -> list[str]:
     lines += _notes(found)
     if found.what_if:
         lines += ["", "What more would add"]
-        lines += [f"  {what:30} {nbytes:14}  {format_bytes(nbytes)}" for what, nbytes in found.what_if.items()]
+        lines += [
+            f"  {_MORE[what]:30} {nbytes:14}  {format_bytes(nbytes)}"
+            for what, nbytes in found.what_if.items()
+        ]
     return lines
 
 
@@ -38,7 +51,9 @@ def _conditions(found: Cost) -> str:
     if found.conditions.shadow:
         parts.append("nested guests")
     parts.append("reverse maps" if has_rmaps(profile, found.conditions) else "no reverse maps")
-    parts.append("write tracking" if has_write_track(profile, found.conditions) else "no write tracking")
+    parts.append(
+        "write tracking" if has_write_track(profile, found.conditions) else "no write tracking"
+    )
     return f" ({', '.join(parts)})"
 
 
@@ -55,14 +70,23 @@ def _slot_lines(found: Cost, kinds: list[str], most: int) -> list[str]:
     ]
     if len(found.slots) > most:
         rest = sum(each.total for each in found.slots) - sum(each.total for each in shown)
-        lines.append(f"  and {len(found.slots) - most} more with {rest} bytes ({format_bytes(rest)})")
+        lines.append(
+            f"  and {len(found.slots) - most} more with {rest} bytes ({format_bytes(rest)})"
+        )
     return lines
 
 
 def _slot_cells(each: SlotCost, kinds: list[str]) -> list[str]:
     slot = each.slot
-    by_kind = {kind: sum(array.allocated for array in each.arrays if array.kind == kind) for kind in kinds}
-    return [f"{slot.as_id}:{slot.id}", str(slot.npages), *(str(by_kind[kind]) for kind in kinds), str(each.total)]
+    by_kind = {
+        kind: sum(array.allocated for array in each.arrays if array.kind == kind) for kind in kinds
+    }
+    return [
+        f"{slot.as_id}:{slot.id}",
+        str(slot.npages),
+        *(str(by_kind[kind]) for kind in kinds),
+        str(each.total),
+    ]
 
 
 def _notes(found: Cost) -> list[str]:
@@ -74,16 +98,18 @@ def _notes(found: Cost) -> list[str]:
         )
     if not has(found.profile, "vmalloc-arrays"):
         since = FOOTPRINT_FACTS["vmalloc-arrays"].since
-        lines.append(f"  before {since} large arrays may be contiguous memory, rounded up to a power of two")
+        lines.append(
+            f"  before {since} large arrays may be contiguous memory, rounded up to a power of two"
+        )
     if found.unknown:
-        lines.append(f"  not counted, as not known for this kernel: {', '.join(found.unknown)}")
+        lines.append(
+            f"  not counted, as not known for this kernel: {', '.join(_UNKNOWN[kind] for kind in found.unknown)}"
+        )
     if found.refused:
-        lines.append(f"  {_count(found.refused, 'call')} of the layout refused on this kernel: see `memslots check`")
+        lines.append(
+            f"  {counted(found.refused, 'call')} of the layout refused on this kernel: see `memslots check`"
+        )
     return lines
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def cost_json(found: Cost) -> str:
@@ -99,9 +125,9 @@ def cost_json(found: Cost) -> str:
             "total_bytes": found.total,
             "by_kind_bytes": found.by_kind,
             "vmalloc_overhead_bytes_about": found.vmalloc_overhead,
-            "not_known": found.unknown,
+            "not_known": [_UNKNOWN[kind] for kind in found.unknown],
             "refused_calls": found.refused,
-            "what_if_bytes": found.what_if,
+            "what_if_bytes": {_MORE[what]: nbytes for what, nbytes in found.what_if.items()},
             "slots": [
                 {
                     "space": each.slot.as_id,

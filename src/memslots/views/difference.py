@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from ..compare.difference import PAGE, WORD
 from ..errors import errno_name
 from ..rules.presence import is_out_of_reach
+from .questions import question_text, reply_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..compare.difference import Change, Difference
+    from ..compare.difference import Change, Difference, Noticed
     from ..kernel.fact import Fact
     from ..kernel.profile import Profile
     from ..rules.answer import Rule
 
 SCHEMA = "memslots.diff/1"
+_SUMMARIES = {WORD: "bits of an unsigned long.", PAGE: "bytes of a host page."}
 
 
 def difference_lines(found: Difference) -> list[str]:
@@ -25,9 +28,15 @@ def difference_lines(found: Difference) -> list[str]:
         ("Begins to hold" if both else f"Holds only on {found.after.name}", _facts(found.started)),
         ("No longer holds" if both else f"Holds only on {found.before.name}", _facts(found.ended)),
         ("Limits and options", _changes(found.limits + found.options)),
-        ("Rules that begin" if both else f"Rules only on {found.after.name}", _rules(found.new_rules, found.after)),
-        ("Rules that end" if both else f"Rules only on {found.before.name}", _rules(found.gone_rules, found.before)),
-        ("What a program notices", _changes(found.noticed)),
+        (
+            "Rules that begin" if both else f"Rules only on {found.after.name}",
+            _rules(found.new_rules, found.after),
+        ),
+        (
+            "Rules that end" if both else f"Rules only on {found.before.name}",
+            _rules(found.gone_rules, found.before),
+        ),
+        ("What a program notices", _noticed(found.noticed)),
     ]
     for title, body in sections:
         if body:
@@ -38,13 +47,20 @@ def difference_lines(found: Difference) -> list[str]:
         names = ", ".join(fact.name for fact in found.idle)
         lines += ["", f"Also dated between them, but about 32-bit hosts only: {names}."]
     same = sum(1 for name in found.before.facts if found.after.knows(name))
-    return [*lines, "", f"{same} facts are the same; the rules that both have are checked in the same order."]
+    return [
+        *lines,
+        "",
+        f"{same} facts are the same; the rules that both have are checked in the same order.",
+    ]
 
 
 def _facts(facts: list[Fact]) -> list[str]:
     lines = []
     for fact in facts:
-        lines += [f"  {fact.name}: {fact.summary}", f"      since {fact.since}{_until(fact)}; {fact.source}"]
+        lines += [
+            f"  {fact.name}: {fact.summary}",
+            f"      since {fact.since}{_until(fact)}; {fact.source}",
+        ]
     return lines
 
 
@@ -58,8 +74,17 @@ def _changes(changes: list[Change]) -> list[str]:
     lines = []
     for change in changes:
         lines.append(f"  {change.name}: {value_text(change.before)} -> {value_text(change.after)}")
-        if change.summary:
-            lines.append(f"      {change.summary[0].upper()}{change.summary[1:]}")
+        summary = change.summary or _SUMMARIES.get(change.name, "")
+        if summary:
+            lines.append(f"      {summary[0].upper()}{summary[1:]}")
+    return lines
+
+
+def _noticed(changes: list[Noticed]) -> list[str]:
+    lines = []
+    for each in changes:
+        before, after = value_text(reply_text(each.before)), value_text(reply_text(each.after))
+        lines.append(f"  {question_text(each.question)}: {before} -> {after}")
     return lines
 
 
@@ -94,7 +119,7 @@ def as_json(found: Difference) -> str:
             "options": [_change_json(change) for change in found.options],
             "rules_new": [rule.id for rule in found.new_rules],
             "rules_gone": [rule.id for rule in found.gone_rules],
-            "noticed": [_change_json(change) for change in found.noticed],
+            "noticed": [_noticed_json(each) for each in found.noticed],
         }
     )
 
@@ -114,3 +139,12 @@ def fact_json(fact: Fact) -> dict[str, object]:
 
 def _change_json(change: Change) -> dict[str, object]:
     return {"name": change.name, "before": change.before, "after": change.after}
+
+
+def _noticed_json(each: Noticed) -> dict[str, object]:
+    return {
+        "name": question_text(each.question),
+        "question": each.question.id,
+        "before": reply_text(each.before),
+        "after": reply_text(each.after),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..uapi.flags import flag_letters
 from ..units import format_bytes
 from .text import table
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from ..state.slot import Slot
 
 SCHEMA = "memslots.map/1"
+SLOT, HOLE = "slot", "hole"
 _HUGE = ((1 << 30, "1G"), (1 << 21, "2M"))
 
 
@@ -20,7 +22,9 @@ def map_rows(vm: Vm, as_id: int = 0) -> list[dict[str, object]]:
     shift, end_gfn = vm.page_shift, 0
     for slot in vm.slots(as_id):
         if slot.base_gfn > end_gfn and rows:
-            rows.append({"kind": "hole", "gpa": end_gfn << shift, "bytes": (slot.base_gfn - end_gfn) << shift})
+            rows.append(
+                {"kind": HOLE, "gpa": end_gfn << shift, "bytes": (slot.base_gfn - end_gfn) << shift}
+            )
         rows.append(_slot_row(vm, slot))
         end_gfn = slot.end_gfn
     return rows
@@ -30,9 +34,13 @@ def _slot_row(vm: Vm, slot: Slot) -> dict[str, object]:
     shift = vm.page_shift
     gpa, nbytes = slot.base_gfn << shift, slot.npages << shift
     end = slot.userspace_addr + nbytes
-    aliases = [other.id for other in vm.slots_at_hva(slot.userspace_addr, end, slot.as_id) if other.id != slot.id]
+    aliases = [
+        other.id
+        for other in vm.slots_at_hva(slot.userspace_addr, end, slot.as_id)
+        if other.id != slot.id
+    ]
     return {
-        "kind": "slot",
+        "kind": SLOT,
         "slot": slot.id,
         "owner": slot.owner or None,
         "gpa": gpa,
@@ -59,15 +67,19 @@ def map_lines(vm: Vm, as_id: int = 0) -> list[str]:
     for row in map_rows(vm, as_id):
         gpa, nbytes = int(str(row["gpa"])), int(str(row["bytes"]))
         where = (f"{gpa:#014x}", f"{gpa + nbytes:#014x}", format_bytes(nbytes))
-        if row["kind"] == "hole":
-            rows.append((*where, "-", "", "", "", "hole"))
+        if row["kind"] == HOLE:
+            rows.append((*where, "-", "", "", "", HOLE))
             continue
         flags = int(str(row["flags"]))
-        letters = "".join(letter for bit, letter in ((1, "L"), (2, "R"), (4, "G")) if flags & bit)
+        letters = flag_letters(flags)
         shared = row["shares_host_memory_with"]
         notes = [str(row["owner"])] if row["owner"] else []
         if isinstance(shared, list) and shared:
             notes.append("alias of " + ", ".join(f"slot {other}" for other in shared[:4]))
         hva = f"{int(str(row['userspace_addr'])):#x}"
-        rows.append((*where, str(row["slot"]), letters, hva, str(row["largest_page"]), "; ".join(notes)))
-    return table(rows, ("gpa", "end", "length", "slot", "flags", "hva", "page", ""), frozenset({2, 3}))
+        rows.append(
+            (*where, str(row["slot"]), letters, hva, str(row["largest_page"]), "; ".join(notes))
+        )
+    return table(
+        rows, ("gpa", "end", "length", "slot", "flags", "hva", "page", ""), frozenset({2, 3})
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..compare.difference import ONLY_NARROW, fact_of, limit_of
-from ..compare.questions import answers
 from ..kernel.arch import ARCHES
 from ..kernel.distributions import ALIASES, BUILDS, BUILT_FROM
 from ..kernel.fact import EVIDENCE
@@ -14,6 +13,7 @@ from ..rules.catalogue import all_rules
 from ..rules.presence import rules_of, surveyed
 from ..state.vm_state import VmState
 from .difference import value_text
+from .questions import answers_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def kernel_lines(profile: Profile) -> list[str]:
         *_rule_lines(profile),
         "",
         "Answers",
-        *(f"  {title}: {text}" for title, text in answers(profile).items()),
+        *(f"  {title}: {text}" for title, text in answers_text(profile).items()),
     ]
 
 
@@ -59,7 +59,10 @@ def _limit_lines(profile: Profile, machine: Machine) -> list[str]:
     lines.append(f"  address spaces: {machine.spaces}")
     lines.append(f"  host addresses end at {_bounds(machine.hva_end, machine.hva_end_high)}")
     if machine.gfn_end < 1 << 64:
-        low, high = machine.gfn_end << machine.page_shift, machine.gfn_end_high << machine.page_shift
+        low, high = (
+            machine.gfn_end << machine.page_shift,
+            machine.gfn_end_high << machine.page_shift,
+        )
         lines.append(f"  guest-physical addresses end at {_bounds(low, high)}")
     if profile.arch.is_x86:
         lines.append(f"  MMU budget: design ({state.design.letter}), {state.design.title}")
@@ -74,7 +77,9 @@ def _fact_lines(profile: Profile) -> list[str]:
     lines = []
     for name, provenance in profile.facts.items():
         fact = fact_of(name, profile)
-        note = "  (32-bit hosts only)" if name in ONLY_NARROW and profile.arch.long_bits >= 64 else ""
+        note = (
+            "  (32-bit hosts only)" if name in ONLY_NARROW and profile.arch.long_bits >= 64 else ""
+        )
         lines += [f"  {name}: {fact.summary}{note}", f"      {provenance}"]
     lines += [f"  {name}: not known: {question}" for name, question in profile.unobserved.items()]
     return lines or ["  nothing that is dated"]
@@ -119,10 +124,11 @@ def kernel_json(profile: Profile) -> str:
             "facts": dict(profile.facts),
             "not_known": dict(profile.unobserved),
             "options": {
-                name: {"value": profile.option(name), "provenance": _provenance(profile, name)} for name in OPTIONS
+                name: {"value": profile.option(name), "provenance": _provenance(profile, name)}
+                for name in OPTIONS
             },
             "rules": [rule.id for rule in rules_of(profile)],
-            "answers": answers(profile),
+            "answers": answers_text(profile),
         }
     )
 
@@ -140,7 +146,9 @@ def news(arch: str) -> list[tuple[str, list[str], list[str]]]:
         if profile.arch.name != arch:
             continue
         began = [name for name in profile.facts if before is not None and not before.knows(name)]
-        ended = [name for name in before.facts if not profile.knows(name)] if before is not None else []
+        ended = (
+            [name for name in before.facts if not profile.knows(name)] if before is not None else []
+        )
         rows.append((str(profile.version), began, ended))
         before = profile
     return rows
@@ -149,12 +157,15 @@ def news(arch: str) -> list[tuple[str, list[str], list[str]]]:
 def list_lines(arch: str) -> list[str]:
     """Releases with what each brought, distributions, architectures."""
     rows = news(arch)
-    lines = [f"Releases on {arch} (each stands for the newest point release of its branch), and what each changes"]
+    lines = [
+        f"Releases on {arch} (each stands for the newest point release of its branch), and what each changes"
+    ]
     lines += [f"  {release:5} {' '.join([f'+{name}' for name in began] + [f'-{name}' for name in ended])}".rstrip()
               for release, began, ended in rows]  # fmt: skip
     lines += ["", "Distributions whose kernel was asked"]
     lines += [
-        f"  {name:12} {build.release:9} {', '.join(build.arches)}  ({build.package})" for name, build in BUILDS.items()
+        f"  {name:12} {build.release:9} {', '.join(build.arches)}  ({build.package})"
+        for name, build in BUILDS.items()
     ]
     lines += [f"  {' '.join(f'{alias} = {name};' for alias, name in ALIASES.items())}".rstrip(";")]
     lines += ["", "Distributions of which only the base is known (not accepted as a kernel)"]
@@ -175,11 +186,18 @@ def list_json() -> str:
         {
             "schema": LIST_SCHEMA,
             "architectures": {
-                arch: [{"release": release, "begins": began, "ends": ended} for release, began, ended in news(arch)]
+                arch: [
+                    {"release": release, "begins": began, "ends": ended}
+                    for release, began, ended in news(arch)
+                ]
                 for arch in ARCHES
             },
             "distributions": {
-                name: {"release": build.release, "package": build.package, "arches": list(build.arches)}
+                name: {
+                    "release": build.release,
+                    "package": build.package,
+                    "arches": list(build.arches),
+                }
                 for name, build in BUILDS.items()
             },
             "not_asked": BUILT_FROM,
@@ -191,14 +209,20 @@ def list_json() -> str:
 def evidence_counts() -> dict[str, int]:
     """How many facts and limits are known by each kind of evidence; most by more than one."""
     dated = (*FACTS, *LIMITS)
-    return {"facts": len(dated), **{kind: sum(kind in item.kinds for item in dated) for kind in EVIDENCE}}
+    return {
+        "facts": len(dated),
+        **{kind: sum(kind in item.kinds for item in dated) for kind in EVIDENCE},
+    }
 
 
 def kernels_markdown() -> str:
     """The page docs/kernels.md below its introduction: releases, facts, distributions."""
     lines = ["## Releases", ""]
     lines += ["| release | begins on x86_64 | ends on x86_64 |", "| --- | --- | --- |"]
-    lines += [f"| {release} | {', '.join(began)} | {', '.join(ended)} |" for release, began, ended in news("x86_64")]
+    lines += [
+        f"| {release} | {', '.join(began)} | {', '.join(ended)} |"
+        for release, began, ended in news("x86_64")
+    ]
     counts = evidence_counts()
     lines += [
         "",
@@ -208,13 +232,22 @@ def kernels_markdown() -> str:
     ]
     lines += ["", "| kind | facts | what it says |", "| --- | --- | --- |"]
     lines += [f"| {kind} | {counts[kind]} | {meaning} |" for kind, meaning in EVIDENCE.items()]
-    lines += ["", "## Facts", "", "| fact | since | until | architectures | what it says | source |"]
+    lines += [
+        "",
+        "## Facts",
+        "",
+        "| fact | since | until | architectures | what it says | source |",
+    ]
     lines += ["| --- | --- | --- | --- | --- | --- |"]
     for fact in FACTS:
         arches = "all" if len(fact.arches) == len(ARCHES) else ", ".join(sorted(fact.arches))
         since = "; ".join([str(fact.since), *(f"{port}" for port in fact.backports)])
-        until = "; ".join([*([str(fact.until)] if fact.until else []), *(f"{end}" for end in fact.ended_in)])
-        lines.append(f"| {fact.name} | {since} | {until} | {arches} | {fact.summary} | {fact.source} |")
+        until = "; ".join(
+            [*([str(fact.until)] if fact.until else []), *(f"{end}" for end in fact.ended_in)]
+        )
+        lines.append(
+            f"| {fact.name} | {since} | {until} | {arches} | {fact.summary} | {fact.source} |"
+        )
     lines += [
         "",
         "## Distributions",
@@ -222,7 +255,10 @@ def kernels_markdown() -> str:
         "| name | newest release | architectures asked | package asked |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {name} | {b.release} | {', '.join(b.arches)} | {b.package} |" for name, b in BUILDS.items()]
+    lines += [
+        f"| {name} | {b.release} | {', '.join(b.arches)} | {b.package} |"
+        for name, b in BUILDS.items()
+    ]
     lines += ["", "Nobody has asked these; a command that is given one says so:", ""]
     lines += [f"* {name}: built from {base}" for name, base in BUILT_FROM.items()]
     return "\n".join(lines) + "\n"

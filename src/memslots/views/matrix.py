@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..check.survey import ACCEPTED, DEPENDS, FOLLOWS, REFUSED, kernel_spans
+from ..check.survey import ACCEPTED, DEPENDS, FOLLOWS, REFUSED
 from ..errors import errno_name
 from ..explain.explain import number_lines
 from ..rules.answer import Refused, Undetermined
+from .spans import kernel_spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..check.survey import Call, Cell, Problem, Survey
+    from ..check.survey import Cell, Refusal, Row, Survey
 
 SCHEMA = "memslots.check/1"
 _MOST_ROWS_OF_A_KIND = 6
@@ -29,7 +30,9 @@ def survey_lines(found: Survey) -> list[str]:
     if not found.problems:
         return [*lines, f"accepted on {kernel_spans(among, among)}"]
     marks = _marks(found.problems)
-    letters = [chr(65 + number) if number < 26 else f"Z{number - 25}" for number in range(len(groups))]
+    letters = [
+        chr(65 + number) if number < 26 else f"Z{number - 25}" for number in range(len(groups))
+    ]
     for letter, (kernels, _) in zip(letters, groups):
         lines.append(f"  {letter}  {kernel_spans(kernels, among)}")
     lines += ["", *_matrix(found, groups, letters, marks), ""]
@@ -38,7 +41,7 @@ def survey_lines(found: Survey) -> list[str]:
     return lines[:-1]
 
 
-def _marks(problems: Sequence[Problem]) -> dict[tuple[str, str], str]:
+def _marks(problems: Sequence[Refusal]) -> dict[tuple[str, str], str]:
     """R1, R2 for refusals, ?1, ?2 for what depends on the host."""
     found: dict[tuple[str, str], str] = {}
     counts = {REFUSED: 0, DEPENDS: 0}
@@ -50,33 +53,54 @@ def _marks(problems: Sequence[Problem]) -> dict[tuple[str, str], str]:
 
 
 def _matrix(
-    found: Survey, groups: list[tuple[list[str], list[Cell]]], letters: list[str], marks: dict[tuple[str, str], str]
+    found: Survey,
+    groups: list[tuple[list[str], list[Cell]]],
+    letters: list[str],
+    marks: dict[tuple[str, str], str],
 ) -> list[str]:
-    rows: list[tuple[Call, list[str]]] = []
+    rows: list[tuple[Row, list[str]]] = []
     for number, call in enumerate(found.calls):
         texts = [_cell_text(cells[number], marks) for _, cells in groups]
         if any(text != "." for text in texts):
             rows.append((call, texts))
     shown = _without_repeats(rows)
-    width = max(len(call.name) for call, _ in shown if call is not None)
+    width = max(len(row_text(call)) for call, _ in shown if call is not None)
     lines = [f"  step  {'call':{width}}  {'  '.join(f'{letter:2}' for letter in letters)}".rstrip()]
     for row, texts in shown:
         if row is None:
             lines.append(f"   ...  {texts[0]}")
         else:
-            lines.append(f"  {row.number:4}  {row.name:{width}}  {'  '.join(f'{text:2}' for text in texts)}".rstrip())
+            lines.append(
+                f"  {row.number:4}  {row_text(row):{width}}  {'  '.join(f'{text:2}' for text in texts)}".rstrip()
+            )
     if len(shown) > _MOST_ROWS:
-        lines = [*lines[:_MOST_ROWS], f"   ...  {len(shown) - _MOST_ROWS} more rows (--json has all)"]
+        lines = [
+            *lines[:_MOST_ROWS],
+            f"   ...  {len(shown) - _MOST_ROWS} more rows (--json has all)",
+        ]
     accepted = len(found.calls) - len(rows)
     if accepted:
         lines.append(f"  the other {accepted} calls are accepted on all")
-    lines.append("  .  accepted   R  refused   ?  depends on the host   -  follows from a refusal above")
+    lines.append(
+        "  .  accepted   R  refused   ?  depends on the host   -  follows from a refusal above"
+    )
     return lines
 
 
-def _without_repeats(rows: list[tuple[Call, list[str]]]) -> list[tuple[Call | None, list[str]]]:
+def row_text(row: Row) -> str:
+    """`slot 3 of space 1  SMRAM`, `delete slot 3`, `KVM_CREATE_IRQCHIP`: a call by its slot and name."""
+    where = ""
+    if row.slot is not None:
+        where = f"slot {row.slot & 0xFFFF}" + (
+            f" of space {row.slot >> 16}" if row.slot >> 16 else ""
+        )
+        where = f"delete {where}" if row.is_delete else where
+    return "  ".join(part for part in (where, row.title) if part) or row.call
+
+
+def _without_repeats(rows: list[tuple[Row, list[str]]]) -> list[tuple[Row | None, list[str]]]:
     """Long runs of rows that look the same are cut in the middle."""
-    shown: list[tuple[Call | None, list[str]]] = []
+    shown: list[tuple[Row | None, list[str]]] = []
     start = 0
     while start < len(rows):
         end = start
@@ -96,7 +120,7 @@ def _cell_text(cell: Cell, marks: dict[tuple[str, str], str]) -> str:
     return "-" if cell.mark == FOLLOWS else marks.get(cell.key, "?")
 
 
-def problem_lines(problem: Problem, mark: str, found: Survey) -> list[str]:
+def problem_lines(problem: Refusal, mark: str, found: Survey) -> list[str]:
     """One explanation: rule, numbers, where, what would pass."""
     outcome, among = problem.outcome, list(found.columns)
     first = problem.calls[0]
@@ -109,7 +133,7 @@ def problem_lines(problem: Problem, mark: str, found: Survey) -> list[str]:
         lines += [f"    numbers  {text}" for text in number_lines(outcome, problem.page_shift)]
         if outcome.other is not None:
             lines.append(f"    other    {outcome.other}")
-    lines.append(f"    at       step {first.number} {first.name}{more}")
+    lines.append(f"    at       step {first.number} {row_text(first)}{more}")
     lines.append(f"    on       {kernel_spans(problem.kernels, among)}")
     for text, failing in problem.passes:
         lines.append(f"    passes   {text}{_failing_text(failing, among)}")
@@ -136,9 +160,13 @@ def survey_json(found: Survey) -> str:
             "exit_code": found.exit_code,
             "notes": found.notes,
             "calls": [
-                {"step": call.number, "name": call.name, "call": call.call, "line": call.line} for call in found.calls
+                {"step": call.number, "name": row_text(call), "call": call.call, "line": call.line}
+                for call in found.calls
             ],
-            "kernels": {kernel: [_cell_json(cell) for cell in cells] for kernel, cells in found.columns.items()},
+            "kernels": {
+                kernel: [_cell_json(cell) for cell in cells]
+                for kernel, cells in found.columns.items()
+            },
             "problems": [_problem_json(problem) for problem in found.problems],
         }
     )
@@ -153,7 +181,7 @@ def _cell_json(cell: Cell) -> dict[str, object]:
     return row
 
 
-def _problem_json(problem: Problem) -> dict[str, object]:
+def _problem_json(problem: Refusal) -> dict[str, object]:
     outcome = problem.outcome
     return {
         "verdict": problem.mark,
@@ -175,13 +203,16 @@ def survey_junit(found: Survey) -> str:
 
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for kernel, cells in found.columns.items():
-        counts = {mark: sum(1 for cell in cells if cell.mark == mark) for mark in (REFUSED, DEPENDS, FOLLOWS)}
+        counts = {
+            mark: sum(1 for cell in cells if cell.mark == mark)
+            for mark in (REFUSED, DEPENDS, FOLLOWS)
+        }
         lines.append(
             f"  <testsuite name={quoteattr(kernel)} tests={quoteattr(str(len(cells)))} "
             f'failures="{counts[REFUSED]}" skipped="{counts[DEPENDS] + counts[FOLLOWS]}">'
         )
         for call, cell in zip(found.calls, cells):
-            case = f"    <testcase classname={quoteattr(kernel)} name={quoteattr(f'{call.number} {call.name}')}"
+            case = f"    <testcase classname={quoteattr(kernel)} name={quoteattr(f'{call.number} {row_text(call)}')}"
             reason = quoteattr(cell.outcome.reason) if cell.outcome is not None else '""'
             if cell.mark == ACCEPTED:
                 lines.append(f"{case}/>")
@@ -207,7 +238,7 @@ def survey_sarif(found: Survey) -> str:
             if call.line:
                 location["region"] = {"startLine": call.line}
             level = "error" if problem.mark == REFUSED else "note"
-            message = f"{call.name}: {problem.outcome.reason} (on {kernel_spans(problem.kernels, among)})"
+            message = f"{row_text(call)}: {problem.outcome.reason} (on {kernel_spans(problem.kernels, among)})"
             results.append(
                 {
                     "ruleId": problem.rule.id,

@@ -7,7 +7,8 @@ import os
 from ..errors import errno_name
 from ..kernel.history import FACTS
 from ..rules.catalogue import REGION_RULES, all_rules
-from ..rules.presence import releases_with, spans, surveyed
+from ..rules.presence import releases_with, surveyed
+from .spans import ALL, release_spans
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ def kernels_of(rule: Rule) -> list[str]:
         among.setdefault(profile.arch.name, []).append(str(profile.version))
     groups: dict[str, list[str]] = {}
     for arch, releases in releases_with(rule).items():
-        groups.setdefault(spans(releases, among[arch]), []).append(arch)
-    if groups.keys() == {"all"} and len(groups["all"]) == len(among):
+        groups.setdefault(release_spans(releases, among[arch]), []).append(arch)
+    if groups.keys() == {ALL} and len(groups[ALL]) == len(among):
         return ["all releases, all architectures"]
-    return [f"{', '.join(arches)}: {text}" for text, arches in groups.items()] or ["none of the releases surveyed"]
+    return [f"{', '.join(arches)}: {text}" for text, arches in groups.items()] or [
+        "none of the releases surveyed"
+    ]
 
 
 def facts_of(rule: Rule) -> list[Fact]:
@@ -68,7 +71,9 @@ def fact_line(fact: Fact) -> str:
 def order_line(rule: Rule) -> str:
     """Where the rule stands among those of its call."""
     column = (
-        list(REGION_RULES) if rule in REGION_RULES else [other for other in all_rules() if other.calls == rule.calls]
+        list(REGION_RULES)
+        if rule in REGION_RULES
+        else [other for other in all_rules() if other.calls == rule.calls]
     )
     if rule not in column:
         return "nowhere: the model assumes that it never happens"
@@ -89,7 +94,9 @@ def rule_lines(rule: Rule) -> list[str]:
     for heading, paragraphs in rule_sections(rule):
         lines += ["", heading]
         for text in paragraphs:
-            lines += textwrap.wrap(text, 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+            lines += textwrap.wrap(
+                text, 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+            )
     return lines
 
 
@@ -108,7 +115,9 @@ def list_lines(rules: Sequence[Rule]) -> list[str]:
     lines: list[str] = []
     for call, group in by_call(rules):
         lines += ["", call] if lines else [call]
-        lines += [f"  {rule.id:{width}}  {errno_name(rule.errno):10}  {rule.title}" for rule in group]
+        lines += [
+            f"  {rule.id:{width}}  {errno_name(rule.errno):10}  {rule.title}" for rule in group
+        ]
     return lines
 
 
@@ -116,17 +125,28 @@ def by_call(rules: Sequence[Rule]) -> list[tuple[str, list[Rule]]]:
     """Rules under headings: the region calls first, in the order of the checks."""
     groups: dict[str, list[Rule]] = {}
     for rule in rules:
-        heading = "KVM_SET_USER_MEMORY_REGION and KVM_SET_USER_MEMORY_REGION2" if rule in REGION_RULES else rule.calls
+        heading = (
+            "KVM_SET_USER_MEMORY_REGION and KVM_SET_USER_MEMORY_REGION2"
+            if rule in REGION_RULES
+            else rule.calls
+        )
         groups.setdefault(heading, []).append(rule)
     return list(groups.items())
 
 
 def index_markdown() -> str:
     """The table of all rules."""
-    lines = ["# Rules", "", "Every reason for which KVM refuses a guest-memory call, in the order of the checks."]
+    lines = [
+        "# Rules",
+        "",
+        "Every reason for which KVM refuses a guest-memory call, in the order of the checks.",
+    ]
     for call, group in by_call(all_rules()):
         lines += ["", f"## {call}", "", "| rule | errno | refuses when |", "| --- | --- | --- |"]
-        lines += [f"| [{rule.id}]({rule.id}.md) | {errno_name(rule.errno)} | {rule.title} |" for rule in group]
+        lines += [
+            f"| [{rule.id}]({rule.id}.md) | {errno_name(rule.errno)} | {rule.title} |"
+            for rule in group
+        ]
     return "\n".join(lines) + "\n"
 
 

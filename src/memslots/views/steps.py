@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..errors import errno_name
 from ..replay.step import DIFFERS, REFUSED, UNDETERMINED
-from ..uapi.flags import flag_text
+from ..uapi.calls import REGION_CALLS
+from ..uapi.flags import KVM_MEM_USER_FLAGS, flag_letters, flag_text
 from ..units import format_bytes
 from .explanation import result_text
 from .text import Paint
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = "memslots.step/1"
 HEAD = f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} {'slots':>6}"
 _COLOURS = {DIFFERS: "red", REFUSED: "yellow", UNDETERMINED: "blue"}
-_SHORT = {
-    "KVM_SET_USER_MEMORY_REGION": "region",
-    "KVM_SET_USER_MEMORY_REGION2": "region2",
-}
+_SHORT = dict(zip(REGION_CALLS, ("region", "region2")))
 
 
 def step_line(step: Step, paint: Paint) -> str:
@@ -50,8 +48,8 @@ def _call(step: Step) -> str:
     if request is None:
         fields = " ".join(f"{key}={value:#x}" for key, value in step.event.fields.items())
         return f"{name} {fields}"
-    flags = "".join(letter for bit, letter in ((1, "L"), (2, "R"), (4, "G")) if request.flags & bit)
-    if request.flags & ~7:
+    flags = flag_letters(request.flags)
+    if request.flags & ~KVM_MEM_USER_FLAGS:
         flags = flag_text(request.flags)
     what = format_bytes(request.memory_size) if request.memory_size else "delete"
     return f"{name} {request.slot:#x} {request.guest_phys_addr:#x} {what} {flags}".rstrip()
@@ -73,6 +71,7 @@ def step_json(step: Step) -> dict[str, object]:
         "expected": None if outcome is None else outcome.result,
         "rule": rule.id if rule is not None else None,
         "verdict": step.verdict,
+        "duration_ns": step.event.duration_ns,
         "uncertain": bool(step.uncertain_since),
         "pages": pages,
         "mmu_budget": budget,

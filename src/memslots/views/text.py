@@ -33,12 +33,16 @@ def wrapped(label: str, text: str, indent: int = 2, label_width: int = 9) -> lis
     import textwrap
 
     head = " " * indent + f"{label:{label_width}}"
-    lines = textwrap.wrap(text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(
+        text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False
+    ) or [""]
     rest = " " * len(head)
     return [head + lines[0], *(rest + line for line in lines[1:])]
 
 
-def table(rows: Iterable[tuple[str, ...]], head: tuple[str, ...], right: frozenset[int] = frozenset()) -> list[str]:
+def table(
+    rows: Iterable[tuple[str, ...]], head: tuple[str, ...], right: frozenset[int] = frozenset()
+) -> list[str]:
     """Rows in columns as wide as they need; columns in `right` are right-aligned."""
     rows = [head, *rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -54,3 +58,16 @@ def table(rows: Iterable[tuple[str, ...]], head: tuple[str, ...], right: frozens
 def pages_text(npages: int, page_shift: int) -> str:
     """`262144 pages (1 GiB)`."""
     return f"{npages} pages ({format_bytes(npages << page_shift)})"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def duration_text(nanoseconds: int) -> str:
+    """`152 µs`, `12.3 ms`, `2.5 s`."""
+    for unit, length_ns in (("s", 10**9), ("ms", 10**6)):
+        if nanoseconds >= length_ns:
+            return f"{nanoseconds / length_ns:.3g} {unit}"
+    return f"{nanoseconds / 1000:.0f} µs"

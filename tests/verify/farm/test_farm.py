@@ -260,7 +260,11 @@ def test_a_program_that_is_not_there():
 
 def test_every_recorded_kernel_can_be_booted_or_says_why():
     with tarfile.open(ARCHIVE) as archive:
-        members = [name.removesuffix(".jsonl") for name in archive.getnames() if not name.startswith("sequences")]
+        members = [
+            name.removesuffix(".jsonl")
+            for name in archive.getnames()
+            if not name.startswith("sequences")
+        ]
     # releases have dots too: only the last word can be a kind
     kinds = tuple(f".{kind}" for kind in KINDS if kind)
     names = {name.rpartition(".")[0] if name.endswith(kinds) else name for name in members}
@@ -353,7 +357,8 @@ def test_a_kernel_is_fetched_once(tools, cache):
 def test_a_package_that_is_not_there_says_what_apt_says(tools):
     tool(tools, "apt-cache", "echo 'E: No packages found' >&2; exit 100")
     with pytest.raises(
-        DeviceUnavailableError, match=r"bookworm has no linux-image-amd64 for amd64: .*E: No packages found"
+        DeviceUnavailableError,
+        match=r"bookworm has no linux-image-amd64 for amd64: .*E: No packages found",
     ):
         packages.fetch(find_kernel("debian-6.1-x86_64"))
     assert fetched() == [NATIVE, f"{NATIVE}-compat32"]
@@ -368,17 +373,27 @@ def test_a_package_that_is_not_there_says_what_apt_says(tools):
             "E: Some index files failed to download. They have been ignored, or old ones used instead.",
             r"Failed to fetch http://m/x/Packages\.xz  File has unexpected size .*\(the mirror is being renewed: try",
         ),
-        ("E: The repository 'http://m bookworm Release' does not have a Release file.", "not have a Release file.$"),
-        ("W: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'", "Temporary failure resolving 'm'$"),
+        (
+            "E: The repository 'http://m bookworm Release' does not have a Release file.",
+            "not have a Release file.$",
+        ),
+        (
+            "W: Failed to fetch http://m/InRelease  Temporary failure resolving 'm'",
+            "Temporary failure resolving 'm'$",
+        ),
         ("E: Some index files failed to download.", "Some index files failed to download.$"),
         ("", "apt-get update says nothing"),
     ],
 )
 def test_lists_that_do_not_match_are_told_with_suite_and_cause(tools, complaint, told):
     text = (tools / "apt-get").read_text()
-    failing = text.replace("*update*)", f'*update*) cat >&2 <<"END"\n{complaint}\nEND\nexit 100;;\n*never*)')
+    failing = text.replace(
+        "*update*)", f'*update*) cat >&2 <<"END"\n{complaint}\nEND\nexit 100;;\n*never*)'
+    )
     (tools / "apt-get").write_text(failing)
-    with pytest.raises(DeviceUnavailableError, match=f"no package lists of bookworm for amd64: .*{told}"):
+    with pytest.raises(
+        DeviceUnavailableError, match=f"no package lists of bookworm for amd64: .*{told}"
+    ):
         packages.fetch(find_kernel("debian-6.1-x86_64"))
 
 
@@ -467,7 +482,10 @@ def folder(tmp_path, monkeypatch):
     folder.mkdir()
     for kind in ("sequences", "sequences-corners"):
         (folder / f"{kind}.jsonl").write_text(
-            "".join(f'{{"id": "{name}", "ops": [["create_vm", 0], ["create_vm", 0]]}}\n' for name in "ab")
+            "".join(
+                f'{{"id": "{name}", "ops": [["create_vm", 0], ["create_vm", 0]]}}\n'
+                for name in "ab"
+            )
         )
 
     class Entered(Fake):

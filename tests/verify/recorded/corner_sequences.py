@@ -29,7 +29,9 @@ MTE, MANUAL_PROTECT, RING, RING_ACQ_REL, RING_BITMAP = 205, 168, 192, 223, 225
 SPLIT_IRQCHIP, MAX_VCPU_ID = 121, 128
 
 
-def region(slot: object, gpa: object, nbytes: object, hva: object = "map:0", flags: int = 0) -> Operation:
+def region(
+    slot: object, gpa: object, nbytes: object, hva: object = "map:0", flags: int = 0
+) -> Operation:
     """One region call."""
     return ["set_region", slot, flags, gpa, nbytes, hva]
 
@@ -101,11 +103,18 @@ def partial_clears() -> Iterator[Sequence]:
             ["mmap", 0, "200P", 3], ["vcpu", 0], enable(MANUAL_PROTECT, mode),
             region(1, "16P", f"{npages}P", flags=LOG),
         ]  # fmt: skip
-        operations += [["kvm_write", f"{16 + page}P"] for page in (0, 1, 62, 63, 64, 126, 128, 192) if page < npages]
+        operations += [
+            ["kvm_write", f"{16 + page}P"]
+            for page in (0, 1, 62, 63, 64, 126, 128, 192)
+            if page < npages
+        ]
         for place in clears:
             first, count = place(npages)
             if count >= 0:
-                operations += [["clear_mask", 1, first, count, m] for m in (0x8000000000000001, 0x5555, U64 - 1)]
+                operations += [
+                    ["clear_mask", 1, first, count, m]
+                    for m in (0x8000000000000001, 0x5555, U64 - 1)
+                ]
                 operations.append(["get_dirty", 1])
         operations += [["clear_dirty", 1, 0, npages, 1], ["get_dirty", 1], ["get_dirty", 1]]
         yield sequence(f"clear-{npages}-{mode}", *operations)
@@ -153,7 +162,9 @@ def every_capability() -> Iterator[Sequence]:
     }  # fmt: skip
     for name, calls in before.items():
         for number in range(100, 260):
-            yield sequence(f"enable-{name}-{number}", *calls, enable(number), enable(number), ["vcpu", 1])
+            yield sequence(
+                f"enable-{name}-{number}", *calls, enable(number), enable(number), ["vcpu", 1]
+            )
 
 
 # -- slots
@@ -234,8 +245,17 @@ def address_bits() -> Iterator[Sequence]:
         operations: list[Operation] = [["check_ext", 165]]
         for bits in (31, 32, 33, 35, 36, 37, 39, 40, 41, 44, 46, 47, 48, 51, 52, 53, 57, 59, 63):
             end = 1 << bits
-            operations += [region(1, f"{end}-1P", "1P"), region(1, 0, 0), region(1, f"{end}-1P", "2P")]
-            operations += [region(1, 0, 0), region(1, end, "1P"), region(1, 0, 0), region(1, f"{end}-2P", "1P")]
+            operations += [
+                region(1, f"{end}-1P", "1P"),
+                region(1, 0, 0),
+                region(1, f"{end}-1P", "2P"),
+            ]
+            operations += [
+                region(1, 0, 0),
+                region(1, end, "1P"),
+                region(1, 0, 0),
+                region(1, f"{end}-2P", "1P"),
+            ]
             operations += [region(1, f"{end}-1P", "1P"), region(1, f"{end}", "1P"), region(1, 0, 0)]
         yield sequence(f"bits-{vm_type}", *operations, vm_type=vm_type)
 
@@ -260,7 +280,19 @@ def guest_memfd_offsets() -> Iterator[Sequence]:
 def guest_memfd_sizes() -> Iterator[Sequence]:
     """Files of edge sizes, bound at their edges, punched and allocated."""
     half = 1 << 63
-    sizes = (0, 1, "1P", "1P+1", f"{half}-1P", half, U64 - 1, 1 << 32, 1 << 62, "0x7fffffffP", "0x80000000P")
+    sizes = (
+        0,
+        1,
+        "1P",
+        "1P+1",
+        f"{half}-1P",
+        half,
+        U64 - 1,
+        1 << 32,
+        1 << 62,
+        "0x7fffffffP",
+        "0x80000000P",
+    )
     for nbytes in sizes:
         yield sequence(
             f"gmem-size-{nbytes}", ["create_gmem", nbytes, 0, 0], ["create_gmem", nbytes, 3, 5],
@@ -301,7 +333,9 @@ def attributes() -> Iterator[Sequence]:
         ("4P", "0x1000P"),
     )  # fmt: skip
     for value in (0, 1, 8, 7, 9, 1 << 63):
-        calls: list[Operation] = [["set_attr", gpa, n, value, flags] for (gpa, n), flags in product(ranges, (0, 1))]
+        calls: list[Operation] = [
+            ["set_attr", gpa, n, value, flags] for (gpa, n), flags in product(ranges, (0, 1))
+        ]
         yield sequence(f"attributes-{value}", *calls, ["check_ext", 233], ["check_ext_vm", 233])
 
 
@@ -311,9 +345,45 @@ def attributes() -> Iterator[Sequence]:
 def vm_types() -> Iterator[Sequence]:
     """Types of VMs, the protected ones of arm64 (bit 31) among them."""
     pkvm = 1 << 31
-    plain = (0, 1, 2, 3, 4, 5, 6, 7, 31, 32, 39, 40, 41, 48, 52, 53, 255, 256, 1 << 30, 1 << 32, (1 << 32) + 1, U64 - 1)
-    for vm_type in (*plain, pkvm, pkvm | 1, pkvm | 32, pkvm | 40, pkvm | 52, pkvm | 255, pkvm | 256, pkvm | (1 << 32)):
-        checks = [["check_ext_vm", number] for number in (10, 118, 81, 165, 168, 192, 223, 225, 234, 235, 244)]
+    plain = (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        31,
+        32,
+        39,
+        40,
+        41,
+        48,
+        52,
+        53,
+        255,
+        256,
+        1 << 30,
+        1 << 32,
+        (1 << 32) + 1,
+        U64 - 1,
+    )
+    for vm_type in (
+        *plain,
+        pkvm,
+        pkvm | 1,
+        pkvm | 32,
+        pkvm | 40,
+        pkvm | 52,
+        pkvm | 255,
+        pkvm | 256,
+        pkvm | (1 << 32),
+    ):
+        checks = [
+            ["check_ext_vm", number]
+            for number in (10, 118, 81, 165, 168, 192, 223, 225, 234, 235, 244)
+        ]
         yield sequence(
             f"type-{vm_type:#x}", *checks, region(0, 0, "4P"), region(0, 0, "4P", flags=LOG),
             region(1, "8P", "4P", flags=READONLY), region(1, "8P", "4P", flags=LOG), region(1, "8P", "4P"),
@@ -328,7 +398,15 @@ def vm_types() -> Iterator[Sequence]:
 
 def irqchips() -> Iterator[Sequence]:
     """KVM_CREATE_IRQCHIP twice, after a vCPU, and in any order with what x86 has besides."""
-    yield sequence("irqchip-twice", ["irqchip"], ["irqchip"], ["vcpu", 0], ["irqchip"], ["vcpu", 0], ["vcpu", 1])
+    yield sequence(
+        "irqchip-twice",
+        ["irqchip"],
+        ["irqchip"],
+        ["vcpu", 0],
+        ["irqchip"],
+        ["vcpu", 0],
+        ["vcpu", 1],
+    )
     yield sequence("irqchip-late", ["vcpu", 0], ["irqchip"], ["irqchip"], ["vcpu", 1])
     calls: dict[str, Operation] = {
         "I": ["irqchip"], "T": ["set_tss", 0xFFFBD000], "D": ["set_ident", 0xFFFBC000], "V": ["vcpu", 0],
@@ -347,7 +425,11 @@ def memory_tagging() -> Iterator[Sequence]:
         region(3, "32P", "4P", "map:3"), region(4, "40P", "4P", "map:3", READONLY), region(0, 0, "4P", flags=LOG),
         region(0, "64P", "4P"), region(0, 0, 0),
     ]  # fmt: skip
-    maps: list[Operation] = [["mmap", 0, "16P", 3, 0], ["mmap", 1, "16P", 3, 1], ["mmap", 2, "2P", 1, 1]]
+    maps: list[Operation] = [
+        ["mmap", 0, "16P", 3, 0],
+        ["mmap", 1, "16P", 3, 1],
+        ["mmap", 2, "2P", 1, 1],
+    ]
     on = enable(MTE)
     files: list[Operation] = [
         ["create_gmem", "16P", 1, 0], gmem_region(5, "100P", "4P"), ["create_gmem", "16P", 0, 0],
@@ -355,9 +437,13 @@ def memory_tagging() -> Iterator[Sequence]:
     ]  # fmt: skip
     check: Operation = ["check_ext_vm", MTE]
     yield sequence("mte-first", *maps, check, on, on, check, *slots, *files, ["vcpu", 0], on)
-    yield sequence("mte-after-slot", *maps, *slots[:4], *files, on, *slots, region(5, 0, 0), *files[1:2])
+    yield sequence(
+        "mte-after-slot", *maps, *slots[:4], *files, on, *slots, region(5, 0, 0), *files[1:2]
+    )
     yield sequence("mte-after-vcpu", *maps, ["vcpu", 0], on, *slots, *files)
-    yield sequence("mte-arguments", enable(MTE, 5), enable(MTE, 0, 5), enable(MTE, flags=1), enable(MTE, 0))
+    yield sequence(
+        "mte-arguments", enable(MTE, 5), enable(MTE, 0, 5), enable(MTE, flags=1), enable(MTE, 0)
+    )
     yield sequence("mte-never", *maps, *slots, *files)
     mapped: list[Operation] = [
         ["create_gmem", "16P", 3, 0], ["mmap_gmem", 0, 0, "8P", 0], region(0, 0, "4P"), region(1, "8P", "16P"),
@@ -378,7 +464,13 @@ def pre_faults() -> Iterator[Sequence]:
         ("31P", "1P", 0), ("32P", "1P", 0), (LAST_PAGE, "1P", 0), (1 << 52, "1P", 0), ("16P", "16P", 0),
         ("16P", "20P", 0), ("30P", "4P", 0), ("20P", "8P", 0),
     )  # fmt: skip
-    for kind, protection in (("none", None), ("writable", 3), ("readonly", 1), ("short", 3), ("closed", 0)):
+    for kind, protection in (
+        ("none", None),
+        ("writable", 3),
+        ("readonly", 1),
+        ("short", 3),
+        ("closed", 0),
+    ):
         maps: list[Operation] = []
         if protection is not None:
             maps = [["mmap", 0, "8P" if kind == "short" else "64P", protection]]
@@ -387,7 +479,11 @@ def pre_faults() -> Iterator[Sequence]:
             operations.append(region(0, "16P", "16P", flags=flags))
             operations += [["prefault", *place] for place in places]
             operations.append(region(0, 0, 0))
-        operations += [region(0, "16P", "16P", "map:3"), ["prefault", "16P", "1P", 0], region(1, "32P", "8P")]
+        operations += [
+            region(0, "16P", "16P", "map:3"),
+            ["prefault", "16P", "1P", 0],
+            region(1, "32P", "8P"),
+        ]
         operations += [["prefault", "32P", "1P", 0], ["prefault", "31P", "2P", 0], ["vcpu", 1]]
         yield sequence(f"prefault-{kind}", *operations, ["prefault", "32P", "4P", 0])
     for flags, is_mapped in product((0, 1, 3), (False, True)):

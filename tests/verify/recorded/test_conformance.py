@@ -90,7 +90,9 @@ def test_every_operation_was_compared(record_property):
         pytest.skip("needs the run over all files")
     operations, skipped, undecided = (sum(counts) for counts in zip(*_counts.values()))
     record_property("operations", operations)
-    print(f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run by the recorder")
+    print(
+        f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run by the recorder"
+    )
     assert (operations, skipped, undecided) == (ALL_OPERATIONS, ALL_SKIPPED, ALL_UNDECIDED)
 
 

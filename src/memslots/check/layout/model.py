@@ -29,7 +29,20 @@ _NO_ROOM = 0xC000_0000
 class Slot:
     """One or several equal slots."""
 
-    __slots__ = ("alias", "count", "flags", "gpa", "hva", "id", "line", "name", "offset", "size", "space", "step")
+    __slots__ = (
+        "alias",
+        "count",
+        "flags",
+        "gpa",
+        "hva",
+        "id",
+        "line",
+        "name",
+        "offset",
+        "size",
+        "space",
+        "step",
+    )
 
     def __init__(
         self,
@@ -139,7 +152,9 @@ class _Calls:
 
     def __iter__(self) -> Iterator[Event]:
         vm = self.layout.vm
-        yield Event("KVM_CREATE_VM", {"type": int(vm.get("type", 0))}, new_fd=VM_FD, text="create the VM")
+        yield Event(
+            "KVM_CREATE_VM", {"type": int(vm.get("type", 0))}, new_fd=VM_FD, text="create the VM"
+        )
         yield from self._switches()
         if vm.get("vcpus-first"):
             yield from self._vcpus()
@@ -158,7 +173,9 @@ class _Calls:
             yield _call("KVM_ENABLE_CAP", "dirty ring", cap=cap, arg0=int(vm["dirty-ring"]))
         if "manual-dirty-log" in vm:
             cap = _MANUAL_PROTECT
-            yield _call("KVM_ENABLE_CAP", "manual dirty log", cap=cap, arg0=int(vm["manual-dirty-log"]))
+            yield _call(
+                "KVM_ENABLE_CAP", "manual dirty log", cap=cap, arg0=int(vm["manual-dirty-log"])
+            )
         if vm.get("irqchip"):
             yield _call("KVM_CREATE_IRQCHIP", "irqchip")
         if "identity-map" in vm:
@@ -176,7 +193,13 @@ class _Calls:
         if slot.flags & KVM_MEM_GUEST_MEMFD:
             file, self.next_fd = self.next_fd, self.next_fd + 1
             size = slot.size * slot.count
-            yield _call("KVM_CREATE_GUEST_MEMFD", f"guest_memfd of {slot.name}", new_fd=file, size=size, flags=0)
+            yield _call(
+                "KVM_CREATE_GUEST_MEMFD",
+                f"guest_memfd of {slot.name}",
+                new_fd=file,
+                size=size,
+                flags=0,
+            )
         for number in range(slot.count):
             name = f"{slot.name} {number + 1}" if slot.count > 1 else slot.name
             fields = {
@@ -211,10 +234,21 @@ class _Calls:
 
     def _then(self, then: Then) -> Event:
         if then.do == "vcpu":
-            return _call("KVM_CREATE_VCPU", then.name or f"vCPU {then.slot}", line=then.line, vcpu_id=then.slot)
+            return _call(
+                "KVM_CREATE_VCPU",
+                then.name or f"vCPU {then.slot}",
+                line=then.line,
+                vcpu_id=then.slot,
+            )
         word = then.space << 16 | then.slot
         # a slot that was never made is named all the same: KVM has an answer for that too
-        fields = {"guest_phys_addr": 0, "memory_size": 0, "userspace_addr": 0, "flags": 0, **self.made.get(word, {})}
+        fields = {
+            "guest_phys_addr": 0,
+            "memory_size": 0,
+            "userspace_addr": 0,
+            "flags": 0,
+            **self.made.get(word, {}),
+        }
         fields["slot"] = word
         if then.do == "delete":
             fields.update(memory_size=0)
@@ -225,8 +259,12 @@ class _Calls:
         if then.do != "delete":
             self.made[word] = fields
         call = "KVM_SET_USER_MEMORY_REGION" + ("2" if fields.get("guest_memfd") else "")
-        return Event(call, fields, fd=VM_FD, text=then.name or f"{then.do} slot {then.slot}", line=then.line)
+        return Event(
+            call, fields, fd=VM_FD, text=then.name or f"{then.do} slot {then.slot}", line=then.line
+        )
 
 
-def _call(call: str, text: str, *, new_fd: int | None = None, line: int = 0, **fields: int) -> Event:
+def _call(
+    call: str, text: str, *, new_fd: int | None = None, line: int = 0, **fields: int
+) -> Event:
     return Event(call, fields, fd=VM_FD, new_fd=new_fd, text=text, line=line)

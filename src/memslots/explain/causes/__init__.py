@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from ...errors import UnknownKernelError
-from . import confidential, device, firmware, host_memory, other_calls, run_errno, run_exit, vfio, vhost, vmm
+from . import (
+    confidential,
+    device,
+    firmware,
+    host_memory,
+    other_calls,
+    run_errno,
+    run_exit,
+    vfio,
+    vhost,
+    vmm,
+)
 from .cause import Cause
 
 CHAPTERS: tuple[tuple[str, tuple[Cause, ...]], ...] = (

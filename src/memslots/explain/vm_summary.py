@@ -1,0 +1,67 @@
+"""What each VM of a recording was: whose, how large at most, and how long its region calls took."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..replay.step import Step
+
+_MOST_THREADS = 4096
+
+
+class VmSummary:
+    """One VM from its first call to its last."""
+
+    __slots__ = (
+        "first_step", "last_step", "longest_ns", "longest_step", "most_pages", "most_slots", "name", "pid", "process",
+        "refused_calls", "region_calls", "region_ns", "source", "threads", "timed_calls", "vcpus",
+    )  # fmt: skip
+
+    def __init__(self, step: Step) -> None:
+        event = step.event
+        self.name = step.vm_name
+        self.process = event.process or ""
+        """As the recording names it; empty if it does not."""
+        self.pid = event.pid
+        """Thread of the first call."""
+        self.source = event.source
+        """File in which it is first seen."""
+        self.first_step = step.number
+        self.last_step = step.number
+        self.vcpus = 0
+        """vCPUs that were made while it was recorded."""
+        self.threads: set[int] = set()
+        """Threads that made region calls."""
+        self.region_calls = 0
+        self.refused_calls = 0
+        """Region calls that failed."""
+        self.most_slots = 0
+        self.most_pages = 0
+        self.timed_calls = 0
+        """Region calls of which the recording has the duration."""
+        self.region_ns = 0
+        """Nanoseconds inside these."""
+        self.longest_ns = 0
+        self.longest_step = 0
+
+    def see(self, step: Step) -> None:
+        """Count a call of the VM."""
+        self.last_step = step.number
+        pages, _, slots = step.totals
+        self.most_slots = max(self.most_slots, slots)
+        self.most_pages = max(self.most_pages, pages)
+        observed = step.observed
+        if step.event.call == "KVM_CREATE_VCPU" and observed is not None and observed >= 0:
+            self.vcpus += 1
+        if not step.is_region:
+            return
+        event = step.event
+        self.region_calls += 1
+        self.refused_calls += observed is not None and observed < 0
+        if event.pid is not None and len(self.threads) < _MOST_THREADS:
+            self.threads.add(event.pid)
+        if event.duration_ns is not None:
+            self.timed_calls += 1
+            self.region_ns += event.duration_ns
+            if event.duration_ns > self.longest_ns:
+                self.longest_ns, self.longest_step = event.duration_ns, step.number
