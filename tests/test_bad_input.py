@@ -25,12 +25,10 @@ from memslots.errors import (
     InvariantBrokenError,
     MemslotsError,
     TraceError,
-    UndeterminedError,
-    UnmodelledError,
     errno_name,
 )
 from memslots.kernel.profile import dated
-from memslots.rules.answer import ASSUMPTIONS
+from memslots.rules.answer import ASSUMPTIONS, UndeterminedError, UnmodelledError
 from memslots.state.slot import Slot
 from memslots.uapi.region import checked_uint
 

@@ -56,7 +56,7 @@ def test_the_matrix_as_text() -> None:
         == """\
 arm64 virt, 40 bits of IPA: 8 calls on 6 kernels
 
-  A  5.4/arm64, 5.11/arm64
+  A  5.4.105/arm64, 5.11.6/arm64
   B  5.12/arm64, 6.12/arm64
   C  6.12/arm64+16k, 6.12/arm64+64k
 
@@ -76,7 +76,7 @@ R1  EINVAL size-unaligned: memory_size is not a multiple of the host page size.
 R2  EFAULT ipa-limit: The slot ends beyond the VM's intermediate physical address size.
     numbers  limit_gfn 0xfffffff
     at       step 6 slot 4  memory up to the end
-    on       5.4/arm64, 5.11/arm64
+    on       5.4.105/arm64, 5.11.6/arm64
     passes   if the region ends at or below 0xffffff0000 (memory_size 0x3fffff0000) (on all of them)
     passes   if the region lies below 0xffffff0000, e.g. at 0xbfffff0000 (on all of them)
 """
@@ -107,7 +107,7 @@ def test_json() -> None:
     code, out, _ = call("memslots check examples/layouts/arm64-virt.toml --json")
     found = json.loads(out)
     assert (code, found["schema"], found["exit_code"]) == (1, "memslots.check/1", 1)
-    assert found["kernels"]["5.11/arm64"][5] == {
+    assert found["kernels"]["5.11.6/arm64"][5] == {
         "verdict": "refused",
         "rule": "ipa-limit",
         "errno": "EFAULT",
@@ -128,8 +128,8 @@ def test_junit() -> None:
     assert [(suite.get("name"), suite.get("tests"), suite.get("failures")) for suite in suites][
         :2
     ] == [
-        ("5.4/arm64", "8", "1"),
-        ("5.11/arm64", "8", "1"),
+        ("5.4.105/arm64", "8", "1"),
+        ("5.11.6/arm64", "8", "1"),
     ]
     failure = suites[0].find("testcase/failure")
     assert failure is not None
@@ -176,7 +176,7 @@ def test_names_of_many_kernels() -> None:
 def test_spans_of_kernels() -> None:
     names = [f"{version}/x86_64" for version in BRANCHES]
     assert kernel_spans(names, names) == f"all {len(names)} releases (x86_64)"
-    assert kernel_spans([*names[:3], *names[-2:]], names) == "4.19 to 5.7, 7.1 and later (x86_64)"
+    assert kernel_spans([*names[:3], *names[-2:]], names) == "4.19 to 5.7, 7.2 and later (x86_64)"
     assert kernel_spans(["6.1/arm64"], ["6.1/arm64", "6.2/arm64"]) == "6.1/arm64"
 
 

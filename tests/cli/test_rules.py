@@ -19,7 +19,9 @@ from memslots.rules.presence import exists, releases_with, rules_of, surveyed
 def test_examples_of_the_help(line: str) -> None:
     code, out, err = call(line)
     assert (code, err) == (0, "")
-    assert any(name in out for name in ("slot-overlap", "page-total-cap", "unbacked-window"))
+    asked = line.split()[2:] if line.startswith("memslots rule ") else []
+    name = asked[0] if asked else "slot-overlap"
+    assert name in out
 
 
 def test_the_list_is_in_the_kernels_order() -> None:
@@ -32,7 +34,7 @@ def test_the_list_is_in_the_kernels_order() -> None:
 def test_a_page_says_since_when_and_how_that_is_known() -> None:
     _, out, _ = call("memslots rule gfn-above-max")
     assert "x86_64, i386: 5.18 and later" in out
-    assert "source, 5.18.12" in out
+    assert 'commit 86931ff7207b ("KVM: x86/mmu: Do not create SPTEs' in out
     assert "kvm_arch_prepare_memory_region() in arch/x86/kvm/x86.c" in out
 
 
@@ -68,7 +70,11 @@ def test_rules_come_and_go_with_their_facts() -> None:
     assert not exists(find_rule("metadata-allocation"), find("5.18/x86_64"))
     assert not exists(find_rule("metadata-allocation"), find("5.16/arm64"))
     assert find_rule("page-total-cap") in rules_of(find("5.16/x86_64+page-total-cap"))
-    assert releases_with(find_rule("vma-not-writable"))["arm64"] == ["4.19", "5.4"]
+    assert releases_with(find_rule("vma-not-writable"))["arm64"] == [
+        "4.19",
+        "5.4",
+        "5.7",  # nobody looked between 5.4 and 5.10
+    ]
 
 
 @pytest.mark.parametrize("profile", surveyed(), ids=lambda profile: profile.name)

@@ -23,7 +23,6 @@ from .hypotheses import possibilities
 from .other_causes import OTHER_HYPERVISOR, candidates_of, hypervisor_named, is_probe, since
 from .other_kernels import kernels_line
 from .remedies import next_refusal, remedies
-from .which_kernel import tells_of_older_slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Explanation:
 def needs_explanation(step: Step) -> bool:
     """Is there anything about this step that a user wants to know?  Every error is, but for a probing program's."""
     if step.verdict == DIFFERS:
-        return not tells_of_older_slot(step)
+        return True
     if step.verdict == ECHO or step.below_slot:
         return False
     if step.verdict == UNDETERMINED:

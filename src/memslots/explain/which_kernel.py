@@ -18,7 +18,6 @@ from ..kernel.profile import Profile, dated
 from ..kernel.version import Version
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
-from ..rules.answer import Refused
 from ..rules.catalogue import find_rule
 from ..trace.event import Event
 from ..uapi.calls import X86_CALLS
@@ -216,24 +215,9 @@ def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str
     return count, first
 
 
-_TELLS = frozenset((DELETE_MISSING, SLOT_NOT_LOGGING))
-
-
-def tells_of_older_slot(step: Step) -> bool:
-    """Whether an accepted call shows a slot that is older than the recording of its VM."""
-    return (
-        step.observed == 0
-        and not step.from_start
-        and isinstance(step.answer, Refused)
-        and step.answer.rule in _TELLS
-    )
-
-
 def _about_something_else(step: Step) -> bool:
     """A failure to create a VM is seldom about the release, an overlap with something unseen never."""
     event = step.event
-    if tells_of_older_slot(step):
-        return True
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
     return event.result == -EEXIST and not step.from_start

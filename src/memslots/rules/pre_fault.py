@@ -23,7 +23,6 @@ PREFAULT_INVALID = Rule(
     "pre-fault-range", EINVAL, "KVM_PRE_FAULT_MEMORY has flags or a bad range, or the vCPU has no such call.",
     "", "Pass whole pages, not empty, that end below 2^64.", f"kvm_vcpu_pre_fault_memory() in {_MAIN}",
     calls="KVM_PRE_FAULT_MEMORY",
-    needs=("pre-fault-memory",),
 )
 PREFAULT_NO_SLOT = Rule(
     "pre-fault-no-slot", ENOENT, "No slot holds the address.", "", "Register the memory first.",
