@@ -12,14 +12,15 @@ import struct
 CONT, DETACH, SYSCALL = 7, 17, 24
 SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
 OPTION_SYSGOOD, OPTION_FORK, OPTION_VFORK, OPTION_CLONE, OPTION_EXEC = 1, 2, 4, 8, 16
-OPTION_SECCOMP, OPTION_EXITKILL = 0x80, 0x100000
-FOLLOW = OPTION_SYSGOOD | OPTION_FORK | OPTION_VFORK | OPTION_CLONE | OPTION_EXEC
-EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 4, 7, 128
+OPTION_EXIT, OPTION_SECCOMP, OPTION_EXITKILL = 0x40, 0x80, 0x100000
+FOLLOW = OPTION_SYSGOOD | OPTION_FORK | OPTION_VFORK | OPTION_CLONE | OPTION_EXEC | OPTION_EXIT
+EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_SECCOMP, EVENT_STOP = 3, 4, 6, 7, 128
 INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = 1, 2, 3
-EVENTS_OF_CHILDREN = frozenset((1, 2, 3))
+EVENTS_OF_CHILDREN = frozenset((1, 2, EVENT_CLONE))
 """fork, vfork, clone."""
 _GETEVENTMSG = 0x4201
-WALL = 0x40000000
+WAIT = 0x40000000 | 0x20000000
+"""Of waitpid: children of all kinds, and of this thread only: others are the caller's."""
 
 # The lock of the interpreter is kept: none of these calls waits.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -75,37 +76,3 @@ def result_at(pid: int) -> int | None:
         return None
     kind, value = _unpack_exit(_info)
     return int(value) if kind == INFO_EXIT else None
-
-
-class Memory:
-    """Reads the memory of traced threads; keeps /proc/TID/mem open, which is the fastest way to it."""
-
-    def __init__(self) -> None:
-        self._fds: dict[int, int] = {}
-
-    def read(self, tid: int, address: int, nbytes: int) -> bytes | None:
-        """Bytes of a thread's memory; None if not all can be read."""
-        fd = self._fds.get(tid)
-        try:
-            if fd is None:
-                if len(self._fds) >= _MOST_OPEN:
-                    self.close()
-                fd = self._fds[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(fd, nbytes, address)
-        except (OSError, OverflowError):
-            return None
-        return data if len(data) == nbytes else None
-
-    def forget(self, tid: int) -> None:
-        """The thread is gone, or has other memory now (exec)."""
-        fd = self._fds.pop(tid, None)
-        if fd is not None:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Close all."""
-        for tid in tuple(self._fds):
-            self.forget(tid)
-
-
-_MOST_OPEN = 256
