@@ -18,6 +18,8 @@ EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_SECCOMP, EVENT_STOP = 3, 4, 6, 7, 128
 INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = 1, 2, 3
 EVENTS_OF_CHILDREN = frozenset((1, 2, EVENT_CLONE))
 """fork, vfork, clone."""
+BEGINNINGS = frozenset((0, 16, SEIZE))
+"""Requests by which somebody becomes a tracer: PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE."""
 _GETEVENTMSG = 0x4201
 WAIT = 0x40000000 | 0x20000000
 """Of waitpid: children of all kinds, and of this thread only: others are the caller's."""
@@ -32,7 +34,7 @@ _ptrace.restype = ctypes.c_long
 _INFO_BYTES = 88
 _info = ctypes.create_string_buffer(_INFO_BYTES)
 _info_address = ctypes.addressof(_info)
-_unpack_entry = struct.Struct("=B3xI16xQQQQ").unpack_from
+_unpack_entry = struct.Struct("=B3xI16xQQQQ24xI").unpack_from
 _unpack_arguments = struct.Struct("=32x6Q").unpack_from
 _unpack_exit = struct.Struct("=B23xq").unpack_from
 
@@ -49,11 +51,14 @@ def demand(request: int, pid: int, address: int = 0, data: int = 0) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def call_at(pid: int) -> tuple[int, int, int, int, int, int] | None:
-    """(kind of stop, architecture, number, first three arguments) of a thread at a call's entry or seccomp stop."""
+def call_at(pid: int) -> tuple[int, int, int, int, int, int, int] | None:
+    """A thread at a call's entry or at the stop of a filter.
+
+    (Kind of stop, architecture, number, first three arguments, what the filter said.)
+    """
     if _ptrace(GET_SYSCALL_INFO, pid, _INFO_BYTES, _info_address) == -1:
         return None
-    found: tuple[int, int, int, int, int, int] = _unpack_entry(_info)
+    found: tuple[int, int, int, int, int, int, int] = _unpack_entry(_info)
     return found
 
 

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+_TRACES_ITSELF = (
+    "the program tried to trace another (a debugger, a leak or crash checker) and was refused,"
+    " because the recorder traces it: record such programs with --bpf"
+)
+
+
 class Recorded:
     """What came of a recording."""
 
@@ -110,7 +116,8 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
 def _recorded(file: RecordingFile, tracer: Tracer) -> Recorded:
     lost = None if tracer.trouble else file.lost
     file.end(tracer.status, lost)
-    return Recorded(file.path, file.calls, tracer.processes, tracer.status, lost, file.failure or tracer.trouble)
+    remark = file.failure or tracer.trouble or (_TRACES_ITSELF if tracer.wants_to_trace else "")
+    return Recorded(file.path, file.calls, tracer.processes, tracer.status, lost, remark)
 
 
 class _Apart:

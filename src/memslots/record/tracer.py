@@ -13,12 +13,12 @@ import signal
 import time
 
 from ..trace import decode
-from . import ptrace
+from . import ptrace, registers
 from .calls import call_of
 from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
 from .processes import process_of
-from .seccomp import IOCTL_NUMBERS
+from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Tracer:
         self._let_die: set[int] = set()
         """Threads that were let go at their end.  Children of ours among them are to be waited for all the same."""
         self._leaving = False
+        self.wants_to_trace = False
+        """Whether the program tried to trace, or to be traced: it cannot, as we do."""
         self.trouble = ""
         """What went wrong here; the program goes on without regard to it."""
         self._memory = Memory()
@@ -134,15 +136,23 @@ class Tracer:
         """At the entry of a call that the filter picked out: remember it, and stop again at its exit."""
         entry = ptrace.call_at(tid)
         if entry is not None:
-            self._look(tid, entry)
+            if entry[6] == OURS:
+                self._look(tid, entry)
+            else:
+                registers.refuse(tid)  # a filter of the program's own wants a tracer, and has none
         if not ptrace.ask(ptrace.SYSCALL, tid):
             self._pending.pop(tid, None)  # it was killed here, and the kernel does not make the call
 
-    def _look(self, tid: int, entry: tuple[int, int, int, int, int, int]) -> None:
+    def _look(self, tid: int, entry: tuple[int, int, int, int, int, int, int]) -> None:
         """A call of any kind begins: is it one to keep?"""
-        _, arch, number, first, second, third = entry
+        _, arch, number, first, second, third, _ = entry
         if number in IOCTL_NUMBERS.get(arch, ()):
             self._begin(tid, first, second, third)
+        elif number in PTRACE_NUMBERS.get(arch, ()):
+            self.wants_to_trace |= first in ptrace.BEGINNINGS
+        elif number in CLONE_NUMBERS.get(arch, ()):
+            if first & CLONE_UNTRACED:
+                registers.trace_child(tid, arch, first)
         elif self._mappings:
             call = NUMBERS.get(arch, {}).get(number)
             if call is not None:
