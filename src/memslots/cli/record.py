@@ -82,25 +82,34 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
         if options.pid:
             return recorder.attach(options.pid, path, mappings=options.mappings)
         return recorder.record(
-            options.command, path, mappings=options.mappings, arguments=options.arguments, inherited=_inherited()
-        )
+            options.command, path, mappings=options.mappings, arguments=options.arguments,
+            inherited=_inherited(), for_good=True,
+        )  # fmt: skip
     from ..record import bpf
 
     if options.system:
         return bpf.record_system(path, seconds=options.seconds, started=started)
     if options.pid:
         return bpf.attach(options.pid, path, started=started)
-    return bpf.record(options.command, path, arguments=options.arguments, inherited=_inherited())
+    return bpf.record(options.command, path, arguments=options.arguments, inherited=_inherited(), for_good=True)
 
 
 def _inherited() -> list[int]:
     """Descriptors that we were started with and do not use: the program's, whose end others may be waiting for."""
     import os
 
+    found = []
     try:
-        return [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd != 2 and os.get_inheritable(fd)]
+        names = os.listdir("/proc/self/fd")
     except OSError:
-        return [0, 1]
+        return []
+    for fd in map(int, names):
+        try:
+            if fd != 2 and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            continue  # the one that the list was read from
+    return found
 
 
 def _say(text: str) -> None:

@@ -44,11 +44,11 @@ _libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
 
 def record(
     command: Sequence[str], path: str, *, stdout: int | None = None, arguments: bool = False,
-    inherited: Iterable[int] = (),
+    inherited: Iterable[int] = (), for_good: bool = False,
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
-    arguments, inherited: as for `memslots.record.recorder.record`.
+    arguments, inherited, for_good: as for `memslots.record.recorder.record`.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot record.
     """
     check(tree=True)
@@ -60,7 +60,7 @@ def record(
                 list(command), stdout=stdout, close_fds=False,
                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
             )  # fmt: skip
-            undo = pass_on(program.pid, lambda: program.poll() is None)
+            undo = pass_on(program.pid, lambda: program.poll() is None, for_good=for_good)
         try:
             for fd in inherited:
                 os.closerange(fd, fd + 1)

@@ -61,13 +61,14 @@ class Recorded:
 
 def record(
     command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False,
-    arguments: bool = False, inherited: Iterable[int] = (),
+    arguments: bool = False, inherited: Iterable[int] = (), for_good: bool = False,
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
     stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap, mremap and mprotect.
     arguments: the recording names the command's arguments too.  inherited: descriptors that are for the program
-    alone, and are closed here once it has them.
+    alone, and are closed here once it has them.  for_good: signals are not minded any more afterwards, as the caller
+    is about to end as the program did.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
     """
     check_machine()
@@ -78,7 +79,7 @@ def record(
             except EndedTooEarlyError as error:
                 return Recorded("", 0, 1, error.status, remark=f"nothing is recorded: {error}")
             tracer = Tracer(file, root=child, mappings=mappings)
-            undo = pass_on(child, tracer.has_root)
+            undo = pass_on(child, tracer.has_root, for_good=for_good)
         try:
             for fd in inherited:
                 os.closerange(fd, fd + 1)

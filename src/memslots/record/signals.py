@@ -18,10 +18,11 @@ LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Undo:
-    """Signal handlers to put back."""
+    """Signal handlers to put back, unless the process is about to end (`for_good`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_good: bool = False) -> None:
         self._before: dict[int, object] = {}
+        self._for_good = for_good
 
     def set(self, number: int, handler: object) -> None:
         """Set a handler, unless this is not the main thread, where Python allows none."""
@@ -32,6 +33,8 @@ class Undo:
 
     def __call__(self) -> None:
         """Put them back."""
+        if self._for_good:
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -46,7 +49,7 @@ def held() -> Iterator[set[int | Signals]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def pass_on(pid: int, is_there: Callable[[], bool]) -> Undo:
+def pass_on(pid: int, is_there: Callable[[], bool], *, for_good: bool) -> Undo:
     """Pass signals on to a program while its number is no one else's; what the terminal sends reaches it by itself."""
 
     def forward(number: int, _frame: object) -> None:
@@ -56,7 +59,7 @@ def pass_on(pid: int, is_there: Callable[[], bool]) -> Undo:
             except PermissionError:
                 return  # it has become another user's
 
-    undo = Undo()
+    undo = Undo(for_good=for_good)
     for number in FROM_TERMINAL:
         undo.set(number, signal.SIG_IGN)
     for number in PASSED_ON:
