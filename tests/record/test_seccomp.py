@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from memslots.record import seccomp
-from memslots.record.calls import LEFT_OUT, RECORDED
+from memslots.record.calls import LEFT_OUT, REQUESTS
 from memslots.record.mappings import NUMBERS
-from memslots.uapi.calls import CALLS
 
 ALLOW, TRACE = 0x7FFF0000, 0x7FF00000 | seccomp.OURS
 EXIT = {0xC000003E: 60, 0x40000003: 1, 0xC00000B7: 93, 0xC00000F3: 93, 0xC0000015: 1, 0x40000028: 1}
@@ -53,10 +52,10 @@ def test_it_stops_at_memory_calls_and_at_nothing_else(monkeypatch, machine, mapp
 
     for arch, ioctls in seccomp._MACHINES[machine][1]:
         for number in ioctls:
-            for call in RECORDED:
-                assert answer(arch, number, 3, call.request()) == TRACE
+            for request in REQUESTS:  # of the machine that the tests run on
+                assert answer(arch, number, 3, request) == TRACE
                 # descriptor and request are ints: what is above does not count
-                assert answer(arch, number, 3 | 1 << 32, call.request() | 1 << 40) == TRACE
+                assert answer(arch, number, 3 | 1 << 32, request | 1 << 40) == TRACE
             for call in LEFT_OUT:
                 assert answer(arch, number, 3, call.request()) == ALLOW
             assert answer(arch, number, 3, 0x5401) == ALLOW
@@ -69,4 +68,4 @@ def test_it_stops_at_memory_calls_and_at_nothing_else(monkeypatch, machine, mapp
         for number in NUMBERS[arch]:
             assert answer(arch, number) == (TRACE if mappings else ALLOW)
         assert answer(arch, EXIT[arch]) == ALLOW
-    assert answer(0x12345678, 16, 3, CALLS["KVM_CREATE_VM"].request()) == ALLOW
+    assert answer(0x12345678, 16, 3, min(REQUESTS)) == ALLOW
