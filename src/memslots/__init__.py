@@ -46,7 +46,8 @@ in its wing:
         answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
         guest_demo
     record/           recorders
-        calls mappings processes ptrace bpf_script file seccomp bpf_output start recorder bpf
+        calls mappings processes ptrace signals output bpf_script file seccomp bpf_output memory
+        registers start tracer recorder bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages farm.emulator pair recorded.player native recorded.compare

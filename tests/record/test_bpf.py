@@ -95,7 +95,7 @@ def test_it_sees_the_calls_that_ptrace_sees(tmp_path):
     assert len(ours) > 25
     assert before < ours[0].time_ns < ours[-1].time_ns < time.time_ns()
     makers = [event for event in ours if event.call == "KVM_CREATE_VM"]
-    assert makers[0].vm is None
+    assert makers[0].process is None
     assert len({event.process for event in makers}) == 4
     assert all(str(event.pid) in event.process for event in makers[1:])
 
@@ -240,6 +240,28 @@ def test_the_whole_machine(tmp_path):
         assert Counter(event.call for event in of_it)["KVM_SET_USER_MEMORY_REGION"] == 100
         (label,) = {event.process for event in of_it}
         assert str(program.pid) in label
+
+
+@requires("kvm")
+def test_two_recorders_do_not_see_each_other(tmp_path):
+    program = subprocess.Popen([*ALL_KINDS, "100000"])
+    try:
+        first = started(tmp_path / "1", "--system")
+        second = started(tmp_path / "2", "--bpf", "-p", str(program.pid))
+        third = started(tmp_path / "3", "--system")
+        wait_for(lambda: (tmp_path / "3").stat().st_size > 10_000)
+        for process in (second, first, third):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+    finally:
+        program.kill()
+        program.wait()
+    recorders = {process.pid for process in (first, second, third)}
+    for name in "123":
+        events, reading = calls(tmp_path / name)
+        assert program.pid in {event.pid for event in events}
+        assert not recorders & {event.pid for event in events}
+        assert not any("lost" in note for note in reading.notes)
 
 
 @requires("kvm")

@@ -188,8 +188,7 @@ def test_a_recording_says_what_is_lost_and_whose_calls_are_whose(tmp_path, lost,
             file.process(tid, pid, name)
             file.add(CALL["KVM_CREATE_VM"], tid, 0, 7, 5, (0,))
         file.add(CALL["KVM_CREATE_VM"], 9, 0, 7, 5, (0,))
-        file.lost(lost)
-        file.end(0)
+        file.end(0, lost)
     reading = Reading()
     events = list(read(path, reading=reading))
     assert [event.process for event in events] == [

@@ -24,7 +24,9 @@ examples:
 
 A filter in the kernel picks the calls out by their ioctl number, so that the guest and all other
 calls run untouched.  Each call is in the file at once.  The exit status is the program's; signals
-and the terminal reach it.  If the recorder is killed with SIGKILL, the program ends too.
+and the terminal reach it.  A recording that cannot go on (a full disk) harms nobody.  If the recorder
+is killed with SIGKILL, the program ends too.  The file is for you alone (mode 0600); one of the same
+name is replaced when the program has started.  Only the command's name is kept, its arguments on request.
 With --bpf and --system, bpftrace looks on and no call stops; a recorder that is killed harms nothing
 then, but calls of the last moment are not in the file.  Calls that were lost are counted and reported.
 In Python: record(command, path) of memslots.record.recorder and of memslots.record.bpf."""
@@ -53,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also mmap, munmap, mremap, mprotect (not with BPF)",
     )
+    parser.add_argument(
+        "--arguments",
+        action="store_true",
+        help="keep the command's arguments in the recording, passwords and all",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing at the end")
     parser.add_argument(
         "command", nargs="*", metavar="CMD", help="the program and its arguments, after --"
@@ -69,16 +76,18 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--seconds is for --system")
     if options.mappings and (options.bpf or options.system):
         raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
-    path = options.output or _default_path()
-    recorded = _record(options, path)
+    recorded = _record(options, options.output or _default_path())
     if recorded.lost != 0:
         lost = "an unknown number of" if recorded.lost is None else recorded.lost
-        print(f"memslots record: {lost} calls were lost; {path} says so too", file=sys.stderr)
-    if not options.quiet:
+        why = f" ({recorded.remark})" if recorded.remark else ""
+        _say(f"{lost} calls were lost{why}; the program was not disturbed")
+    elif recorded.remark:
+        _say(recorded.remark)
+    if not options.quiet and recorded.path:
         whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
-        print(
-            f"memslots record: {recorded.calls} calls of {whose} in {path}; see them with `memslots explain {path}`",
-            file=sys.stderr,
+        path = recorded.path
+        _say(
+            f"{recorded.calls} calls of {whose} in {path}; see them with `memslots explain {path}`"
         )
     return end_as(recorded)
 
@@ -86,21 +95,53 @@ def run(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace, path: str) -> Recorded:
     def started() -> None:
         if not options.quiet:
-            print("memslots record: recording; Ctrl-C ends it", file=sys.stderr, flush=True)
+            _say("recording; Ctrl-C ends it")
 
     if not (options.bpf or options.system):
         from ..record import recorder
 
         if options.pid:
             return recorder.attach(options.pid, path, mappings=options.mappings)
-        return recorder.record(options.command, path, mappings=options.mappings)
+        return recorder.record(
+            options.command, path, mappings=options.mappings, arguments=options.arguments,
+            inherited=_inherited(), for_good=True,
+        )  # fmt: skip
     from ..record import bpf
 
     if options.system:
         return bpf.record_system(path, seconds=options.seconds, started=started)
     if options.pid:
         return bpf.attach(options.pid, path, started=started)
-    return bpf.record(options.command, path)
+    return bpf.record(
+        options.command, path, arguments=options.arguments, inherited=_inherited(), for_good=True
+    )
+
+
+def _inherited() -> list[int]:
+    """Descriptors that we were started with and do not use: the program's, whose end others may be waiting for."""
+    import os
+
+    found = []
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return []
+    for fd in map(int, names):
+        try:
+            if fd != 2 and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            continue  # the one that the list was read from
+    return found
+
+
+def _say(text: str) -> None:
+    """A word to the user; that nobody can hear it is no reason to end in another way than the program."""
+    try:
+        if sys.stderr is not None:
+            print(f"memslots record: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        return
 
 
 def _default_path() -> str:

@@ -37,7 +37,8 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
         return int(stop.code or 0)
     try:
         code = int(module.run(options))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before we began
+            sys.stdout.flush()
     except BrokenPipeError:
         # whoever reads us has seen enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

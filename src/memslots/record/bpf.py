@@ -20,11 +20,12 @@ from . import bpf_script
 from .bpf_output import Caught, Output, end_of
 from .file import RecordingFile
 from .processes import is_alive, threads_below
-from .recorder import PASSED_ON, Recorded, Undo
+from .recorder import Recorded
+from .signals import held, on_leaving, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 MAP_ENTRIES = 1 << 16
 """Calls that each of the two maps holds; threads that can be followed."""
@@ -34,41 +35,36 @@ _READY_SECONDS = 60.0
 _SEEN_SECONDS = 10.0
 """From the moment when bpftrace has the probes to the moment when it shows a call."""
 _END_SECONDS = 60.0
+_AGAIN_SECONDS = 10.0
 _BLOCK = 1 << 20
 _PR_SET_PDEATHSIG = 1
-_LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
 
 
-def record(command: Sequence[str], path: str, *, stdout: int | None = None) -> Recorded:
+def record(
+    command: Sequence[str], path: str, *, stdout: int | None = None, arguments: bool = False,
+    inherited: Iterable[int] = (), for_good: bool = False,
+) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
+    arguments, inherited, for_good: as for `memslots.record.recorder.record`.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot record.
     """
     check(tree=True)
-    with (
-        RecordingFile(path, command, "bpftrace, a process tree") as file,
-        _Session(file) as session,
-    ):
-        undo = Undo()
-        # a signal that comes before there is somebody to pass it on waits
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, (*PASSED_ON, signal.SIGINT, signal.SIGQUIT)
-        )
-        try:
+    how = "bpftrace, a process tree"
+    with RecordingFile(path, command, how, arguments=arguments) as file, _Session(file) as session:
+        with held() as before:
             # the fork happens on the thread that the script knows, so the program is followed from its first step
             program = subprocess.Popen(
                 list(command), stdout=stdout, close_fds=False,
                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
             )  # fmt: skip
-            for number in (signal.SIGINT, signal.SIGQUIT):
-                undo.set(number, signal.SIG_IGN)
-            for number in PASSED_ON:
-                undo.set(number, lambda number, _frame: program.send_signal(number))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            undo = pass_on(program.pid, lambda: program.poll() is None, for_good=for_good)
         try:
+            for fd in inherited:
+                os.closerange(fd, fd + 1)
+            file.begin()
             while session.step():
                 # that nobody is alive means something once the program's own birth was seen
                 if session.output.born and session.output.alive <= 0 and program.poll() is not None:
@@ -93,6 +89,7 @@ def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Reco
         _Leave() as leave,
     ):
         session.follow(pid)
+        file.begin()
         started()
         while session.step() and session.output.alive > 0 and not leave.now:
             pass
@@ -114,6 +111,7 @@ def record_system(
         _Session(file, system=True, label_all=True) as session,
         _Leave() as leave,
     ):
+        file.begin()
         started()
         end = None if seconds is None else time.monotonic() + seconds
         while session.step() and not leave.now and (end is None or time.monotonic() < end):
@@ -214,7 +212,7 @@ class _Session:
                 )
 
     def _mark(self, number: int) -> None:
-        argument = self._nonce << bpf_script.MARK_BITS | number
+        argument = bpf_script.mark(self._nonce, number)
         self._marks[argument] = time.time_ns()
         _libc.ioctl(-1, bpf_script.MARK, argument)
 
@@ -223,11 +221,11 @@ class _Session:
         told: set[int] = set()
         while new := threads_below(pid, without=os.getpid()) - told:
             for tid in new:
-                _libc.ioctl(-1, bpf_script.SEED, tid)
+                _libc.ioctl(-1, bpf_script.SEED, bpf_script.seed(tid))
                 if not is_alive(
                     tid
                 ):  # it may have ended before it was told, and nobody would see its end
-                    _libc.ioctl(-1, bpf_script.UNSEED, tid)
+                    _libc.ioctl(-1, bpf_script.UNSEED, bpf_script.seed(tid))
             told |= new
         before = self.output.born
         for _ in range(100):
@@ -280,18 +278,21 @@ class _Session:
         self._last = []
         if not broken:
             self._mark(0)
-            self._process.send_signal(signal.SIGINT)
-            deadline = time.monotonic() + _END_SECONDS
-            while self.step(1000) and time.monotonic() < deadline:
-                pass
+            deadline, again = time.monotonic() + _END_SECONDS, 0.0
+            while time.monotonic() < deadline:
+                if time.monotonic() > again:  # the first one is lost now and then
+                    self._process.send_signal(signal.SIGINT)
+                    again = time.monotonic() + _AGAIN_SECONDS
+                if not self.step(1000):
+                    break
             broken = not self._ended or self._process.wait() < 0
         for call in sorted(self._last, key=end_of):
             self._take(call)
-        lost = None if broken else self.output.lost
-        if lost != 0:
-            self._file.lost(lost)
-        self._file.end(status)
-        return Recorded(self._file.path, self._file.calls, self.output.born, status, lost)
+        file = self._file
+        lost = None if broken else self.output.lost + file.lost
+        file.end(status, lost)
+        remark = file.failure or ("bpftrace ended before the recording did" if broken else "")
+        return Recorded(file.path, file.calls, self.output.born, status, lost, remark)
 
     def _complaint(self) -> str:
         """What bpftrace said last, without the remark on RLIMIT_MEMLOCK, which harms nothing."""
@@ -314,11 +315,9 @@ class _Leave:
 
     def __init__(self) -> None:
         self.now = False
-        self._undo = Undo()
 
     def __enter__(self) -> _Leave:
-        for number in _LEAVING:
-            self._undo.set(number, self._leave)
+        self._undo = on_leaving(self._leave)
         return self
 
     def _leave(self, _number: int, _frame: object) -> None:

@@ -22,9 +22,11 @@ TICK_MS = 50
 MARK = CALLS["KVM_CREATE_VM"].request()
 SEED, UNSEED = CALLS["KVM_CREATE_VCPU"].request(), CALLS["KVM_CREATE_IRQCHIP"].request()
 """Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do not."""
-MARK_BITS = 16
-"""A mark's argument: the recorder's nonce, and in so many bits a number; 0: record no more.
-Probes come and go one by one; without marks there would be entries without exits meanwhile."""
+MARK_BITS, NONCE_BITS = 16, 32
+"""A mark's argument: what all recorders have in common, this one's nonce, and in so many bits a number; 0: record no
+more.  Probes come and go one by one; without marks there would be entries without exits meanwhile."""
+RECORDERS = 0x6D73
+"""What the arguments of all these calls begin with: those of another recorder are no calls of a program."""
 FINISHED, UNSURE, UNFINISHED = 0, 1, 2
 """How a row ended.  Unsure: the argument may have been unreadable at the entry; its words that
 read as 0 were read again at the exit.  Unfinished: the thread ended within the call."""
@@ -47,8 +49,9 @@ tracepoint:syscalls:sys_enter_ioctl {
   $request = (uint64)args->cmd & 0xffffffff;
   if (MEMORY_CALL && FOLLOWED) {
     $at = (uint64)args->arg;
-    if ($request == MARK_NUMBER && $at >> MARK_BITS == NONCE) { @recording = $at & MARK_MASK; }
-    if (@recording) {
+    $ours = $at >> MARK_BITS == NONCE;
+    if ($request == MARK_NUMBER && $ours) { @recording = $at & MARK_MASK; }
+    if (@recording && ($ours || $at >> BITS_BELOW_RECORDERS != RECORDERS_BEGIN)) {
       ZERO_WORDS
       if ($request > LAST_WITHOUT_STRUCTURE) {
         READ_WORDS
@@ -61,8 +64,9 @@ SEEDING  }
 """
 _SEEDING = """\
     if (ME == RECORDER) {
-      if ($request == SEED_NUMBER && !@tree[$at]) { @tree[$at] = 1; @born = count(); }
-      if ($request == UNSEED_NUMBER && @tree[$at]) { delete(@tree[$at]); @died = count(); }
+      $seed = $at & SEED_MASK;
+      if ($request == SEED_NUMBER && !@tree[$seed]) { @tree[$seed] = 1; @born = count(); }
+      if ($request == UNSEED_NUMBER && @tree[$seed]) { delete(@tree[$seed]); @died = count(); }
     }
 """
 _EXIT = """\
@@ -117,6 +121,16 @@ interval:ms:TICK_MS {
 """
 
 
+def mark(nonce: int, number: int) -> int:
+    """The argument of a mark."""
+    return (RECORDERS << NONCE_BITS | nonce) << MARK_BITS | number
+
+
+def seed(tid: int) -> int:
+    """The argument of a call that is about a thread."""
+    return RECORDERS << NONCE_BITS + MARK_BITS | tid
+
+
 def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
     """The script: for all processes, or for those that descend from the recorder's thread or from seeds."""
     words = [f"$w{at}" for at in range(WORDS)]
@@ -147,7 +161,10 @@ def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
         "MARK_NUMBER": f"{MARK:#x}",
         "MARK_BITS": str(MARK_BITS),
         "MARK_MASK": str((1 << MARK_BITS) - 1),
-        "NONCE": str(nonce),
+        "NONCE": str(mark(nonce, 0) >> MARK_BITS),
+        "BITS_BELOW_RECORDERS": str(NONCE_BITS + MARK_BITS),
+        "RECORDERS_BEGIN": str(RECORDERS),
+        "SEED_MASK": str((1 << NONCE_BITS) - 1),
         "UNSEED_NUMBER": f"{UNSEED:#x}",
         "SEED_NUMBER": f"{SEED:#x}",
         "UNFINISHED_ENDING": str(UNFINISHED),

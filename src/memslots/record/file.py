@@ -1,8 +1,7 @@
 """The recording as a file: a line of JSON that describes it, then one binary record for each call.
 
-Each record goes out with a write of its own to a file opened for appending, so
-that what was seen is in the file even if the recorder is killed the moment
-after.  A record is a little-endian header and 64-bit numbers:
+Each record goes out with a write of its own, so that what was seen is in the
+file even if the recorder is killed the moment after.  A record is a little-endian header and 64-bit numbers:
 
     u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
     i64 result, i32 fd, then one u64 for each field of the call that was read
@@ -22,6 +21,7 @@ import time
 
 from .calls import RECORDED
 from .mappings import MAPPING_CALLS, MappingCall
+from .output import open_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
 KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST = 1, 2, 3, 4, 5
+_COMMAND_BYTES = 1 << 16
+"""Letters of the command that are kept: each takes up to twelve bytes of a description, which has 1 MiB."""
 _TABLE: tuple[Call | MappingCall, ...] = (*RECORDED, *MAPPING_CALLS)
 _IDS = {call: number for number, call in enumerate(_TABLE)}
 _pack = struct.Struct(HEADER).pack
@@ -41,15 +43,20 @@ _NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
 
 
 class RecordingFile:
-    """A recording that grows.  A context manager."""
+    """A recording that grows.  A context manager; left before `begin` or `end` it leaves no trace."""
 
-    def __init__(self, path: str, command: Sequence[str], how: str) -> None:
-        """Create the file (an existing one is replaced) and describe it.  Raises OSError."""
-        self.path = path
+    def __init__(
+        self, path: str, command: Sequence[str], how: str, *, arguments: bool = False
+    ) -> None:
+        """Describe the recording.  Raises OSError.
+
+        arguments: keep those of the command too.  They may hold passwords, and a recording is passed around.
+        """
         self.calls = 0
-        self._fd = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644
-        )
+        self.lost = 0
+        """Calls that could not be written."""
+        self._begun = False
+        self._output = open_output(path)
         uname = os.uname()
         description = {
             "version": VERSION,
@@ -59,14 +66,31 @@ class RecordingFile:
                 "lost": KIND_LOST,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
-            "command": list(command),
+            "command": _kept(command, arguments),
             "how": how,
             "release": uname.release,
             "machine": uname.machine,
             "page_bytes": os.sysconf("SC_PAGE_SIZE"),
             "time": time.time(),
         }  # fmt: skip
-        self._write(MAGIC + json.dumps(description).encode() + b"\n")
+        if not self._output.write(MAGIC + json.dumps(description).encode() + b"\n"):
+            self._output.close()
+            raise OSError(f"{path}: {self._output.failure}")
+
+    @property
+    def path(self) -> str:
+        """Where the recording is."""
+        return self._output.path
+
+    @property
+    def failure(self) -> str:
+        """Why the recording stopped before the program did; empty if it did not."""
+        return self._output.failure
+
+    def begin(self) -> None:
+        """The program runs: the recording takes its name, and the place of an older one."""
+        self._begun = True
+        self._output.begin()
 
     def add(
         self,
@@ -80,42 +104,50 @@ class RecordingFile:
         """Append one call; no result for one that never returned."""
         kind = KIND_UNFINISHED if result is None else KIND_CALL
         nbytes = _HEADER_BYTES + 8 * len(values)
-        self._write(
-            _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd) + _NUMBERS[len(values)](*values)
-        )  # fmt: skip
-        self.calls += 1
+        if self._output.write(
+            _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd)
+            + _NUMBERS[len(values)](*values)
+        ):
+            self.calls += 1
+        else:
+            self.lost += 1
 
     def process(self, tid: int, pid: int, name: bytes) -> None:
         """Say of which process a thread is; name: what the kernel calls it, as far as it is known."""
         words = struct.unpack("<2Q", name[:16].ljust(16, b"\0"))
-        self._write(
-            _pack(_HEADER_BYTES + 16, KIND_PROCESS, 0, tid, time.time_ns(), pid, -1) + _NUMBERS[2](*words)
-        )  # fmt: skip
-
-    def lost(self, calls: int | None) -> None:
-        """Say that calls are missing; None if their number is not known."""
-        self._write(
-            _pack(
-                _HEADER_BYTES, KIND_LOST, 0, 0, time.time_ns(), -1 if calls is None else calls, -1
-            )
+        self._output.write(
+            _pack(_HEADER_BYTES + 16, KIND_PROCESS, 0, tid, time.time_ns(), pid, -1)
+            + _NUMBERS[2](*words)
         )
 
-    def end(self, status: int) -> None:
-        """Append the mark that nothing more follows; status is the program's, as waitpid gives it."""
-        self._write(_pack(_HEADER_BYTES, KIND_END, 0, 0, time.time_ns(), status, -1))
+    def end(self, status: int, lost: int | None = 0) -> None:
+        """Append the mark that nothing more follows; status is the program's, as waitpid gives it.
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._fd, data) :]
+        lost: calls that are missing; None if nobody knows how many.
+        """
+        if not self._begun:
+            self.begin()
+        words = b"" if lost == 0 else self._mark(KIND_LOST, -1 if lost is None else lost)
+        self._output.finish(words + self._mark(KIND_END, status))
 
-    def close(self) -> None:
-        """Close the file.  A second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def _mark(self, kind: int, number: int) -> bytes:
+        return _pack(_HEADER_BYTES, kind, 0, 0, time.time_ns(), number, -1)
 
     def __enter__(self) -> RecordingFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._output.close()
+
+
+def _kept(command: Sequence[str], arguments: bool) -> list[str]:
+    """What the description keeps of a command: its name; the rest on request, as much of it as readers take."""
+    kept: list[str] = []
+    room = _COMMAND_BYTES
+    for word in command if arguments else command[:1]:
+        kept.append(word[:room])
+        room -= len(word)
+        if room <= 0:
+            kept.append("...")
+            break
+    return kept

@@ -12,14 +12,17 @@ import struct
 CONT, DETACH, SYSCALL = 7, 17, 24
 SEIZE, INTERRUPT, LISTEN, GET_SYSCALL_INFO = 0x4206, 0x4207, 0x4208, 0x420E
 OPTION_SYSGOOD, OPTION_FORK, OPTION_VFORK, OPTION_CLONE, OPTION_EXEC = 1, 2, 4, 8, 16
-OPTION_SECCOMP, OPTION_EXITKILL = 0x80, 0x100000
-FOLLOW = OPTION_SYSGOOD | OPTION_FORK | OPTION_VFORK | OPTION_CLONE | OPTION_EXEC
-EVENT_EXEC, EVENT_SECCOMP, EVENT_STOP = 4, 7, 128
+OPTION_EXIT, OPTION_SECCOMP, OPTION_EXITKILL = 0x40, 0x80, 0x100000
+FOLLOW = OPTION_SYSGOOD | OPTION_FORK | OPTION_VFORK | OPTION_CLONE | OPTION_EXEC | OPTION_EXIT
+EVENT_CLONE, EVENT_EXEC, EVENT_EXIT, EVENT_SECCOMP, EVENT_STOP = 3, 4, 6, 7, 128
 INFO_ENTRY, INFO_EXIT, INFO_SECCOMP = 1, 2, 3
-EVENTS_OF_CHILDREN = frozenset((1, 2, 3))
+EVENTS_OF_CHILDREN = frozenset((1, 2, EVENT_CLONE))
 """fork, vfork, clone."""
+BEGINNINGS = frozenset((0, 16, SEIZE))
+"""Requests by which somebody becomes a tracer: PTRACE_TRACEME, PTRACE_ATTACH, PTRACE_SEIZE."""
 _GETEVENTMSG = 0x4201
-WALL = 0x40000000
+WAIT = 0x40000000 | 0x20000000
+"""Of waitpid: children of all kinds, and of this thread only: others are the caller's."""
 
 # The lock of the interpreter is kept: none of these calls waits.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -31,7 +34,7 @@ _ptrace.restype = ctypes.c_long
 _INFO_BYTES = 88
 _info = ctypes.create_string_buffer(_INFO_BYTES)
 _info_address = ctypes.addressof(_info)
-_unpack_entry = struct.Struct("=B3xI16xQQQQ").unpack_from
+_unpack_entry = struct.Struct("=B3xI16xQQQQ24xI").unpack_from
 _unpack_arguments = struct.Struct("=32x6Q").unpack_from
 _unpack_exit = struct.Struct("=B23xq").unpack_from
 
@@ -48,11 +51,14 @@ def demand(request: int, pid: int, address: int = 0, data: int = 0) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def call_at(pid: int) -> tuple[int, int, int, int, int, int] | None:
-    """(kind of stop, architecture, number, first three arguments) of a thread at a call's entry or seccomp stop."""
+def call_at(pid: int) -> tuple[int, int, int, int, int, int, int] | None:
+    """A thread at a call's entry or at the stop of a filter.
+
+    (Kind of stop, architecture, number, first three arguments, what the filter said.)
+    """
     if _ptrace(GET_SYSCALL_INFO, pid, _INFO_BYTES, _info_address) == -1:
         return None
-    found: tuple[int, int, int, int, int, int] = _unpack_entry(_info)
+    found: tuple[int, int, int, int, int, int, int] = _unpack_entry(_info)
     return found
 
 
@@ -75,37 +81,3 @@ def result_at(pid: int) -> int | None:
         return None
     kind, value = _unpack_exit(_info)
     return int(value) if kind == INFO_EXIT else None
-
-
-class Memory:
-    """Reads the memory of traced threads; keeps /proc/TID/mem open, which is the fastest way to it."""
-
-    def __init__(self) -> None:
-        self._fds: dict[int, int] = {}
-
-    def read(self, tid: int, address: int, nbytes: int) -> bytes | None:
-        """Bytes of a thread's memory; None if not all can be read."""
-        fd = self._fds.get(tid)
-        try:
-            if fd is None:
-                if len(self._fds) >= _MOST_OPEN:
-                    self.close()
-                fd = self._fds[tid] = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(fd, nbytes, address)
-        except (OSError, OverflowError):
-            return None
-        return data if len(data) == nbytes else None
-
-    def forget(self, tid: int) -> None:
-        """The thread is gone, or has other memory now (exec)."""
-        fd = self._fds.pop(tid, None)
-        if fd is not None:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Close all."""
-        for tid in tuple(self._fds):
-            self.forget(tid)
-
-
-_MOST_OPEN = 256

@@ -15,10 +15,13 @@ from ..uapi.calls import CALLS
 from .calls import ANY_SIZE, REQUESTS
 from .mappings import NUMBERS
 
-_RET_ALLOW, _RET_TRACE = 0x7FFF0000, 0x7FF00000
-_LOAD, _JUMP_EQUAL, _AND, _RETURN = 0x20, 0x15, 0x54, 0x06
-_NR_AT, _ARCH_AT, _REQUEST_AT = 0, 4, 24
-"""Offsets in struct seccomp_data; the request is the low half of the second argument."""
+OURS = 0x6D73
+"""What a stop says that our filter asked for, and not one of the program's own."""
+_RET_ALLOW, _RET_TRACE = 0x7FFF0000, 0x7FF00000 | OURS
+_LOAD, _JUMP, _JUMP_EQUAL, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x05, 0x15, 0x45, 0x54, 0x06
+_NR_AT, _ARCH_AT, _FLAGS_AT, _REQUEST_AT = 0, 4, 16, 24
+"""Offsets in struct seccomp_data; clone's flags are the low half of the first argument, the request of the second."""
+CLONE_UNTRACED = 0x00800000
 _X32_BIT = 0x40000000
 # machine of uname: (seccomp's own number, ((audit architecture, numbers of ioctl), ...))
 _MACHINES: dict[str, tuple[int, tuple[tuple[int, tuple[int, ...]], ...]]] = {
@@ -31,6 +34,17 @@ _SET_MODE_FILTER, _SPEC_ALLOW = 1, 4
 _PR_SET_NO_NEW_PRIVS = 38
 IOCTL_NUMBERS = {arch: numbers for _, arches in _MACHINES.values() for arch, numbers in arches}
 """Audit architecture: numbers of the ioctl system call."""
+CLONE_NUMBERS = {0xC000003E: (56, _X32_BIT | 56), 0x40000003: (120,)}
+"""Audit architecture: numbers of clone, where its flags can be changed (`registers`)."""
+PTRACE_NUMBERS = {
+    0xC000003E: (101, _X32_BIT | 521),
+    0x40000003: (26,),
+    0xC00000B7: (117,),
+    0xC00000F3: (117,),
+    0xC0000015: (26,),
+    0x40000028: (26,),
+}
+"""Audit architecture: numbers of ptrace."""
 
 
 def check_machine() -> None:
@@ -45,23 +59,41 @@ def check_machine() -> None:
 def program(*, mappings: bool = False) -> bytes:
     """The filter as an array of struct sock_filter; mappings: stop at mmap and its kin too."""
     check_machine()
-    arches = _MACHINES[os.uname().machine][1]
     code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCH_AT)]
-    requests = _request_code()
-    for arch, numbers in arches:
-        others = sorted(NUMBERS[arch]) if mappings else []
-        compare = [*numbers, *others]
-        block = [(_LOAD, 0, 0, _NR_AT)]
-        # over the other numbers and the return, to the requests; from a mapping call over those too, to their end
-        block += [
-            (_JUMP_EQUAL, len(compare) - at + (number in others) * (len(requests) - 1), 0, number)
-            for at, number in enumerate(compare)
-        ]
-        block += [(_RETURN, 0, 0, _RET_ALLOW), *requests]
-        code.append((_JUMP_EQUAL, 0, len(block), arch))
-        code += block
+    for arch, numbers in _MACHINES[os.uname().machine][1]:
+        block = _block(arch, numbers, mappings=mappings)
+        code += [(_JUMP_EQUAL, 1, 0, arch), (_JUMP, 0, 0, len(block)), *block]
     code.append((_RETURN, 0, 0, _RET_ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+def _block(
+    arch: int, ioctls: tuple[int, ...], *, mappings: bool
+) -> list[tuple[int, int, int, int]]:
+    """What is done with the calls of one architecture: compared by number, then by what matters of each kind."""
+    always = [*PTRACE_NUMBERS[arch], *(sorted(NUMBERS[arch]) if mappings else ())]
+    requests = _request_code()
+    clone = [
+        (_LOAD, 0, 0, _FLAGS_AT),
+        (_JUMP_ANY_BIT, 0, 1, CLONE_UNTRACED),
+        (_RETURN, 0, 0, _RET_TRACE),
+    ]
+    allow = (_RETURN, 0, 0, _RET_ALLOW)
+    # the kinds lie one behind the other, the last with the return that asks for a stop
+    targets = {
+        "clone": 1,
+        "ioctl": 1 + len(clone) + 1,
+        "always": 1 + len(clone) + 1 + len(requests) - 1,
+    }
+    compare = [(number, "ioctl") for number in ioctls]
+    compare += [(number, "clone") for number in CLONE_NUMBERS.get(arch, ())]
+    compare += [(number, "always") for number in always]
+    block = [(_LOAD, 0, 0, _NR_AT)]
+    block += [
+        (_JUMP_EQUAL, len(compare) - at - 1 + targets[kind], 0, number)
+        for at, (number, kind) in enumerate(compare)
+    ]
+    return [*block, allow, *clone, allow, *requests]
 
 
 def _request_code() -> list[tuple[int, int, int, int]]:

@@ -7,6 +7,7 @@ the recorder was killed in the middle, ends the recording; all before it is good
 
 from __future__ import annotations
 
+import errno
 import struct
 
 from ..errors import TraceError
@@ -142,6 +143,14 @@ def _remark(
         )
 
 
+def _why_unread(kind: str, result: int) -> str:
+    if kind == "unfinished":
+        return "the thread was ended within the call"
+    if result == -errno.EFAULT:
+        return "nor could the kernel, which answered EFAULT"
+    return "the program forbids others to look into its memory"
+
+
 def _event(record: bytes, kind: str, description: _Description, reading: Reading) -> Event | None:
     _, _, call_id, tid, time_ns, result, fd = description.header.unpack_from(record)
     if call_id >= len(description.calls):
@@ -151,9 +160,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     count = (len(record) - description.header.size) // 8
     values = struct.unpack_from(f"<{count}Q", record, description.header.size)
     if count < len(names):
-        reading.skip(
-            f"{call} whose argument could not be read (the call will have failed with EFAULT)"
-        )
+        reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
     event = Event(
         call, dict(zip(names, values)), result if kind == "call" else None, pid=tid, time_ns=time_ns,

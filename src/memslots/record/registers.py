@@ -1,0 +1,34 @@
+"""Changing a call before the kernel makes it: x86 only, elsewhere nothing is changed.
+
+Offsets of struct user_regs_struct (asm/user_64.h), which are those of a 64-bit
+tracer whatever the program is.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import ptrace
+from .seccomp import CLONE_UNTRACED
+
+_POKEUSER = 6
+_ORIG_RAX = 8 * 15
+_FIRST_ARGUMENT = {0xC000003E: 8 * 14, 0x40000003: 8 * 5}
+"""Audit architecture: where clone's flags are; rdi, and rbx of 32-bit calls."""
+_IS_X86 = os.uname().machine == "x86_64"
+_NO_CALL = (1 << 64) - 1
+
+
+def trace_child(tid: int, arch: int, flags: int) -> None:
+    """At the entry of clone: have the child traced too.  It carries the filter, with nobody to answer for it."""
+    if _IS_X86 and arch in _FIRST_ARGUMENT:
+        ptrace.ask(_POKEUSER, tid, _FIRST_ARGUMENT[arch], flags & ~CLONE_UNTRACED)
+
+
+def refuse(tid: int) -> None:
+    """At a stop that a filter asked for: make the call fail with ENOSYS, as it does where nobody traces.
+
+    At this stop ENOSYS stands in the register of the result already.
+    """
+    if _IS_X86:
+        ptrace.ask(_POKEUSER, tid, _ORIG_RAX, _NO_CALL)
