@@ -42,8 +42,12 @@ in its wing:
     live/             the real /dev/kvm
         answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
         guest_demo
+    running/          VMs that run already, read from the kernel
+        running_vm kernel_types btf kernel_memory kvm_reader descriptors snapshot look beside_model
+        drgn_vms
     record/           recorders
-        calls mappings processes ptrace bpf_script file seccomp bpf_output start recorder bpf
+        calls mappings processes ptrace bpf_script file seccomp bpf_output beginning start recorder
+        bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages pair recorded.player farm.initramfs native recorded.compare
