@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if recorded.lost != 0:
         lost = "an unknown number of" if recorded.lost is None else recorded.lost
         print(f"memslots record: {lost} calls were lost; {path} says so too", file=sys.stderr)
+    _tell_beginning(recorded, options.quiet)
     if not options.quiet:
         whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
         print(
@@ -84,6 +85,23 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
     if options.pid:
         return bpf.attach(options.pid, path, started=started)
     return bpf.record(options.command, path)
+
+
+def _tell_beginning(recorded: Recorded, quiet: bool) -> None:
+    """What an attached recording began with, or why it began with nothing."""
+    beginning = recorded.beginning
+    if beginning is None:
+        return
+    if beginning.missing:
+        print(f"memslots record: slots made before it began are not in it: {beginning.missing}", file=sys.stderr)
+    if beginning.changing:
+        print(
+            f"memslots record: slots that {beginning.changing} VMs had before are not in it:"
+            " they changed at every try to read them",
+            file=sys.stderr,
+        )
+    elif not quiet:
+        print(f"memslots record: it began with {beginning.vms} VMs, {beginning.slots} slots", file=sys.stderr)
 
 
 def _default_path() -> str:

@@ -13,6 +13,7 @@ import time
 
 from ..trace import decode as words
 from . import ptrace
+from .beginning import begin_stopped
 from .calls import call_of
 from .file import RecordingFile
 from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..uapi.calls import Call
+    from .beginning import Beginning
 
     Pending = tuple[Call | MappingCall, int, int, tuple[int, ...]]
 
@@ -35,9 +37,17 @@ PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 class Recorded:
     """What came of a recording."""
 
-    __slots__ = ("calls", "lost", "path", "processes", "status")
+    __slots__ = ("beginning", "calls", "lost", "path", "processes", "status")
 
-    def __init__(self, path: str, calls: int, processes: int, status: int, lost: int | None = 0) -> None:
+    def __init__(
+        self,
+        path: str,
+        calls: int,
+        processes: int,
+        status: int,
+        lost: int | None = 0,
+        beginning: Beginning | None = None,
+    ) -> None:
         self.path = path
         self.calls = calls
         self.processes = processes
@@ -46,6 +56,8 @@ class Recorded:
         """How the program ended, as waitpid gives it; 0 for one that was left running."""
         self.lost = lost
         """Calls that were seen to begin and are not in the recording; None if nobody knows."""
+        self.beginning = beginning
+        """What a recording of something that ran already began with."""
 
     @property
     def exit_code(self) -> int:
@@ -91,11 +103,12 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
         tracer.seize_threads(pid)
         undo = tracer.leave_on_signal()
         try:
+            beginning = begin_stopped(file, pid, tracer.threads())
             tracer.loop()
         finally:
             undo()
         file.end(tracer.status)
-        return Recorded(path, file.calls, tracer.processes, tracer.status)
+        return Recorded(path, file.calls, tracer.processes, tracer.status, beginning=beginning)
 
 
 class Tracer:
@@ -138,6 +151,10 @@ class Tracer:
                 self._known.add(tid)
                 ptrace.ask(ptrace.INTERRUPT, tid)
             self.processes = len(self._known)
+
+    def threads(self) -> list[int]:
+        """The threads that are followed now."""
+        return list(self._known)
 
     def pass_signals_on(self) -> Undo:
         """What the terminal sends reaches the program by itself; what is sent to us is passed on to it."""

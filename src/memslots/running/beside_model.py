@@ -10,9 +10,10 @@ from ..kernel.arch import find_arch
 from ..kernel.names import find
 from ..kernel.profile import dated
 from ..kernel.version import Version
+from ..rules.own_slots import OWN_SLOT_NAMES
+from ..uapi.flags import KVM_MEM_USER_FLAGS
 from .descriptors import names_of, sees_all_processes
 from .look import look
-from .running_vm import OWN_SLOT_NAMES
 from .snapshot import host_of, model_of
 
 TYPE_CHECKING = False
@@ -132,4 +133,4 @@ def _disagreements(vm: RunningVm, model: Vm) -> Iterator[Disagreement]:
 
 
 def _key(slot: Slot) -> tuple[int, int, int, int, int]:
-    return slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.flags & 0xFFFF
+    return slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.flags & KVM_MEM_USER_FLAGS

@@ -9,7 +9,7 @@ from ..kernel.arch import find_arch
 from ..kernel.profile import dated
 from ..kernel.version import Version
 from ..live.device import Device
-from ..uapi.abi import CAPS
+from ..uapi.capabilities import KVM_CAP_NR_MEMSLOTS
 from .btf import running_kernel_types
 from .descriptors import GMEM, VCPU, VM, Borrowed, kind_of, kvm_fds, names_of, processes
 from .kernel_memory import RunningKernelMemory
@@ -122,7 +122,7 @@ def host() -> Host:
     page_shift = os.sysconf("SC_PAGE_SIZE").bit_length() - 1
     try:
         with Device() as device:
-            user_slots = device.check_extension(CAPS["KVM_CAP_NR_MEMSLOTS"])
+            user_slots = device.check_extension(KVM_CAP_NR_MEMSLOTS)
     except DeviceUnavailableError:
         uname = os.uname()
         profile = dated(Version.parse(uname.release), find_arch(uname.machine))

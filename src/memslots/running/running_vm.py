@@ -9,10 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-OWN_SLOT_NAMES = ("TSS", "APIC access page", "identity map page")
-"""x86: what KVM makes its own slots for, by their ids from the number of user slots on."""
-
-
 class RunningSlot(Slot):
     """A slot with what else its struct kvm_memory_slot tells."""
 

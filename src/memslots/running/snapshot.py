@@ -9,9 +9,10 @@ TSS unless it has a slot, memory attributes, which pages are dirty.
 from __future__ import annotations
 
 from ..replay.replay import Replay
-from ..rules.internal_slots import TSS_OFFSET
+from ..rules.own_slots import TSS_OFFSET
 from ..trace.event import Event
-from ..uapi.abi import CAPS, KVM_MEM_GUEST_MEMFD
+from ..uapi import capabilities
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_USER_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _IRQCHIP_KERNEL, _IRQCHIP_SPLIT = 1, 2
 """enum kvm_irqchip_mode (x86)."""
 _CLOSED_FD = 0x7FFF_FFFF
 """Counted down from here: numbers for guest_memfd files whose descriptors were closed."""
-_FLAGS_OF_USERS = 0xFFFF
-"""Bits of a slot's flags that come from user space; KVM's own are above."""
 
 
 class Host:
@@ -77,14 +76,14 @@ def _calls(
     if numbers.get("arch.irqchip_mode") == _IRQCHIP_KERNEL:
         yield "KVM_CREATE_IRQCHIP", {}, 0
     elif numbers.get("arch.irqchip_mode") == _IRQCHIP_SPLIT:
-        yield _enable("KVM_CAP_SPLIT_IRQCHIP", numbers.get("arch.nr_reserved_ioapic_pins", 0))
+        yield _enable(capabilities.KVM_CAP_SPLIT_IRQCHIP, numbers.get("arch.nr_reserved_ioapic_pins", 0))
     if numbers.get("manual_dirty_log_protect"):
-        yield _enable("KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2", numbers["manual_dirty_log_protect"])
+        yield _enable(capabilities.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, numbers["manual_dirty_log_protect"])
     if numbers.get("dirty_ring_size"):
-        ring = "KVM_CAP_DIRTY_LOG_RING" if is_x86 else "KVM_CAP_DIRTY_LOG_RING_ACQ_REL"
+        ring = capabilities.KVM_CAP_DIRTY_LOG_RING if is_x86 else capabilities.KVM_CAP_DIRTY_LOG_RING_ACQ_REL
         yield _enable(ring, numbers["dirty_ring_size"])
         if numbers.get("dirty_ring_with_bitmap"):
-            yield _enable("KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP", 0)
+            yield _enable(capabilities.KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0)
     vcpus = {} if holder is None else holder.vcpu_fds
     for vcpu_id in vm.vcpu_ids:
         yield "KVM_CREATE_VCPU", {"vcpu_id": vcpu_id}, vcpus.get(vcpu_id, 0)
@@ -96,8 +95,8 @@ def _calls(
             yield _region(slot, host.page_shift, gmem_fds)
 
 
-def _enable(capability: str, argument: int) -> tuple[str, Mapping[str, int], int]:
-    fields = {"cap": CAPS[capability], "flags": 0, "arg0": argument, "arg1": 0, "arg2": 0, "arg3": 0}
+def _enable(capability: int, argument: int) -> tuple[str, Mapping[str, int], int]:
+    fields = {"cap": capability, "flags": 0, "arg0": argument, "arg1": 0, "arg2": 0, "arg3": 0}
     return "KVM_ENABLE_CAP", fields, 0
 
 
@@ -106,7 +105,7 @@ def _region(
 ) -> tuple[str, Mapping[str, int], int]:  # fmt: skip
     fields = {
         "slot": slot.slot_word,
-        "flags": slot.flags & _FLAGS_OF_USERS,
+        "flags": slot.flags & KVM_MEM_USER_FLAGS,
         "guest_phys_addr": slot.base_gfn << page_shift,
         "memory_size": slot.npages << page_shift,
         "userspace_addr": slot.userspace_addr,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..uapi.abi import flag_text
+from ..uapi.flags import KVM_MEM_USER_FLAGS, flag_text
 from ..units import format_bytes
 from .text import table
 
@@ -17,7 +17,6 @@ VMS_SCHEMA, SLOTS_SCHEMA = "memslots.vms/1", "memslots.running-slots/1"
 _VM_HEADS = ("pid", "fd", "vCPUs", "slots", "left", "pages", "memory", "MMU budget", "kernel memory", "command")
 _SLOT_HEADS = ("slot", "guest-physical", "size", "host", "flags", "")
 _COMMAND_LETTERS = 60
-_FLAGS_OF_USERS = 0xFFFF
 
 
 def vms_lines(found: Sequence[BesideModel], all_processes: bool = True) -> Iterator[str]:
@@ -104,7 +103,7 @@ def _cells(slot: RunningSlot, shift: int) -> tuple[str, ...]:
         f"[{gpa:#x}, {end:#x})",
         format_bytes(end - gpa),
         f"{slot.userspace_addr:#x}",
-        flag_text(slot.flags & _FLAGS_OF_USERS),
+        flag_text(slot.flags & KVM_MEM_USER_FLAGS),
         _about(slot),
     )
 
@@ -167,7 +166,7 @@ def slots_value(found: Sequence[BesideModel]) -> dict[str, object]:
                 "gpa": slot.base_gfn << shift,
                 "bytes": slot.npages << shift,
                 "userspace_addr": slot.userspace_addr,
-                "flags": slot.flags & _FLAGS_OF_USERS,
+                "flags": slot.flags & KVM_MEM_USER_FLAGS,
                 "owner": slot.owner or None,
                 "invalid": slot.is_invalid,
                 "has_bitmap": slot.has_bitmap,
