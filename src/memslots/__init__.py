@@ -58,7 +58,7 @@ in its wing:
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
         page_total accounting accounting_plot page_total_review conformance cost difference live
-        matrix rule_page text timeline verify explanation guest_map kernel_page steps
+        matrix rule_page text timeline verify explanation guest_map kernel_page running steps
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel
         kernels live main map replay rule rules timeline vectors verify

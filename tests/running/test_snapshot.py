@@ -15,13 +15,14 @@ from test_running import ENVIRONMENT, Program, Qemu, memslots, rows
 
 from memslots.kernel.names import find
 from memslots.record.beginning import file_vms
-from memslots.record.calls import SHAPES
 from memslots.record.file import MAGIC, RecordingFile
-from memslots.replay.replay import DIFFERS, Replay
+from memslots.replay.replay import Replay
+from memslots.replay.step import DIFFERS
 from memslots.running.running_vm import Holder, RunningSlot, RunningVm
 from memslots.running.snapshot import Host, events_of, host_of, model_of
 from memslots.trace import Reading, read
 from memslots.trace.jsonl import event_from_json, event_to_json
+from memslots.uapi.calls import CALLS
 
 PROFILE = find("6.12/x86_64+intel+pa46+ept+guest-memfd-built+attributes-built")
 USERS = host_of(PROFILE).user_slots
@@ -110,7 +111,7 @@ def test_both_forms_carry_it(tmp_path):
     path = str(tmp_path / "r")
     with RecordingFile(path, ["x"], "a test") as file:
         beginning = file_vms(file, [everything()], 1_000, label=lambda pid: file.process(pid, pid, b"vmm"))
-        file.add(SHAPES[0], 78, 2_000, 0, 9, (1,) * len(SHAPES[0].fields))
+        file.add(CALLS["KVM_SET_TSS_ADDR"], 78, 2_000, 0, 9, (1,))
         file.end(0)
     reading = Reading()
     found = list(read(path, reading=reading))
@@ -119,7 +120,7 @@ def test_both_forms_carry_it(tmp_path):
         (event.call, event.fields, event.pid) for event in events
     ]
     assert [event.format for event in found] == ["snapshot"] * len(events) + ["recording"]
-    assert {event.vm for event in found[:-1]} == {"vmm[77]"}
+    assert {event.process for event in found[:-1]} == {"vmm[77]"}
     assert found[0].new_fd == 9
     assert any("snapshot" in note for note in reading.notes)
     assert not reading.skipped
@@ -130,8 +131,7 @@ def test_readers_that_do_not_know_the_kind_read_the_rest(tmp_path):
     path = tmp_path / "r"
     with RecordingFile(str(path), ["x"], "a test") as file:
         file_vms(file, [everything()], 1_000, label=lambda pid: None)
-        shape = next(shape for shape in SHAPES if shape.name == "KVM_CREATE_IRQCHIP")
-        file.add(shape, 78, 2_000, 0, 9, ())
+        file.add(CALLS["KVM_CREATE_IRQCHIP"], 78, 2_000, 0, 9, ())
         file.end(0)
     line, _, rest = path.read_bytes().partition(b"\n")
     description = json.loads(line[len(MAGIC) :])
@@ -199,7 +199,7 @@ def _is_traced(pid):
 
 def steps_of(path, pid):
     """The steps of a process's VMs, replayed on this host's kernel."""
-    events = [event for event in read(str(path)) if event.vm is None or f"[{pid}]" in event.vm]
+    events = [event for event in read(str(path)) if event.process is None or f"[{pid}]" in event.process]
     replay = Replay(events, find("host"))
     return list(replay), replay
 

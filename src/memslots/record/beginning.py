@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 5.0
 _WALL = 0x4000_0000
-READING = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG", "KVM_PRE_FAULT_MEMORY"))
-"""Calls that change nothing that a snapshot tells."""
+READING = frozenset(("KVM_CHECK_EXTENSION", "KVM_GET_DIRTY_LOG"))
+"""Frequent calls that change nothing that a snapshot tells."""
 
 
 class Beginning:

@@ -91,16 +91,13 @@ def look_beside_model(pid: int | None = None) -> list[BesideModel]:
     found = look(None if pid is None else [pid])
     if pid is not None and not found:
         if not os.path.isdir(f"/proc/{pid}"):
-            raise ProcessLookupError(f"there is no process {pid}{_namespace_advice()}")
+            where = "" if sees_all_processes() else " here (PID namespace)"
+            raise ProcessLookupError(f"there is no process {pid}{where}")
         raise ProcessLookupError(
             f"process {pid} ({names_of(pid)[0]}) has no VM; `memslots live vms` lists those that do"
         )
     profile = profile_of_host()
     return [BesideModel(vm, profile) for vm in found]
-
-
-def _namespace_advice() -> str:
-    return "" if sees_all_processes() else " in this PID namespace"
 
 
 def profile_of_host() -> Profile:
@@ -114,7 +111,7 @@ def profile_of_host() -> Profile:
 
 def _disagreements(vm: RunningVm, model: Vm) -> Iterator[Disagreement]:
     if vm.kernel_total_pages is not None and vm.kernel_total_pages != vm.total_pages:
-        yield Disagreement("nr_memslot_pages, beside the pages of all slots", vm.kernel_total_pages, vm.total_pages)
+        yield Disagreement("nr_memslot_pages", vm.kernel_total_pages, vm.total_pages)
     may_be = {(slot.as_id, slot.id) for slot in model.state.possible_slots}
     real = {_key(slot) for slot in vm.slots() if (slot.as_id, slot.id) not in may_be}
     expected = {_key(slot) for as_id in range(len(model.state.spaces)) for slot in model.slots(as_id)}
@@ -122,7 +119,7 @@ def _disagreements(vm: RunningVm, model: Vm) -> Iterator[Disagreement]:
         yield Disagreement(f"slot {key[0]}:{key[1]}", key if key in real else None, key if key in expected else None)
     undecided = sum(slot.npages for slot in vm.slots() if (slot.as_id, slot.id) in may_be)
     if vm.total_pages != model.total_pages + undecided:
-        yield Disagreement("pages of all slots", vm.total_pages, model.total_pages)
+        yield Disagreement("total pages", vm.total_pages, model.total_pages)
     if undecided or vm.mmu_budget is None or model.mmu_budget is None:
         return
     # a budget below what is in use becomes what is in use

@@ -221,15 +221,14 @@ def _content(folder: str, name: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
-        raise DeviceUnavailableError(f"{path} does not exist: {_advice(name)}") from None
+        if name == _OF_THE_KERNEL:
+            raise DeviceUnavailableError(
+                f"{path} does not exist: this kernel does not describe its types (CONFIG_DEBUG_INFO_BTF),"
+                " so its slots cannot be read"
+            ) from None
+        raise DeviceUnavailableError(
+            f"{path} does not exist: KVM is not loaded, or this kernel does not describe the types of modules"
+            " (CONFIG_DEBUG_INFO_BTF_MODULES, Linux 5.11)"
+        ) from None
     except OSError as error:
         raise DeviceUnavailableError(f"{path}: {error.strerror}") from None
-
-
-def _advice(name: str) -> str:
-    if name == _OF_THE_KERNEL:
-        return "this kernel does not describe its types (CONFIG_DEBUG_INFO_BTF), so its slots cannot be read"
-    return (
-        "KVM is not loaded, or this kernel does not describe the types of modules"
-        " (CONFIG_DEBUG_INFO_BTF_MODULES, Linux 5.11)"
-    )

@@ -88,7 +88,7 @@ class RunningKernelMemory:
                     self._open()
         except OSError as error:
             self.close()
-            raise DeviceUnavailableError(_advice(error)) from None
+            raise _unavailable(error) from None
 
     def _open(self) -> None:
         map_fd = self._bpf(_MAP_CREATE, struct.pack("=IIIII", _ARRAY, 4, _AREA_BYTES, 1, _MMAPABLE))
@@ -215,14 +215,19 @@ def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, immed
     return struct.pack("=BBhi", code, registers, offset, immediate)
 
 
-def _advice(error: OSError) -> str:
-    if error.errno in (errno.EPERM, errno.EACCES) and os.geteuid() != 0:
-        return "reading the slots of running VMs needs root (it looks at the kernel's memory with BPF): use sudo"
+def _unavailable(error: OSError) -> DeviceUnavailableError:
+    """What to do about it."""
     if error.errno in (errno.EPERM, errno.EACCES):
-        return (
+        if os.geteuid() != 0:
+            return DeviceUnavailableError(
+                "reading the slots of running VMs needs root (it looks at the kernel's memory with BPF): use sudo"
+            )
+        return DeviceUnavailableError(
             "the kernel does not let us read its memory with BPF: a container needs CAP_BPF and CAP_PERFMON,"
             " and lockdown must not be `confidentiality` (/sys/kernel/security/lockdown)"
         )
     if error.errno == errno.ENOSYS:
-        return "this kernel has no BPF (CONFIG_BPF_SYSCALL)"
-    return f"the kernel does not run our BPF program ({error.strerror}): it takes Linux 5.10 with CONFIG_BPF_EVENTS"
+        return DeviceUnavailableError("this kernel has no BPF (CONFIG_BPF_SYSCALL)")
+    return DeviceUnavailableError(
+        f"the kernel does not run our BPF program ({error.strerror}): it takes Linux 5.10 with CONFIG_BPF_EVENTS"
+    )
