@@ -20,7 +20,7 @@ _PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc"}
 
 
 def missing(name: str) -> str | None:
-    """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, qemu, strace, gcc, farm."""
+    """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, running, qemu, strace, gcc, farm."""
     if name in _PROGRAMS:
         return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"
     return _CHECKS[name]()
@@ -109,4 +109,24 @@ def _farm() -> str | None:
     )
 
 
-_CHECKS = {"kvm": _kvm, "guest": _guest, "ptrace": _ptrace, "bpf": _bpf, "farm": _farm}
+@functools.cache
+def _running() -> str | None:
+    """Why the slots of running VMs cannot be read here."""
+    from memslots.errors import MemslotsError
+    from memslots.running.look import Looker
+
+    try:
+        Looker().close()
+    except MemslotsError as error:
+        return str(error)
+    return None
+
+
+_CHECKS = {
+    "running": _running,
+    "kvm": _kvm,
+    "guest": _guest,
+    "ptrace": _ptrace,
+    "bpf": _bpf,
+    "farm": _farm,
+}

@@ -15,8 +15,7 @@ in its wing:
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
         arch version evidence fact limits history profile distributions footprint user_range
-        vm_capabilities machine
-        names
+        vm_capabilities machine names
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
         change hva_index apply mmu_pages_designs set_pairs slot_set vm_state
@@ -30,14 +29,17 @@ in its wing:
     model/            descriptors, and `Vm`: decide, carry out
         kvm session vm
     trace/            recordings in, as neutral events
-        event patterns noise decode lines mend message_table guest_machine command_line
-        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
-        kernel_warning syzlang c_reproducer perf blocks dispatch reader
+        patterns noise decode mend message_table guest_machine excerpt event lines command_line
+        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
+        syzlang c_reproducer perf blocks dispatch reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm replay
     explain/          why a call was refused, what would pass, what a recording tells
-        finding_kinds finding findings portability vm_summary other_causes other_kernels remedies
-        which_kernel hypotheses explain analysis
+        finding_kinds finding findings portability vm_summary other_kernels remedies causes.cause
+        causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
+        causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
+        which_kernel advice ranges text_events unread causes.catalogue rank hypotheses other_causes
+        explain diagnosis analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
     compare/          what differs between two kernels, and between accounting designs
@@ -45,9 +47,12 @@ in its wing:
     live/             the real /dev/kvm
         answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
         guest_demo
+    running/          VMs that run already, read from the kernel
+        running_vm kernel_types btf kernel_memory kvm_reader descriptors snapshot look beside_model
+        drgn_vms
     record/           recorders
         calls mappings processes ptrace signals output bpf_script file seccomp bpf_output memory
-        registers start tracer recorder bpf
+        registers start tracer beginning recorder bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages farm.emulator pair recorded.player native recorded.compare
@@ -60,10 +65,10 @@ in its wing:
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
-        kernel_page report steps
+        kernel_page report steps running cause_page
     cli/              one command a file
-        check progress record run accounting ask conformance cost diff explain export kernel
-        kernels live main map replay rule rules timeline vectors verify
+        check progress record run accounting ask conformance cost diff explain export kernel kernels
+        live main map replay rule rules timeline vectors verify causes
     docs __main__     generated pages; `python -m memslots`
 """
 

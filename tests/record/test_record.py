@@ -40,8 +40,11 @@ def run(path, *command, **options):
 
 
 def calls(path):
+    """The calls that were made, without those of a snapshot at the beginning."""
     reading = Reading()
-    return list(read(str(path), reading=reading)), reading
+    return [
+        event for event in read(str(path), reading=reading) if event.format != "snapshot"
+    ], reading
 
 
 @pytest.mark.parametrize(

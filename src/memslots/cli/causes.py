@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..explain.causes import CHAPTERS
+from ..explain.causes.catalogue import CHAPTERS
 from ..views.cause_page import as_json, list_lines
 from .run import FINE
 

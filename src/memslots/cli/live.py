@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .run import FINDINGS, FINE
+from .run import FINDINGS, FINE, UNDETERMINED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,15 +14,22 @@ examples:
   memslots live probe                     what KVM here can do, and how that is known
   memslots live run vmm.strace            make the recorded calls here; what is answered otherwise?
   memslots live guest                     a guest that dirties pages and writes to a read-only slot
+  memslots live vms                       every VM of this host: slots, pages, budget, kernel memory (root)
+  memslots live slots -p 1234             the slots that KVM really has, its own included (root)
 
 Nothing is left behind.  Slots whose bookkeeping could cost more kernel memory than --budget
 are not made.  Exit code 4 without /dev/kvm.
-In Python: memslots.live.LiveVm, memslots.live.probe.probe(), memslots.live.rerun.run(events)."""
+`vms` and `slots` read the kernel's memory and make no call on any VM; they exit with 1 if kernel and
+model disagree, with 3 if slots changed at every try to read them.
+In Python: memslots.live.LiveVm, memslots.live.probe.probe(), memslots.live.rerun.run(events),
+memslots.running.look.look()."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("what", choices=("probe", "run", "guest"), help="what to do, see above")
+    parser.add_argument(
+        "what", choices=("probe", "run", "guest", "vms", "slots"), help="what to do, see above"
+    )
     parser.add_argument("file", nargs="*", metavar="FILE", help="recordings, for `run`")
     parser.add_argument(
         "--device", default="/dev/kvm", metavar="PATH", help="the device (default: /dev/kvm)"
@@ -34,11 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MIB",
         help="kernel memory for slots (default: 1024)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object, for `probe`")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object, for `probe`, `vms`, `slots`"
+    )
+    parser.add_argument(
+        "-p", "--pid", type=int, metavar="PID", help="the process whose VMs to show, for `slots`"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it and print; the exit code."""
+    if options.what in ("vms", "slots"):
+        return _running(options)
     from ..views import live as text
 
     if options.what == "probe":
@@ -70,3 +84,32 @@ def run(options: argparse.Namespace) -> int:
     ):
         print(line)
     return FINDINGS if counted[0] else FINE
+
+
+def _running(options: argparse.Namespace) -> int:
+    """`vms` and `slots`."""
+    from ..running.beside_model import look_beside_model
+    from ..running.descriptors import sees_all_processes
+    from ..views import running as text
+
+    if options.what == "slots" and options.pid is None:
+        raise ValueError("`live slots` needs -p PID: `memslots live vms` lists them")
+    found = look_beside_model(options.pid)
+    if options.json:
+        import json
+
+        everyone = sees_all_processes()
+        print(
+            json.dumps(
+                text.slots_value(found)
+                if options.what == "slots"
+                else text.vms_value(found, everyone)
+            )
+        )
+    elif options.what == "vms":
+        print("\n".join(text.vms_lines(found, sees_all_processes())))
+    else:
+        print("\n\n".join("\n".join(text.slots_lines(each)) for each in found))
+    if not all(each.vm.consistent for each in found):
+        return UNDETERMINED
+    return FINDINGS if any(each.disagreements for each in found) else FINE

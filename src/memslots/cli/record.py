@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         _say(f"{lost} calls were lost{why}; the program was not disturbed")
     elif recorded.remark:
         _say(recorded.remark)
+    _tell_beginning(recorded, options.quiet)
     if not options.quiet and recorded.path:
         whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
         path = recorded.path
@@ -142,6 +143,22 @@ def _say(text: str) -> None:
             print(f"memslots record: {text}", file=sys.stderr, flush=True)
     except OSError:
         return
+
+
+def _tell_beginning(recorded: Recorded, quiet: bool) -> None:
+    """What an attached recording began with, or why it began with nothing."""
+    beginning = recorded.beginning
+    if beginning is None:
+        return
+    if beginning.missing:
+        _say(f"slots made before it began are not in it: {beginning.missing}")
+    if beginning.changing:
+        _say(
+            f"slots that {beginning.changing} VMs had before are not in it:"
+            " they changed at every try to read them"
+        )
+    elif not quiet:
+        _say(f"it began with {beginning.vms} VMs, {beginning.slots} slots")
 
 
 def _default_path() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..explain.causes import CAUSES
+from ..explain.causes.catalogue import CAUSES
 from ..explain.finding_kinds import KINDS
 from ..rules.catalogue import find_rule
 from ..views.cause_page import cause_json, cause_lines

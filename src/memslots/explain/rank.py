@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import errno_name
 from ..rules.catalogue import find_rule
-from .causes import CAUSES
+from .causes.catalogue import CAUSES
 from .causes.cause import Cause
 from .rule_signs import RULE_SIGNS
 from .words import Words

@@ -15,17 +15,20 @@ import subprocess
 import threading
 import time
 
-from ..errors import DeviceUnavailableError
+from ..errors import DeviceUnavailableError, MemslotsError
 from . import bpf_script
+from .beginning import READING, file_vms, open_looker, without
 from .bpf_output import Caught, Output, end_of
 from .file import RecordingFile
-from .processes import is_alive, threads_below
+from .processes import is_alive, process_of, threads_below
 from .recorder import Recorded
 from .signals import held, on_leaving, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from .beginning import Beginning
 
 MAP_ENTRIES = 1 << 16
 """Calls that each of the two maps holds; threads that can be followed."""
@@ -36,6 +39,8 @@ _SEEN_SECONDS = 10.0
 """From the moment when bpftrace has the probes to the moment when it shows a call."""
 _END_SECONDS = 60.0
 _AGAIN_SECONDS = 10.0
+_BEGIN_TRIES = 5
+_NEVER = 1 << 63
 _BLOCK = 1 << 20
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -90,10 +95,21 @@ def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Reco
     ):
         session.follow(pid)
         file.begin()
+        beginning = session.begin(lambda: _processes_below(pid))
         started()
         while session.step() and session.output.alive > 0 and not leave.now:
             pass
-        return session.finish(0)
+        return session.finish(0, beginning)
+
+
+def _processes_below(pid: int) -> list[int]:
+    """A process and all that descend from it, but ours."""
+    found = {
+        ids[0]
+        for tid in threads_below(pid, without=os.getpid())
+        if (ids := process_of(tid)) is not None
+    }
+    return sorted(found)
 
 
 def record_system(
@@ -112,11 +128,12 @@ def record_system(
         _Leave() as leave,
     ):
         file.begin()
+        beginning = session.begin(lambda: None)
         started()
         end = None if seconds is None else time.monotonic() + seconds
         while session.step() and not leave.now and (end is None or time.monotonic() < end):
             pass
-        return session.finish(0)
+        return session.finish(0, beginning)
 
 
 def check(*, tree: bool) -> None:
@@ -168,6 +185,10 @@ class _Session:
         self._marks: dict[int, int] = {}
         """Argument of a mark: the time before it."""
         self._rest = b""
+        self._held: list[Caught] | None = [] if label_all else None
+        """Calls that wait until `begin` has written what was there before them."""
+        self._last_mark = 0
+        """The last of our marks that came out: all calls that ended before it have come out too."""
         self._ended = False
         """bpftrace has closed its output."""
         self._last: list[Caught] | None = None
@@ -232,6 +253,56 @@ class _Session:
             if self.output.born > before or not told or not self.step():
                 break
 
+    def begin(self, pids: Callable[[], Sequence[int] | None]) -> Beginning:
+        """Write the VMs of these processes (None: of all) as they are, then the calls that came after.
+
+        A call that ended before is in what was read; one that went on meanwhile may be or may not, so then
+        they are read again.
+        """
+        try:
+            with open_looker() as looker:
+                for _ in range(_BEGIN_TRIES):
+                    self._held = []
+                    start, vms, end = time.time_ns(), looker.look(pids()), time.time_ns()
+                    self._wait_until_out()
+                    later = [
+                        call
+                        for call in self._held
+                        if (call.end_ns or _NEVER) + self._offset_ns >= start
+                    ]
+                    changing = {
+                        call.pid
+                        for call in later
+                        if call.time_ns + self._offset_ns <= end and call.call.name not in READING
+                    }
+                    if not changing:
+                        break
+                beginning = file_vms(
+                    self._file, vms, start, label=self._label_process, changing=changing
+                )
+        except (MemslotsError, OSError) as error:
+            beginning, later = without(error), self._held or []
+        self._held = None
+        for call in later:
+            self._take(call)
+        return beginning
+
+    def _wait_until_out(self) -> None:
+        """Wait until all calls that have ended by now have come out."""
+        number = len(self._marks) + 1
+        self._mark(number)
+        deadline = time.monotonic() + _SEEN_SECONDS
+        while (
+            self._last_mark != self._nonce << bpf_script.MARK_BITS | number
+            and time.monotonic() < deadline
+        ):
+            if not self.step(bpf_script.TICK_MS):
+                break
+
+    def _label_process(self, pid: int) -> None:
+        self._labels[pid] = pid
+        self._file.process(pid, pid, _name_of(pid) if _sees_host_pids() else b"")
+
     def step(self, milliseconds: int = 100) -> bool:
         """Wait for output and file it; False if bpftrace has ended."""
         if not select.select((self._fd,), (), (), milliseconds / 1000)[0]:
@@ -244,23 +315,26 @@ class _Session:
                 self._last += calls
                 continue
             for call in calls:
-                self._take(call)
+                if self._held is None or self._is_mark(call):
+                    self._take(call)
+                else:
+                    self._held.append(call)
         self._ended = not data
         return bool(data)
 
     def _take(self, call: Caught) -> None:
-        if (
-            call.argument in self._marks
-            and call.fd == -1
-            and (not self._tid_seen or call.tid == self._tid_seen)
-        ):
+        if self._is_mark(call):
             # of several marks the one that was seen soonest tells best
             self._offset_ns = max(self._offset_ns, self._marks[call.argument] - call.time_ns)
             self._tid_seen = call.tid
+            self._last_mark = call.argument
         elif call.tid != self._tid_seen:
             self._label(call)
             time_ns = call.time_ns + self._offset_ns
             self._file.add(call.call, call.tid, time_ns, call.result, call.fd, call.values)
+
+    def _is_mark(self, call: Caught) -> bool:
+        return call.argument in self._marks and call.fd == -1 and self._tid_seen in (0, call.tid)
 
     def _label(self, call: Caught) -> None:
         if call.call.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
@@ -272,7 +346,7 @@ class _Session:
             self._labels[call.tid] = call.pid
             self._file.process(call.tid, call.pid, _name_of(call.pid) if _sees_host_pids() else b"")
 
-    def finish(self, status: int) -> Recorded:
+    def finish(self, status: int, beginning: Beginning | None = None) -> Recorded:
         """Let bpftrace end and say what came of it; status: the program's, as waitpid gives it."""
         broken = self._ended
         self._last = []
@@ -292,7 +366,7 @@ class _Session:
         lost = None if broken else self.output.lost + file.lost
         file.end(status, lost)
         remark = file.failure or ("bpftrace ended before the recording did" if broken else "")
-        return Recorded(file.path, file.calls, self.output.born, status, lost, remark)
+        return Recorded(file.path, file.calls, self.output.born, status, lost, remark, beginning)
 
     def _complaint(self) -> str:
         """What bpftrace said last, without the remark on RLIMIT_MEMLOCK, which harms nothing."""

@@ -9,6 +9,8 @@ file even if the recorder is killed the moment after.  A record is a little-endi
 A record of kind process says that a thread (its result: of that process) calls
 from here on; its fields are the process's name, 16 bytes with zeros behind it.
 Kind lost: so many calls (the result; -1: nobody knows how many) are missing.
+Kind snapshot is a call that nobody made: such calls lead to the VMs as they were
+when the recording began.
 Readers skip kinds that they do not know.
 """
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
-KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST = 1, 2, 3, 4, 5
+KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST, KIND_SNAPSHOT = 1, 2, 3, 4, 5, 6
 _COMMAND_BYTES = 1 << 16
 """Letters of the command that are kept: each takes up to twelve bytes of a description, which has 1 MiB."""
 _TABLE: tuple[Call | MappingCall, ...] = (*RECORDED, *MAPPING_CALLS)
@@ -63,7 +65,7 @@ class RecordingFile:
             "record": HEADER,
             "kinds": {
                 "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END, "process": KIND_PROCESS,
-                "lost": KIND_LOST,
+                "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
             "command": _kept(command, arguments),
@@ -111,6 +113,15 @@ class RecordingFile:
             self.calls += 1
         else:
             self.lost += 1
+
+    def snapshot(
+        self, call: Call, tid: int, time_ns: int, result: int, fd: int, values: tuple[int, ...]
+    ) -> None:  # fmt: skip
+        """Append one call of the state in which the recording began; it counts as none."""
+        nbytes = _HEADER_BYTES + 8 * len(values)
+        self._output.write(
+            _pack(nbytes, KIND_SNAPSHOT, _IDS[call], tid, time_ns, result, fd) + _NUMBERS[len(values)](*values)
+        )  # fmt: skip
 
     def process(self, tid: int, pid: int, name: bytes) -> None:
         """Say of which process a thread is; name: what the kernel calls it, as far as it is known."""

@@ -12,6 +12,7 @@ import signal
 import threading
 
 from ..errors import DeviceUnavailableError
+from .beginning import begin_stopped
 from .file import RecordingFile
 from .seccomp import Filter, check_machine
 from .signals import held, on_leaving, pass_on
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import ThreadPoolExecutor
     from typing import TypeVar
+
+    from .beginning import Beginning
 
     T = TypeVar("T")
 
@@ -36,7 +39,7 @@ _TRACES_ITSELF = (
 class Recorded:
     """What came of a recording."""
 
-    __slots__ = ("calls", "lost", "path", "processes", "remark", "status")
+    __slots__ = ("beginning", "calls", "lost", "path", "processes", "remark", "status")
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Recorded:
         status: int,
         lost: int | None = 0,
         remark: str = "",
+        beginning: Beginning | None = None,
     ) -> None:
         self.path = path
         """Where the recording is; empty if there is none."""
@@ -58,6 +62,8 @@ class Recorded:
         """Calls that were seen to begin and are not in the recording; None if nobody knows."""
         self.remark = remark
         """Why calls are missing, or the whole recording."""
+        self.beginning = beginning
+        """What a recording of something that ran already began with."""
 
     @property
     def exit_code(self) -> int:
@@ -119,17 +125,18 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
             undo = on_leaving(tracer.leave)
         try:
             file.begin()
+            beginning = begin_stopped(file, pid, tracer.threads())
             tracer.loop()
         finally:
             undo()
-        return _recorded(file, tracer)
+        return _recorded(file, tracer, beginning)
 
 
-def _recorded(file: RecordingFile, tracer: Tracer) -> Recorded:
+def _recorded(file: RecordingFile, tracer: Tracer, beginning: Beginning | None = None) -> Recorded:
     lost = None if tracer.trouble else file.lost
     file.end(tracer.status, lost)
     remark = file.failure or tracer.trouble or (_TRACES_ITSELF if tracer.wants_to_trace else "")
-    return Recorded(file.path, file.calls, tracer.processes, tracer.status, lost, remark)
+    return Recorded(file.path, file.calls, tracer.processes, tracer.status, lost, remark, beginning)
 
 
 class _Apart:

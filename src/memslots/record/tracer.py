@@ -61,6 +61,10 @@ class Tracer:
         """Whether the first process is there, at least as one that was not waited for."""
         return self.root in self._known
 
+    def threads(self) -> list[int]:
+        """The threads that are followed now."""
+        return list(self._known)
+
     # -- beginnings and endings
 
     def seize_threads(self, pid: int) -> None:

@@ -26,7 +26,7 @@ APIC_DEFAULT_GPA = 0xFEE0_0000
 IDENTITY_MAP_DEFAULT_GPA = 0xFFFB_C000
 TSS_OFFSET, APIC_OFFSET, IDENTITY_MAP_OFFSET = 0, 1, 2
 """Ids, counted from the number of user slots."""
-_NAMES = ("TSS", "APIC access page", "identity map page")
+OWN_SLOT_NAMES = ("TSS", "APIC access page", "identity map page")
 
 
 def slots_for_tss(attempt: Attempt, gpa: int) -> OwnSlotsMade | NotAccepted:
@@ -103,7 +103,7 @@ def _made(
         if existing is not None:
             return SLOT_OVERLAP.refuse_for(existing, start_gfn=gpa >> machine.page_shift)
         region = Region(slot_word, 0, gpa, npages << machine.page_shift, 0)
-        answer = decide(InternalAttempt(region, trial, attempt.process, _NAMES[offset]))
+        answer = decide(InternalAttempt(region, trial, attempt.process, OWN_SLOT_NAMES[offset]))
         if isinstance(answer, Refused):
             # what was made in the spaces before stays
             return Refused(answer.rule, answer.numbers, answer.other, OwnSlotsMade(tuple(made)))
@@ -129,7 +129,7 @@ def _possible(state: VmState, offset: int, gpa: int, npages: int) -> OwnSlotsMad
             npages,
             0,
             0,
-            owner=_NAMES[offset],
+            owner=OWN_SLOT_NAMES[offset],
         )
         for as_id in range(machine.spaces)
     )

@@ -113,10 +113,14 @@ def _records(
         record = data[at : at + nbytes]
         at += nbytes
         kind = description.kinds.get(record[2])
-        if kind in ("call", "unfinished"):
+        if kind in ("call", "unfinished", "snapshot"):
             event = _event(record, kind, description, reading)
             if event is not None:
                 event.source = name
+                if kind == "snapshot":
+                    reading.note(
+                        f"{name}: begins with the VMs as they were then, as calls that lead there (snapshot)"
+                    )
                 yield event
         elif kind in ("process", "lost"):
             _remark(record, kind, description, reading, name)
@@ -163,12 +167,12 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
     event = Event(
-        call, dict(zip(names, values)), result if kind == "call" else None, pid=tid, time_ns=time_ns,
+        call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid, time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
-        format="recording", process=description.processes.get(tid),
+        format="snapshot" if kind == "snapshot" else "recording", process=description.processes.get(tid),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result
     reading.calls += 1
-    reading.formats["recording"] = reading.formats.get("recording", 0) + 1
+    reading.formats[event.format] = reading.formats.get(event.format, 0) + 1
     return event
