@@ -1,4 +1,5 @@
-"""memslots.arrays beside what people write with numpy: translation, dirty bitmaps, and KVM_GET_DIRTY_LOG itself.
+"""memslots.arrays beside what people write with numpy: translation, dirty bitmaps, and
+KVM_GET_DIRTY_LOG itself.
 
     PYTHONPATH=src python benchmarks/arrays.py [REPEATS]
 
@@ -27,7 +28,9 @@ Ways = dict[str, Callable[[], np.ndarray]]
 
 
 def slots(count: int, granule: int) -> np.ndarray:
-    """`count` slots at random multiples of `granule` pages, with a hole of about an eighth behind each."""
+    """`count` slots at random multiples of `granule` pages, with a hole of about an eighth behind
+    each.
+    """
     rng = np.random.default_rng(1)
     places = np.sort(rng.choice(GUEST_PAGES // granule - 1, count, replace=False) + 1) * granule
     room = np.diff(np.append(places, GUEST_PAGES))
@@ -44,7 +47,9 @@ def searchsorted(table: np.ndarray, gfns: np.ndarray) -> np.ndarray:
     base = table["base_gfn"].copy()
     i = np.maximum(np.searchsorted(base, gfns, side="right") - 1, 0)
     offset = gfns - base[i]  # wraps below the first slot
-    return np.where(offset < table["npages"][i], table["userspace_addr"][i] + (offset << np.uint64(12)), NO_HVA)
+    return np.where(
+        offset < table["npages"][i], table["userspace_addr"][i] + (offset << np.uint64(12)), NO_HVA
+    )
 
 
 def searchsorted_alone(table: np.ndarray, gfns: np.ndarray) -> np.ndarray:
@@ -89,7 +94,14 @@ def small_batches(what: str, table: np.ndarray, repeats: int) -> None:
     """Batches too small for anything to be built for one of them, by a translator that is there."""
     gfns = np.random.default_rng(3).integers(0, GUEST_PAGES, 10_000, dtype=np.uint64)
     ready = Translator(table, page_shift=12)
-    report(f"{what}, batches of 10,000", ready, gfns, lambda: ready.gfn_to_hva(gfns), table, repeats * 33)
+    report(
+        f"{what}, batches of 10,000",
+        ready,
+        gfns,
+        lambda: ready.gfn_to_hva(gfns),
+        table,
+        repeats * 33,
+    )
 
 
 def first_batch(what: str, table: np.ndarray, repeats: int) -> None:
@@ -108,13 +120,21 @@ def first_batch(what: str, table: np.ndarray, repeats: int) -> None:
 
 
 def report(
-    what: str, made: Translator, gfns: np.ndarray, way: Callable[[], np.ndarray], table: np.ndarray, repeats: int
+    what: str,
+    made: Translator,
+    gfns: np.ndarray,
+    way: Callable[[], np.ndarray],
+    table: np.ndarray,
+    repeats: int,
 ) -> None:
     peer = "np.searchsorted + where"
     ways: Ways = {"memslots": way, peer: lambda: searchsorted(table, gfns)}
     seconds = median_seconds(ways, repeats, checked=("memslots", peer))
     ours = seconds["memslots"]
-    print(f"{what}: {gfns.size / ours / 1e6:4.0f} M/s ({made.method(1)}); {seconds[peer] / ours:5.1f} x {peer}")
+    print(
+        f"{what}: {gfns.size / ours / 1e6:4.0f} M/s ({made.method(1)}); "
+        f"{seconds[peer] / ours:5.1f} x {peer}"
+    )
 
 
 def bitmap(what: str, octets: np.ndarray, repeats: int) -> None:
@@ -125,13 +145,17 @@ def bitmap(what: str, octets: np.ndarray, repeats: int) -> None:
             "memslots": lambda: dirty_pages(octets),
             "memslots, out=": lambda: dirty_pages(octets, out=reused),
             unpack: lambda: np.flatnonzero(np.unpackbits(octets, bitorder="little")),
-            "the same with .view(bool)": lambda: np.flatnonzero(np.unpackbits(octets, bitorder="little").view(bool)),
+            "the same with .view(bool)": lambda: np.flatnonzero(
+                np.unpackbits(octets, bitorder="little").view(bool)
+            ),
         },
         repeats * 3,
         checked=("memslots", unpack, "memslots, out="),
     )
     ours = seconds["memslots"]
-    others = ", ".join(f"{name} {times * 1e3:.1f} ms ({times / ours:.1f} x)" for name, times in seconds.items())
+    others = ", ".join(
+        f"{name} {times * 1e3:.1f} ms ({times / ours:.1f} x)" for name, times in seconds.items()
+    )
     print(f"bitmap of 64 GiB, {what}: {others.replace(' (1.0 x)', '', 1)}")
 
 
@@ -145,7 +169,9 @@ def bitmaps(repeats: int) -> None:
 
 
 def live(repeats: int) -> None:
-    """KVM_GET_DIRTY_LOG of 64 GiB after KVM itself wrote to random pages, beside the conversion of what it gave."""
+    """KVM_GET_DIRTY_LOG of 64 GiB after KVM itself wrote to random pages, beside the conversion of
+    what it gave.
+    """
     from memslots.live import LiveVm
 
     rng = np.random.default_rng(5)
@@ -170,7 +196,9 @@ def live(repeats: int) -> None:
                 assert count(log) == dirty.size
                 assert bitmap_of(pages, GUEST_PAGES).tobytes() == log.to_bytes()
             kvm, ours = (statistics.median(times) * 1e3 for times in spent.values())
-            shown = f"dirty_pages {ours:.1f} ms, KVM_GET_DIRTY_LOG {kvm:.1f} ms ({kvm / ours:.1f} x)"
+            shown = (
+                f"dirty_pages {ours:.1f} ms, KVM_GET_DIRTY_LOG {kvm:.1f} ms ({kvm / ours:.1f} x)"
+            )
             print(f"live, {density:.1%} dirty: {shown}")
 
 
@@ -178,7 +206,9 @@ def main() -> None:
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     for nslots, granule in ((448, 512 * 8), (28_672, 512)):
-        translation(f"{nslots:6} slots on {granule * 4 // 1024} MiB", slots(nslots, granule), repeats)
+        translation(
+            f"{nslots:6} slots on {granule * 4 // 1024} MiB", slots(nslots, granule), repeats
+        )
     for nslots in (500, 32_000):
         table = slots(nslots, 1)
         translation(f"{nslots:6} slots on 4 KiB", table, repeats)

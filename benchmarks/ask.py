@@ -71,9 +71,13 @@ def one_by_one(calls: int) -> float:
 
 def main() -> None:
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
-    print(f"at once     {max(at_once(calls) for _ in range(3)):10,.0f} calls/s (best of 3, {calls} calls)")
     print(
-        f"one by one  {max(one_by_one(calls // 10) for _ in range(3)):10,.0f} calls/s (best of 3, {calls // 10} calls)"
+        f"at once     {max(at_once(calls) for _ in range(3)):10,.0f} calls/s (best of 3, "
+        f"{calls} calls)"
+    )
+    print(
+        f"one by one  {max(one_by_one(calls // 10) for _ in range(3)):10,.0f} calls/s (best of 3, "
+        f"{calls // 10} calls)"
     )
 
 

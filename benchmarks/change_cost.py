@@ -2,9 +2,10 @@
 
     PYTHONPATH=src python benchmarks/change_cost.py [KERNEL...]
 
-KERNEL is `native` (this host) or a name of `memslots verify --kernels`, which is booted under QEMU's software
-emulation; default: native, debian-5.10-x86_64 and debian-6.1-x86_64.  Printed is the growth within one run, the cost at
-the fewest slots being 1: emulated times mean nothing beside those of a host.
+KERNEL is `native` (this host) or a name of `memslots verify --kernels`, which is booted under
+QEMU's software emulation; default: native, debian-5.10-x86_64 and debian-6.1-x86_64.  Printed is
+the growth within one run, the cost at the fewest slots being 1: emulated times mean nothing beside
+those of a host.
 """
 
 from __future__ import annotations
@@ -47,10 +48,14 @@ def command(name: str, folder: str) -> list[str]:
     path = os.path.join(folder, "initramfs")
     with open(path, "wb") as output:
         output.write(archive)
-    line = f"console={machine.console} quiet loglevel=1 panic=-1 mitigations=off nokaslr rdinit=/init"
+    line = (
+        f"console={machine.console} quiet loglevel=1 panic=-1 mitigations=off nokaslr rdinit=/init"
+    )
     return [
-        *kernel.qemu, "-accel", "tcg", "-m", kernel.ram, "-display", "none", "-monitor", "none", "-serial", "stdio",
-        "-no-reboot", "-nodefaults", "-nic", "none", "-kernel", image(unpacked, release), "-initrd", path,
+        *kernel.qemu, "-accel", "tcg", "-m", kernel.ram, "-display", "none", "-monitor", "none",
+        "-serial", "stdio",
+        "-no-reboot", "-nodefaults", "-nic", "none", "-kernel", image(unpacked, release), "-initrd",
+        path,
         "-append", line,
     ]  # fmt: skip
 
@@ -59,7 +64,8 @@ def measured(name: str) -> Costs:
     """Nanoseconds by number of slots and kind of change."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            command(name, folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            command(name, folder), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace",
             timeout=SECONDS,
         )  # fmt: skip
     rows = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("@ ")]
@@ -69,7 +75,9 @@ def measured(name: str) -> Costs:
 
 
 def visits(release: str, slots: int) -> str:
-    """What the model counts for a creation: slots looked at by id and for overlap, copied or passed, and summed up."""
+    """What the model counts for a creation: slots looked at by id and for overlap, copied or
+    passed, and summed up.
+    """
     vm = Vm(find(release))
     for slot in range(slots):
         vm.set_user_memory_region(slot, 0, slot << 13, 4096, 4096).unwrap()
@@ -80,7 +88,10 @@ def visits(release: str, slots: int) -> str:
 def show(name: str, costs: Costs) -> None:
     numbers = sorted({slots for slots, _ in costs})
     release = {"debian-5.10-x86_64": "5.10/x86_64"}.get(name, "6.1/x86_64")
-    print(f"\n{name}\n| slots | {' | '.join(KINDS)} | visits of a create |\n|{' --- |' * (len(KINDS) + 2)}")
+    print(
+        f"\n{name}\n| slots | {' | '.join(KINDS)} | visits of a create "
+        f"|\n|{' --- |' * (len(KINDS) + 2)}"
+    )
     for slots in numbers:
         growth = [costs[slots, kind] / costs[numbers[0], kind] for kind in KINDS]
         cells = " | ".join(f"{times:.2f}" for times in growth)

@@ -4,8 +4,8 @@
 
 Pinned, because where the kernel's grace periods run moves a call by 2 to 10 times; interleaved in
 short turns, so that all see the same weather; medians.  `fcntl.ioctl` is the least that Python can
-do: one structure, made before, and no look at the answer.  The interpreter matters: a distribution's
-is built with profiles, pyenv's is not, and adds half as much again.
+do: one structure, made before, and no look at the answer.  The interpreter matters: a
+distribution's is built with profiles, pyenv's is not, and adds half as much again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ Way = Callable[[LiveVm, int, int, int], None]
 
 def load(folder: str) -> ctypes.CDLL:
     name = os.path.join(folder, "live_loop.so")
-    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", os.path.join(HERE, "live_loop.c"), "-o", name], check=True)
+    subprocess.run(
+        ["gcc", "-O2", "-shared", "-fPIC", os.path.join(HERE, "live_loop.c"), "-o", name],
+        check=True,
+    )
     library = ctypes.CDLL(name)
     library.flags_only.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_int)
     library.fill.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_int, ctypes.c_int)
@@ -110,8 +113,14 @@ def flags_only(library: ctypes.CDLL, turns: int) -> Times:
     return times
 
 
-def fill_timed(library: ctypes.CDLL, name: str, vm: LiveVm, address: int, first: int, end: int) -> float:
-    return library.fill(vm.fd, address, first, end) if name == "C" else seconds(FILL[name], vm, address, first, end)
+def fill_timed(
+    library: ctypes.CDLL, name: str, vm: LiveVm, address: int, first: int, end: int
+) -> float:
+    return (
+        library.fill(vm.fd, address, first, end)
+        if name == "C"
+        else seconds(FILL[name], vm, address, first, end)
+    )
 
 
 def fill_in_turns(library: ctypes.CDLL, times: Times) -> None:
@@ -163,14 +172,23 @@ def report(what: str, times: Times) -> None:
         ratios = sorted(a / b for a, b in zip(times[name], times["C"]))
         low, high = ratios[len(ratios) // 4], ratios[len(ratios) * 3 // 4]
         print(
-            f"  {name:11} {statistics.median(times[name]):6.2f} us  {statistics.median(ratios):.3f} x"
+            f"  {name:11} {statistics.median(times[name]):6.2f} us  "
+            f"{statistics.median(ratios):.3f} x"
             f" (median of the turns' ratios; half of them from {low:.3f} to {high:.3f})"
         )
 
 
 NAMES = ["C", "fcntl.ioctl", "one by one", "at once"]
-FLAGS: dict[str, Way] = {"fcntl.ioctl": flags_bare, "one by one": flags_one_by_one, "at once": flags_at_once}
-FILL: dict[str, Way] = {"fcntl.ioctl": fill_bare, "one by one": fill_one_by_one, "at once": fill_at_once}
+FLAGS: dict[str, Way] = {
+    "fcntl.ioctl": flags_bare,
+    "one by one": flags_one_by_one,
+    "at once": flags_at_once,
+}
+FILL: dict[str, Way] = {
+    "fcntl.ioctl": fill_bare,
+    "one by one": fill_one_by_one,
+    "at once": fill_at_once,
+}
 
 if __name__ == "__main__":
     main()

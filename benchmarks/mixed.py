@@ -13,7 +13,9 @@ HVA = 0x7F00_0000_0000
 PAGE = 4096
 
 
-def fill(nslots: int, *, shuffled: bool = True, seed: int = 1) -> list[tuple[int, int, int, int, int]]:
+def fill(
+    nslots: int, *, shuffled: bool = True, seed: int = 1
+) -> list[tuple[int, int, int, int, int]]:
     """Region calls that create `nslots` slots."""
     order = list(range(nslots))
     if shuffled:

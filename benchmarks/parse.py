@@ -36,9 +36,11 @@ def write_log(path: str, lines: int, kvm: float, regions: float) -> int:
     noise = (
         'read(9, "\\1\\0\\0\\0\\0\\0\\0\\0", 512)       = 8',
         'write(9, "\\1\\0\\0\\0\\0\\0\\0\\0", 8)        = 8',
-        "ppoll([{fd=0, events=POLLIN}, {fd=4, events=POLLIN}, {fd=5, events=POLLIN}], 3, NULL, NULL, 8) = 1",
+        "ppoll([{fd=0, events=POLLIN}, {fd=4, events=POLLIN}, {fd=5, events=POLLIN}], 3, NULL, "
+        "NULL, 8) = 1",
         "futex(0x7f5a22c00008, FUTEX_WAKE_PRIVATE, 1) = 0",
-        "futex(0x55d0c0ffee00, FUTEX_WAIT_PRIVATE, 2, NULL) = -1 EAGAIN (Resource temporarily unavailable)",
+        "futex(0x55d0c0ffee00, FUTEX_WAIT_PRIVATE, 2, NULL) = -1 EAGAIN (Resource temporarily "
+        "unavailable)",
     )
     found = 0
     with open(path, "w", encoding="ascii") as file:
@@ -49,7 +51,8 @@ def write_log(path: str, lines: int, kvm: float, regions: float) -> int:
                 found += 1
                 gpa, size = rng.randrange(1 << 20) << 12, rng.randrange(1, 9999) << 12
                 call = (
-                    f"ioctl(14, {REGION}, {{slot={rng.randrange(32)}, flags=0, guest_phys_addr={gpa:#x}, "
+                    f"ioctl(14, {REGION}, "
+                    f"{{slot={rng.randrange(32)}, flags=0, guest_phys_addr={gpa:#x}, "
                     f"memory_size={size}, userspace_addr={0x7F0000000000 + gpa:#x}}}) = 0"
                 )
             else:
@@ -80,7 +83,9 @@ def with_polars(path: str) -> int:
     import polars
 
     fields = (
-        polars.scan_csv(path, has_header=False, separator="\x01", quote_char=None, new_columns=["line"])
+        polars.scan_csv(
+            path, has_header=False, separator="\x01", quote_char=None, new_columns=["line"]
+        )
         .filter(polars.col("line").str.contains(REGION, literal=True))
         .select(
             polars.col("line").str.extract(r"slot=(\d+)").cast(polars.UInt32).alias("slot"),
@@ -100,11 +105,18 @@ def newlines(path: str) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare ways to read a strace log.")
     parser.add_argument("--lines", type=int, default=2_000_000)
-    parser.add_argument("--kvm", type=float, default=0.1, help="part of the lines that are ioctls of KVM")
-    parser.add_argument("--regions", type=float, default=0.003, help="part of the lines that are region calls")
+    parser.add_argument(
+        "--kvm", type=float, default=0.1, help="part of the lines that are ioctls of KVM"
+    )
+    parser.add_argument(
+        "--regions", type=float, default=0.003, help="part of the lines that are region calls"
+    )
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
-    ways: dict[str, Callable[[str], int]] = {"memslots": ours, "memslots, every line": ours_every_line}
+    ways: dict[str, Callable[[str], int]] = {
+        "memslots": ours,
+        "memslots, every line": ours_every_line,
+    }
     ways["generic regex"] = generic
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # one core, like the others
     try:
@@ -134,7 +146,10 @@ def report(ways: dict[str, Callable[[str], int]], path: str, expected: int, runs
             if name != "wc -l" and found != expected:
                 raise SystemExit(f"{name} found {found} of {expected} region calls")
     base = statistics.median(took["memslots"])
-    print(f"{size / 1e6:.0f} MB, {expected} region calls, python {sys.version.split()[0]}, medians of {runs}")
+    print(
+        f"{size / 1e6:.0f} MB, {expected} region calls, python {sys.version.split()[0]}, "
+        f"medians of {runs}"
+    )
     for name, times in took.items():
         middle = statistics.median(times)
         print(f"{name:32} {size / middle / 1e6:7.0f} MB/s   time of memslots x {middle / base:.2f}")

@@ -1,4 +1,5 @@
-"""What recording costs: bare, memslots record (ptrace and BPF), strace --seccomp-bpf, strace -f; pinned, medians.
+"""What recording costs: bare, memslots record (ptrace and BPF), strace --seccomp-bpf, strace -f;
+pinned, medians.
 
     PYTHONPATH=src python benchmarks/recorder.py [REPEATS] [loop|boot]
 
@@ -17,7 +18,10 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MIXES = {"B: 1 region + 50 KVM_RUN + 50 others": ("2000", "50", "50"), "A: regions only": ("5000", "0", "0")}
+MIXES = {
+    "B: 1 region + 50 KVM_RUN + 50 others": ("2000", "50", "50"),
+    "A: regions only": ("5000", "0", "0"),
+}
 OUT_AND_HALT = bytes((0xBA, 0x01, 0x05, 0xB0, 0x01, 0xEE, 0xF4))
 """mov dx, 0x501; mov al, 1; out dx, al; hlt: the exit device ends QEMU with status 3."""
 TIMED = """
@@ -37,7 +41,15 @@ def ways(folder: str) -> dict[str, list[str]]:
     if os.geteuid() == 0 and shutil.which("bpftrace"):
         found["memslots record --bpf"] = [*ours, "--bpf", "--"]
     if shutil.which("strace"):
-        found["strace --seccomp-bpf"] = ["strace", "-f", "--seccomp-bpf", "-e", "trace=ioctl", "-o", out]
+        found["strace --seccomp-bpf"] = [
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-e",
+            "trace=ioctl",
+            "-o",
+            out,
+        ]
         found["strace -f"] = ["strace", "-f", "-e", "trace=ioctl", "-o", out]
     return found
 
@@ -55,8 +67,10 @@ def boot(folder: str) -> dict[str, list[str]]:
     with open(image, "wb") as file:
         file.write((OUT_AND_HALT.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
     qemu = [
-        "qemu-system-x86_64", "-accel", "kvm", "-m", "256M", "-nodefaults", "-display", "none", "-vga", "none",
-        "-drive", f"file={image},format=raw,if=ide", "-device", "isa-debug-exit,iobase=0x501,iosize=1",
+        "qemu-system-x86_64", "-accel", "kvm", "-m", "256M", "-nodefaults", "-display", "none",
+        "-vga", "none",
+        "-drive", f"file={image},format=raw,if=ide", "-device",
+        "isa-debug-exit,iobase=0x501,iosize=1",
     ]  # fmt: skip
     return {"QEMU boot": [sys.executable, "-c", TIMED, *qemu]}
 
@@ -73,7 +87,10 @@ def main() -> None:
         sys.exit("no /dev/kvm")
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
-        jobs = {**(loops(folder) if "loop" in what else {}), **(boot(folder) if "boot" in what else {})}
+        jobs = {
+            **(loops(folder) if "loop" in what else {}),
+            **(boot(folder) if "boot" in what else {}),
+        }
         for job, command in jobs.items():
             times: dict[str, list[float]] = {way: [] for way in ways(folder)}
             for _ in range(repeats):
@@ -84,7 +101,10 @@ def main() -> None:
             for way, found in times.items():
                 median = statistics.median(found)
                 spread = f"{min(found) * 1000:.0f} to {max(found) * 1000:.0f}"
-                print(f"  {way:22} {median * 1000:8.0f} ms  {median / bare:5.2f} x  ({spread})", flush=True)
+                print(
+                    f"  {way:22} {median * 1000:8.0f} ms  {median / bare:5.2f} x  ({spread})",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

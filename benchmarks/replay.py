@@ -71,7 +71,9 @@ def kernel_times(program: str, folder: str, nslots: int) -> tuple[float, float]:
         for call in fill_calls(nslots) + mixed(nslots, EVENTS):
             out.write(struct.pack("=IIQQQ", *call))
     rows = [
-        subprocess.run([program, trace, str(nslots)], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [program, trace, str(nslots)], capture_output=True, text=True, check=True
+        ).stdout.split()
         for _ in range(3)
     ]
     return min(float(row[0]) for row in rows) / 1e6, min(float(row[1]) for row in rows) / 1e6
@@ -117,7 +119,8 @@ def start_row() -> None:
 
     bare, ours = best("-c", "pass"), best("-m", "memslots", "--help")
     print(
-        f"{'memslots --help':32} {ours * 1e3:9.1f} ms {bare * 1e3:9.1f} ms {ours / bare:7.2f} x bare Python (goal <= 3)"
+        f"{'memslots --help':32} {ours * 1e3:9.1f} ms {bare * 1e3:9.1f} ms {ours / bare:7.2f} x "
+        "bare Python (goal <= 3)"
     )
 
 

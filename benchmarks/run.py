@@ -15,7 +15,9 @@ def main() -> int:
     for name in sorted(os.listdir(HERE)):
         if name.endswith(".py") and name not in HELPERS:
             print(f"== {name}", flush=True)
-            failed |= subprocess.run([sys.executable, os.path.join(HERE, name), *sys.argv[1:]], check=False).returncode
+            failed |= subprocess.run(
+                [sys.executable, os.path.join(HERE, name), *sys.argv[1:]], check=False
+            ).returncode
     return failed
 
 

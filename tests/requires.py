@@ -20,14 +20,18 @@ _PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc"}
 
 
 def missing(name: str) -> str | None:
-    """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, running, qemu, strace, gcc, farm."""
+    """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, running, qemu,
+    strace, gcc, farm.
+    """
     if name in _PROGRAMS:
         return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"
     return _CHECKS[name]()
 
 
 def requires(*names: str) -> pytest.MarkDecorator:
-    """Skip a test unless all of these are there; fail it if MEMSLOTS_REQUIRE names one that is not."""
+    """Skip a test unless all of these are there; fail it if MEMSLOTS_REQUIRE names one that is
+    not.
+    """
     reasons = [(name, missing(name)) for name in names]
     lacking = [(name, reason) for name, reason in reasons if reason]
     must = [f"{name}: {reason}" for name, reason in lacking if name in REQUIRED]

@@ -304,7 +304,9 @@ class Teller:
         return self.say(self.vm.submit(self._request(words, False), by_other_process=True))
 
     def _do_fill(self, *words):
-        """`fill slots 0-9 gfn 0 step 2 npages 1 hva H`: one after the other, until one is refused."""
+        """`fill slots 0-9 gfn 0 step 2 npages 1 hva H`: one after the other, until one is
+        refused.
+        """
         pairs = self._pairs(words)
         first, last = (int(word) for word in pairs.pop("slots").split("-"))
         step, gfn = self.number(pairs.pop("step")), self.number(pairs["gfn"])
@@ -351,7 +353,10 @@ class Teller:
             else str(slot.userspace_addr)
         )
         hva = hva.removesuffix("+0x0")
-        return f"{slot.id}{who} gfn {slot.base_gfn} npages {slot.npages} hva {hva} flags {'|'.join(names) or '0'}"
+        return (
+            f"{slot.id}{who} gfn {slot.base_gfn} npages {slot.npages} hva {hva} flags "
+            f"{'|'.join(names) or '0'}"
+        )
 
     def _do_total(self):
         return f"{self.vm.total_pages} pages"

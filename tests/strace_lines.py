@@ -19,7 +19,8 @@ def vcpu(number: int, new_fd: int, fd: int = 4, pid: int | None = None, result: 
 
 
 def region(
-    slot: int, gpa: int, nbytes: int, hva: int = RAM, *, flags: str = "0", result: str = "0", fd: int = 4,
+    slot: int, gpa: int, nbytes: int, hva: int = RAM, *, flags: str = "0", result: str = "0",
+    fd: int = 4,
     pid: int | None = None,
 ) -> str:  # fmt: skip
     """KVM_SET_USER_MEMORY_REGION; nbytes 0 deletes."""

@@ -1,4 +1,5 @@
-"""Values that no C program could pass: TypeError or ValueError that names the value, and nothing changes.
+"""Values that no C program could pass: TypeError or ValueError that names the value, and nothing
+changes.
 
 And what is not an error: refusals are values, OSErrors on demand; three kinds of
 silence never share a name.

@@ -1,7 +1,8 @@
 """Writes the generated pages: `python -m memslots.docs [DIR]`, from the root of the repository.
 
 docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md
-from the history, docs/findings.md from the findings.  `--check` writes nothing and exits with 1 if a page is stale.
+from the history, docs/findings.md from the findings.  `--check` writes nothing and exits with 1 if
+a page is stale.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ if TYPE_CHECKING:
 _KERNELS_INTRODUCTION = """\
 # Kernels
 
-`memslots kernels` lists them, `memslots kernel K` says what one does and how that is known, `memslots diff K1 K2` what
-changes between two. `K` is `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`, or a distribution's name where its kernel was
-asked; `+name`, `-name` and `+name=value` add and take away facts and options, because distributions carry changes back.
-A release without a point release stands for the newest one of its branch.
+`memslots kernels` lists them, `memslots kernel K` says what one does and how that is known,
+`memslots diff K1 K2` what changes between two. `K` is `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`,
+or a distribution's name where its kernel was asked; `+name`, `-name` and `+name=value` add and take
+away facts and options, because distributions carry changes back. A release without a point release
+stands for the newest one of its branch.
 
-Each fact says how it is known: by which commit, with the stable releases in which it came; by which source that was
-read; by which recorded answers. Where nobody looked at the releases between one without and one with a fact, `memslots
-kernel` says so, and a call that needs the fact is undetermined: name the point release, or state `+fact` or `-fact`.
-`python -m memslots.verify.farm dates` reads the stable releases off the changelogs of Debian again (see
-[farm](farm.md)). `--json` prints `memslots.kernels/1` (releases by
-architecture, distributions), `memslots.kernel/1` (one kernel: limits, facts and options with provenance, rules, answers
-to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with two values).
+Each fact says how it is known: by which commit, with the stable releases in which it came; by which
+source that was read; by which recorded answers. Where nobody looked at the releases between one
+without and one with a fact, `memslots kernel` says so, and a call that needs the fact is
+undetermined: name the point release, or state `+fact` or `-fact`. `python -m memslots.verify.farm
+dates` reads the stable releases off the changelogs of Debian again (see [farm](farm.md)). `--json`
+prints `memslots.kernels/1` (releases by architecture, distributions), `memslots.kernel/1` (one
+kernel: limits, facts and options with provenance, rules, answers to the probes) and
+`memslots.diff/1` (facts, limits, options, rules, probes with two values).
 
 """
 

@@ -3,8 +3,8 @@
     MemslotsError
     +-- RefusedError (also an OSError)   the kernel would refuse; raised on demand only
     +-- UndeterminedError                a fact that decides was not observed
-    +-- UnobservedError                  the same of a release; where a call is decided it becomes Undetermined
-    +-- UnmodelledError                  memslots does not model this yet
+    +-- UnobservedError                  the same of a release; where a call is decided it becomes
+    Undetermined +-- UnmodelledError                  memslots does not model this yet
     +-- UnknownKernelError               no such kernel, architecture or fact
     +-- TraceError                       a recording that cannot be read
     +-- DeviceUnavailableError           /dev/kvm, ptrace or a program is missing

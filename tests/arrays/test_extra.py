@@ -1,4 +1,6 @@
-"""numpy is an extra: nothing else of memslots needs it, and the message without it says what to do."""
+"""numpy is an extra: nothing else of memslots needs it, and the message without it says what to
+do.
+"""
 
 from __future__ import annotations
 

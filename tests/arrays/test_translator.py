@@ -1,4 +1,6 @@
-"""Arrays of addresses against the model's own look-ups, by every method, over the whole of uint64."""
+"""Arrays of addresses against the model's own look-ups, by every method, over the whole of
+uint64.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,8 @@ def _check(slots, shift, methods, write):
 sizes = st.one_of(st.integers(1, 5), st.sampled_from([64, 512, 1 << 15]))
 layouts = st.lists(
     st.tuples(
-        st.one_of(st.just(0), sizes), sizes, st.sampled_from([0, 0, 1, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID])
+        st.one_of(st.just(0), sizes), sizes,
+        st.sampled_from([0, 0, 1, KVM_MEM_READONLY, KVM_MEMSLOT_INVALID])
     ),
     max_size=12,
 )  # fmt: skip

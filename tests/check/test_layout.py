@@ -82,7 +82,8 @@ def test_slots_become_calls_in_order() -> None:
     ]
     assert [call for call, _ in calls] == [
         "CREATE_VM", "ENABLE_CAP", "CREATE_IRQCHIP", "SET_IDENTITY_MAP_ADDR", "SET_TSS_ADDR",
-        *["SET_USER_MEMORY_REGION"] * 6, "CREATE_VCPU", "CREATE_VCPU", *["SET_USER_MEMORY_REGION"] * 3, "CREATE_VCPU",
+        *["SET_USER_MEMORY_REGION"] * 6, "CREATE_VCPU", "CREATE_VCPU",
+        *["SET_USER_MEMORY_REGION"] * 3, "CREATE_VCPU",
     ]  # fmt: skip
     slots = [fields for call, fields in calls if call == "SET_USER_MEMORY_REGION"]
     assert [fields["slot"] for fields in slots] == [0, 7, 8, 9, 1 << 16, 10, 8, 8, 8]

@@ -65,7 +65,8 @@ def test_what_a_real_kernel_allocated(layout: dict) -> None:
 def test_the_layouts_of_the_specification() -> None:
     kernel = "6.18/x86_64-tdp"
     assert _arrays(kernel, 0, 262144, 1) == {
-        RMAP: [2097152, 4096, 4096], LARGE_PAGES: [4096, 4096], WRITE_TRACK: [524288], BITMAP: [65536],
+        RMAP: [2097152, 4096, 4096], LARGE_PAGES: [4096, 4096], WRITE_TRACK: [524288],
+        BITMAP: [65536],
         DESCRIPTOR: [512],
     }  # fmt: skip
     for gfn in (0, 77, 1 << 30):

@@ -134,7 +134,8 @@ def test_json_has_every_row() -> None:
         "d": None,
     }
     assert found["rows"][409]["figures"][0] == {
-        "host_bits": 32, "design": "a", "total_pages": 214951520, "budget": 4063, "verdict": "wrong",
+        "host_bits": 32, "design": "a", "total_pages": 214951520, "budget": 4063,
+        "verdict": "wrong",
     }  # fmt: skip
 
 
@@ -191,7 +192,10 @@ def test_one_vm_call_by_call(words: str, shown: str) -> None:
 
 
 def test_a_design_of_ones_own_as_text_and_json() -> None:
-    line = "memslots accounting --design examples/accounting/late_budget.py --slot-pages 262144 --slots 3"
+    line = (
+        "memslots accounting --design examples/accounting/late_budget.py --slot-pages 262144 "
+        "--slots 3"
+    )
     code, out, err = call(line)
     assert (code, err) == (1, "")
     assert "(own) LateBudget: total / 50, worked out before the total is updated" in out
@@ -210,7 +214,8 @@ def test_a_design_of_ones_own_as_text_and_json() -> None:
 
 def test_a_right_design_ends_with_0() -> None:
     code, out, _ = call(
-        "memslots accounting --design examples/accounting/cached_total.py --pages 3250 --host-bits 32"
+        "memslots accounting --design examples/accounting/cached_total.py --pages 3250 "
+        "--host-bits 32"
     )
     assert code == 0
     assert "  32-bit host         nothing wrong was found\n" in out

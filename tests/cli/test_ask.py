@@ -69,7 +69,8 @@ def test_one_answer_a_line_whatever_the_line() -> None:
     code, answers = _ask(b"\n".join(lines))
     results = ["error" if isinstance(each, dict) else each for each in answers]
     assert results == [
-        0, 0, "error", -17, "error", "error", 0, "error", "error", 0, "error", "error", "error", "error",
+        0, 0, "error", -17, "error", "error", 0, "error", "error", 0, "error", "error", "error",
+        "error",
         0, 0, "error", "error", -25,
     ]  # fmt: skip
     assert code == 2

@@ -43,7 +43,10 @@ def test_every_command_has_help(name, capsys):
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys; from memslots.cli.main import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from memslots.cli.main import main; main(['--help']); print(*sys.modules, "
+        "file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert not loaded & {
@@ -80,7 +83,10 @@ def test_bad_input_is_a_message_not_a_traceback(tmp_path):
 
 
 def test_closed_pipe_is_no_error():
-    command = f"{sys.executable} -m memslots replay examples/recordings/qemu72-q35-lifecycle.strace | head -1"
+    command = (
+        f"{sys.executable} -m memslots replay examples/recordings/qemu72-q35-lifecycle.strace | "
+        "head -1"
+    )
     done = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert done.returncode == 0
     assert not done.stderr

@@ -14,8 +14,10 @@ from memslots.rules.catalogue import find_rule
 from memslots.rules.presence import exists
 
 KERNELS = [
-    "4.19/x86_64", "5.10/i386+pa40", "6.1/x86_64+pa46", "6.18/x86_64-tdp-smm", "7.2/x86_64+intel+apicv+pa46",
-    "6.12/arm64+16k", "7.2/arm64", "6.12/riscv64+pa50", "6.1/ppc32", "6.12/s390x", "7.2/loongarch64", "5.4/mips",
+    "4.19/x86_64", "5.10/i386+pa40", "6.1/x86_64+pa46", "6.18/x86_64-tdp-smm",
+    "7.2/x86_64+intel+apicv+pa46",
+    "6.12/arm64+16k", "7.2/arm64", "6.12/riscv64+pa50", "6.1/ppc32", "6.12/s390x",
+    "7.2/loongarch64", "5.4/mips",
 ]  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""A design of one's own: faults planted in it are found, right ones pass, a broken file is named with its line."""
+"""A design of one's own: faults planted in it are found, right ones pass, a broken file is named
+with its line.
+"""
 
 from __future__ import annotations
 
@@ -274,17 +276,23 @@ def test_the_comparison_says_whether_it_is_wrong():
 BROKEN = [
     ("class A(:\n", "line 1", "SyntaxError"),
     ("x = 1\n", "", "found: none"),
-    ("class A:\n def commit(self, k, n, s): pass\nclass B:\n def commit(self, k, n, s): pass\n", "", "found: A, B"),
+    ("class A:\n def commit(self, k, n, s): pass\nclass B:\n def commit(self, k, n, s): pass\n", "",
+    "found: A, B"),
     ("import no_such_module_here\n", "line 1", "ModuleNotFoundError"),
     ("raise SystemExit(3)\n", "line 1", "SystemExit"),
-    ("class A:\n def __init__(self): pass\n def commit(self, k, n, s): pass\n", "", "__init__() raised TypeError"),
-    ("class A:\n def __init__(self, a, b): pass\n def commit(self, k, n, s):\n  self.budget = self.gone\n", "line 4",
+    ("class A:\n def __init__(self): pass\n def commit(self, k, n, s): pass\n", "", "__init__() "
+        "raised TypeError"),
+    ("class A:\n def __init__(self, a, b): pass\n def commit(self, k, n, s):\n  self.budget = "
+     "self.gone\n", "line 4",
      "commit() raised AttributeError"),
-    ("class A:\n def __init__(self, a, b): self.total = a(0)\n def commit(self, k, n, s):\n  self.budget = n * 0.02\n",
+    ("class A:\n def __init__(self, a, b): self.total = a(0)\n def commit(self, k, n, s):\n  "
+     "self.budget = n * 0.02\n",
      "line 4", "20 / 1000 is 0"),
-    ("class A:\n def __init__(self, a, b): pass\n def commit(self, k, n, s): self.budget = 0.5\n", "",
+    ("class A:\n def __init__(self, a, b): pass\n def commit(self, k, n, s): self.budget = 0.5\n",
+    "",
      "budget is 0.5, not an integer"),
-    ("class A:\n def __init__(self, a, b): self.total = 'x'\n def commit(self, k, n, s): self.budget = 64\n", "",
+    ("class A:\n def __init__(self, a, b): self.total = 'x'\n def commit(self, k, n, s): "
+     "self.budget = 64\n", "",
      "total is 'x', not an integer"),
     ("class A:\n def __init__(self, a, b): pass\n def refuses(self, k, n): return 1 // 0\n"
      " def commit(self, k, n, s): pass\n", "line 3", "refuses() raised ZeroDivisionError"),
@@ -321,7 +329,8 @@ def test_a_file_that_is_no_text(tmp_path):
 def test_of_a_class_and_its_base_the_derived_one_is_taken(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "class Base:\n def __init__(self, a, b): pass\n def commit(self, k, n, s): self.budget = 64\n"
+        "class Base:\n def __init__(self, a, b): pass\n def commit(self, k, n, s): self.budget = "
+        "64\n"
         "class Mine(Base):\n 'what it does'\n"
     )
     assert load_design(str(path)).title == "Mine: what it does"

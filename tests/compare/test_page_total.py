@@ -1,4 +1,6 @@
-"""Calls on one VM that show its total and budget: order, guard, requested numbers, a host filled up."""
+"""Calls on one VM that show its total and budget: order, guard, requested numbers, a host filled
+up.
+"""
 
 from __future__ import annotations
 

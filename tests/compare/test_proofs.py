@@ -1,8 +1,8 @@
 """What is claimed of the four accounting designs, proved for every total on 32- and 64-bit hosts.
 
-Nothing is modelled a second time: the code of the designs itself runs on symbolic numbers.  Where it
-asks whether something holds, both answers that are possible are followed; an SMT solver then has to find
-no number on any path for which the claim fails.
+Nothing is modelled a second time: the code of the designs itself runs on symbolic numbers.  Where
+it asks whether something holds, both answers that are possible are followed; an SMT solver then has
+to find no number on any path for which the claim fails.
 """
 
 from __future__ import annotations
@@ -256,7 +256,9 @@ def test_the_capped_design_is_exact_wherever_it_lets_slots_in(bits):
 
 @pytest.mark.parametrize("bits", WIDTHS)
 def test_the_check_of_the_kernel_is_the_one_of_the_model(bits):
-    """C asks whether the wrapped sum is less than the total; the rule compares with the largest total."""
+    """C asks whether the wrapped sum is less than the total; the rule compares with the largest
+    total.
+    """
     sensible = (total >= 0, total < 1 << bits, pages >= 0, pages < 1 << bits)
     wrapped = truncate(total + pages, bits)
     refused = total_would_wrap(total, pages, bits).term
@@ -266,7 +268,9 @@ def test_the_check_of_the_kernel_is_the_one_of_the_model(bits):
 
 
 def test_no_deletion_underflows_while_the_total_is_the_sum():
-    """The guard fires for no slot that is part of the total, and whenever a total is smaller than its slot."""
+    """The guard fires for no slot that is part of the total, and whenever a total is smaller than
+    its slot.
+    """
     others = Number(z3.Int("others"))
     proved(
         lambda: total_would_underflow(others + pages, pages), lambda got: Truth(z3.Not(got.term)),

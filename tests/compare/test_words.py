@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from memslots.compare.words import word
 
 OPERATIONS = [
-    operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.and_, operator.or_,
+    operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.and_,
+    operator.or_,
     operator.xor, operator.lshift, operator.rshift,
 ]  # fmt: skip
 
 
 @given(
-    st.sampled_from([1, 8, 13, 32, 64]), st.integers(0, 1 << 70), st.integers(1, 60), st.sampled_from(OPERATIONS)
+    st.sampled_from([1, 8, 13, 32, 64]), st.integers(0, 1 << 70), st.integers(1, 60),
+    st.sampled_from(OPERATIONS)
 )  # fmt: skip
 def test_every_operation_wraps_at_the_width(bits, one, other, operation):
     kind = word(bits)

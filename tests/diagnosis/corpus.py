@@ -1,4 +1,6 @@
-"""The corpus of diagnosis cases as data: one text file a case, a header of `name: value` lines, `----`, the paste."""
+"""The corpus of diagnosis cases as data: one text file a case, a header of `name: value` lines,
+`----`, the paste.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "cases"
 BAR = "----\n"
 HEADERS = frozenset(
-    ("id", "provenance", "program", "kind", "title", "title-suffices", "known", "verdict", "other", "accept", "near",
+    ("id", "provenance", "program", "kind", "title", "title-suffices", "known", "verdict", "other",
+    "accept", "near",
      "candidates", "question", "ask", "exit", "data", "why", "no-mutation")
 )  # fmt: skip
 REQUIRED = ("id", "provenance", "program", "kind", "verdict", "exit", "data", "why")
@@ -31,7 +34,9 @@ class Case:
     program: str
     kind: str
     verdict: str
-    """`rule:ID`, `cause:NAME`, `finding:ID`, `undecidable`, `healthy` (silence and exit 0), `nothing` (no failure)."""
+    """`rule:ID`, `cause:NAME`, `finding:ID`, `undecidable`, `healthy` (silence and exit 0),
+    `nothing` (no failure).
+    """
     exits: frozenset[int]
     """Exit codes that are right."""
     data: str
@@ -43,7 +48,9 @@ class Case:
     known: str = ""
     """Facts that the paste states, in words."""
     other: str = ""
-    """Regular expression that the explanation must contain: the other party, or the circumstance that decides."""
+    """Regular expression that the explanation must contain: the other party, or the circumstance
+    that decides.
+    """
     accept: frozenset[str] = frozenset()
     """Verdicts that experts would accept as well."""
     near: frozenset[str] = frozenset()
@@ -137,6 +144,8 @@ def _case(header: _Header, paste: str) -> Case:
 
 
 def cases(*parts: str) -> list[Case]:
-    """The cases of the parts named (`examples`, `tune`, `held`; all if none), in the order of their files."""
+    """The cases of the parts named (`examples`, `tune`, `held`; all if none), in the order of
+    their files.
+    """
     found = [parse(path) for path in sorted(FOLDER.rglob("*.txt"))]
     return [case for case in found if not parts or case.part in parts]

@@ -1,7 +1,7 @@
 """Mutations of a case that must keep its verdict: the test against learning lines by heart.
 
-Each mutation takes a case and a seeded `random.Random` and gives the text a person might have posted instead, or None
-where it does not apply.  The same seed gives the same texts.
+Each mutation takes a case and a seeded `random.Random` and gives the text a person might have
+posted instead, or None where it does not apply.  The same seed gives the same texts.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ _CLOCK = re.compile(r"\b([01]\d|2[0-3]):([0-5]\d):([0-5]\d)\b")
 def numbers(case: Case, chance: random.Random) -> str | None:
     """Other host addresses, process ids, slot numbers and times, each replaced consistently.
 
-    Host addresses move by whole GiB, slots by a few, so that alignment, order, equality and limits stay as they are.
+    Host addresses move by whole GiB, slots by a few, so that alignment, order, equality and limits
+    stay as they are.
     """
     if case.kind in LAYOUT:
         return None
@@ -179,7 +180,9 @@ TIMES = {"wrap": 2, "quote": 2, "journal": 2, "numbers": 2, "prose": 2, "words":
 
 
 def mutants(case: Case, seed: int = SEED) -> Iterator[tuple[str, str]]:
-    """(name of the mutation, text) of a case; texts that equal the case's or another's are left out."""
+    """(name of the mutation, text) of a case; texts that equal the case's or another's are left
+    out.
+    """
     seen = {case.paste}
     for name, mutate in MUTATIONS.items():
         if name in case.no_mutation:

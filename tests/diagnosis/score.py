@@ -1,7 +1,8 @@
-"""How often `memslots explain` gives the expert's answer: `python tests/diagnosis/score.py [--held] [--mutations]`.
+"""How often `memslots explain` gives the expert's answer: `python tests/diagnosis/score.py [--held]
+[--mutations]`.
 
-right   the verdict, or one that experts accept, comes first, and the other party is named where there is one
-near    it is among the first three, or first without the other party
+right   the verdict, or one that experts accept, comes first, and the other party is named where
+there is one near    it is among the first three, or first without the other party
 wrong   something else is said
 bare    nothing is said: no answer of any kind
 silent  exit 0 and no word, although a failure was pasted
@@ -105,7 +106,8 @@ class Table:
             n = sum(counts[name] for name in MARKS)
             cells = " | ".join(str(counts[name]) for name in MARKS)
             found.append(
-                f"| {row} | {n} | {cells} | {_percent(counts['right'], n)} | {_percent(counts['advice'], n)} |"
+                f"| {row} | {n} | {cells} | {_percent(counts['right'], n)} | "
+                f"{_percent(counts['advice'], n)} |"
             )
         return found
 
@@ -154,7 +156,8 @@ def score(chosen: list[Case], mutated: bool, only: str, show: bool) -> dict[str,
         lines += ["", *changed.lines("mutation")]
         lines += [
             "",
-            f"verdict kept by {kept} of {kept_of} mutations of cases that are right ({_percent(kept, kept_of)} %)",
+            f"verdict kept by {kept} of {kept_of} mutations of cases that are right "
+            f"({_percent(kept, kept_of)} %)",
         ]
     print("\n".join(lines))
     if show:

@@ -1,4 +1,6 @@
-"""The corpus is well formed, its mutations are deterministic, and every verdict names something that is described."""
+"""The corpus is well formed, its mutations are deterministic, and every verdict names something
+that is described.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What `memslots explain --json` says of a paste, reduced to what can be compared with an expert's answer.
+"""What `memslots explain --json` says of a paste, reduced to what can be compared with an expert's
+answer.
 
 `verdict_of` is the one place that knows the form of the document.
 """
@@ -28,7 +29,9 @@ class Verdict:
     """The answers of one run, in order."""
 
     tops: list[str] = field(default_factory=list)
-    """The first answer of each explanation, and the findings that are warnings: distinct, in order."""
+    """The first answer of each explanation, and the findings that are warnings: distinct, in
+    order.
+    """
     ranked: list[str] = field(default_factory=list)
     """All answers of all explanations, the first of each explanation before the others."""
     certain: set[str] = field(default_factory=set)
@@ -42,7 +45,8 @@ class Verdict:
     """The exception, if the program broke down."""
 
 
-# Today's explanation of a look-alike is a sentence for each call.  What it says is, as names of causes in its order:
+# Today's explanation of a look-alike is a sentence for each call.  What it says is, as names of
+# causes in its order:
 _LOOKALIKE = {
     "KVM_IOEVENTFD": {17: ("ioeventfd-exists",), 28: ("ioeventfd-limit",)},
     "KVM_CREATE_VM": {12: ("create-vm-no-memory",), 22: ("rule:vm-type-unsupported",)},
@@ -53,7 +57,8 @@ _LOOKALIKE = {
     },
 }
 _SAID = ("summary", "when", "text", "title", "remedy", "numbers", "other", "passes", "then", "kernels", "possible",
-         "questions", "advice", "do", "send", "next", "ask", "facts", "because", "also", "page")  # fmt: skip
+         "questions", "advice", "do", "send", "next", "ask", "facts", "because", "also",
+         "page")  # fmt: skip
 _ADVICE = ("passes", "questions", "advice", "do", "send", "next", "ask", "remedy")
 _COMMAND = re.compile(
     r"memslots (?:record|check|explain|rule|causes|ask|cost|map|timeline|live)\b|\bstrace -|-trace kvm_"

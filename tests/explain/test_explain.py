@@ -76,7 +76,8 @@ def test_the_other_party_of_a_bound_range():
 
 def test_hidden_apic_page_is_suspected():
     text = (
-        "ioctl(13, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0xf977e000, memory_size=109584384, "
+        "ioctl(13, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0xf977e000, "
+        "memory_size=109584384, "
         "userspace_addr=0x7fb89bf00000}) = -1 EEXIST (File exists)"
     )
     explanation = analysed(text).explanations[0]
@@ -104,7 +105,8 @@ def test_hidden_apic_page_is_certain_where_the_host_is_stated():
 
 def test_what_the_user_states_of_the_host_makes_it_certain():
     text = (
-        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0xf977e000, "
+        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, "
+        "slot=1, start=0xf977e000, "
         "size=0x6882000: File exists"
     )
     explanation = analysed(text, host=("intel", "apicv", "irqchip")).explanations[0]
@@ -158,7 +160,8 @@ def test_remedy_of_an_overlap_is_the_smallest_change():
 
 def test_kernels_on_which_the_answer_differs():
     text = (
-        "ioctl(3, KVM_CREATE_VM, 0) = 4\nioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=600, flags=0, guest_phys_addr=0, "
+        "ioctl(3, KVM_CREATE_VM, 0) = 4\nioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=600, flags=0, "
+        "guest_phys_addr=0, "
         "memory_size=4096, userspace_addr=0x7f0000000000}) = -1 EINVAL (Invalid argument)"
     )
     analysis = analysed(text)
@@ -214,7 +217,8 @@ def test_json_and_markdown_of_a_refusal():
 def test_text_around_and_between_the_lines():
     text = (
         "Hi all,\n\nI get this on my laptop:\n\n> qemu-system-x86_64: kvm_set_user_memory_region: "
-        "KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0x80000000, size=0x88c400: Invalid argument\n\nAny idea?\n"
+        "KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0x80000000, size=0x88c400: Invalid "
+        "argument\n\nAny idea?\n"
     )
     analysis = analysed(text)
     assert [each.rule.id for each in analysis.explanations] == ["size-unaligned"]
@@ -224,7 +228,8 @@ def test_text_around_and_between_the_lines():
     ("text", "rule", "certainty"),
     [
         (
-            "qemu-system-aarch64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=1, "
+            "qemu-system-aarch64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, "
+            "slot=1, "
             "start=0x8000000000, size=0x8000000000: Bad address",
             "ipa-limit",
             "certain",
@@ -241,7 +246,8 @@ def test_text_around_and_between_the_lines():
         ),
         (
             "ioctl(11, KVM_SET_USER_MEMORY_REGION, {slot=3, flags=0, guest_phys_addr=0x100000000, "
-            "memory_size=2199023255552, userspace_addr=0x7e0000000000}) = -1 ENOMEM (Cannot allocate memory)",
+            "memory_size=2199023255552, userspace_addr=0x7e0000000000}) = -1 ENOMEM (Cannot "
+            "allocate memory)",
             "allocation-failed",
             "certain",
         ),
@@ -265,7 +271,8 @@ def test_shapes_of_other_failures(text, rule, certainty):
 
 def region_line(slot, gpa, nbytes, flags="0"):
     return (
-        f"ioctl(4, KVM_SET_USER_MEMORY_REGION, {{slot={slot}, flags={flags}, guest_phys_addr={gpa:#x}, "
+        "ioctl(4, KVM_SET_USER_MEMORY_REGION, "
+        f"{{slot={slot}, flags={flags}, guest_phys_addr={gpa:#x}, "
         f"memory_size={nbytes}, userspace_addr=0x7e0000000000}}) = 0"
     )
 

@@ -1,4 +1,6 @@
-"""Findings: true on faults, silent on what healthy VMMs do, and work that grows with the events alone."""
+"""Findings: true on faults, silent on what healthy VMMs do, and work that grows with the events
+alone.
+"""
 
 from __future__ import annotations
 

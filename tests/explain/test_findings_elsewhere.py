@@ -25,7 +25,8 @@ def test_a_slot_id_that_older_releases_refuse():
 GUEST_MEMFD = [
     vm(),
     "ioctl(4, KVM_CREATE_GUEST_MEMFD, {size=16384, flags=0x1}) = 5",
-    "ioctl(4, KVM_SET_USER_MEMORY_REGION2, {slot=0, flags=0x4, guest_phys_addr=0, memory_size=16384, "
+    "ioctl(4, KVM_SET_USER_MEMORY_REGION2, {slot=0, flags=0x4, guest_phys_addr=0, "
+    "memory_size=16384, "
     f"userspace_addr={RAM:#x}, guest_memfd=5, guest_memfd_offset=0x7ffffffffffff000}}) = 0",
 ]
 

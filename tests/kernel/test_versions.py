@@ -87,8 +87,10 @@ def test_a_candidate_has_what_its_branch_brings():
 def test_dates_backports_and_ends():
     fact = Fact("f", "", Commit("", "", "5.15", "5.10.223"), ended=Commit("", "", "6.4", "6.1.50"))
     holds = {
-        "5.4": False, "5.10.0": False, "5.10.222": False, "5.10.223": True, "5.10": True, "5.11": False,
-        "5.14": False, "5.15.0": True, "5.15": True, "6.1.0": True, "6.1.49": True, "6.1.50": False, "6.1": False,
+        "5.4": False, "5.10.0": False, "5.10.222": False, "5.10.223": True, "5.10": True,
+        "5.11": False,
+        "5.14": False, "5.15.0": True, "5.15": True, "6.1.0": True, "6.1.49": True, "6.1.50": False,
+        "6.1": False,
         "6.2": True, "6.3": True, "6.4.0": False, "6.4": False, "7.2": False,
     }  # fmt: skip
     assert {text: fact.holds(Version.parse(text), "x86_64") for text in holds} == holds
@@ -97,7 +99,8 @@ def test_dates_backports_and_ends():
 def test_between_two_releases_nobody_knows():
     fact = Fact("f", "", Bound("6.14", "6.17"), ended=Bound("7.0", "7.1"))
     holds = {"6.13": False, "6.14.0": False, "6.14.99": False, "6.14": False, "6.15": None, "6.15.3": None,
-             "6.16": None, "6.17.0": True, "6.17": True, "7.0": True, "7.1.0": False, "7.1": False}  # fmt: skip
+             "6.16": None, "6.17.0": True, "6.17": True, "7.0": True, "7.1.0": False,
+             "7.1": False}  # fmt: skip
     assert {text: fact.holds(Version.parse(text), "x86_64") for text in holds} == holds
     assert [str(bound) for bound in fact.unsure] == ["not in 6.14, in 6.17"], (
         "consecutive releases leave no doubt"
@@ -107,7 +110,8 @@ def test_between_two_releases_nobody_knows():
 def test_a_branch_whose_point_release_is_not_known():
     fact = Fact("f", "", Commit("", "", "6.11", Bound("6.1.0", "6.1.192"), Bound("6.6.15")))
     holds = {"6.0": False, "6.1.0": False, "6.1.1": None, "6.1.191": None, "6.1.192": True, "6.1": True, "6.2": False,
-             "6.6.15": False, "6.6.16": None, "6.6": None, "6.7": False, "6.10": False, "6.11.0": True}  # fmt: skip
+             "6.6.15": False, "6.6.16": None, "6.6": None, "6.7": False, "6.10": False,
+             "6.11.0": True}  # fmt: skip
     assert {text: fact.holds(Version.parse(text), "x86_64") for text in holds} == holds
 
 
@@ -337,7 +341,8 @@ def test_wrong_edits_say_what_is_wrong(key, value, says):
     ("name", "page"),
     [
         ("6.1/x86_64", None), ("6.1/x86_64-flexpriority-apicv", False), ("6.1/x86_64-apicv", None),
-        ("6.1/x86_64+intel", True), ("6.1/x86_64+intel-apicv", True), ("6.1/x86_64+intel-flexpriority", False),
+        ("6.1/x86_64+intel", True), ("6.1/x86_64+intel-apicv", True),
+        ("6.1/x86_64+intel-flexpriority", False),
         ("6.1/x86_64+amd", None), ("6.1/x86_64+amd+apicv", True), ("6.1/x86_64+amd-apicv", False),
         ("6.1/x86_64+pvm+apicv", False),
     ],

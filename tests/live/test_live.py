@@ -303,9 +303,11 @@ class TestVm:
         path = tmp_path / "calls.strace"
         path.write_text(
             "ioctl(3, KVM_CREATE_VM, 0) = 4\n"
-            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, memory_size=8192,"
+            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, "
+            "memory_size=8192,"
             " userspace_addr=0x20000000}) = 0\n"
-            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0x1000, memory_size=8192,"
+            "ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=1, flags=0, guest_phys_addr=0x1000, "
+            "memory_size=8192,"
             " userspace_addr=0x20000000}) = 0\n"
         )
         assert main(["live", "run", str(path)]) == 1

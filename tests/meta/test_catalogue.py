@@ -1,4 +1,6 @@
-"""The catalogue of rules and the history of facts: complete, consistent, and dates in one place only."""
+"""The catalogue of rules and the history of facts: complete, consistent, and dates in one place
+only.
+"""
 
 from __future__ import annotations
 

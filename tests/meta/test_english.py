@@ -1,4 +1,6 @@
-"""English is made in `views/` and `cli/`: below them data, docstrings, errors, and the texts of rules, findings and causes."""
+"""English is made in `views/` and `cli/`: below them data, docstrings, errors, and the texts of
+rules, findings and causes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ TEXTS = {
 }
 """What holds a text of its own, as data with an identity."""
 SAYS = {"ask", "Unmodelled", "note", "skip", "say", "warn"}
-"""Calls whose text is part of an answer (a question), or what a reader met: they go out as they are."""
+"""Calls whose text is part of an answer (a question), or what a reader met: they go out as they
+are.
+"""
 REASONS: dict[str, str] = {}
 """Modules that hold sentences all the same, and why."""
 MOST_SPACES = 2

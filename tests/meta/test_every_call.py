@@ -30,12 +30,15 @@ REASONS = {
         "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": OLD,
     },
     "operation": {
-        "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": "kvm_write, which has its vCPU", "KVM_GET_API_VERSION": "raw",
-        "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": "raw", "KVM_CREATE_VM": "create_vm, once a VM",
+        "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": "kvm_write, which has its vCPU",
+        "KVM_GET_API_VERSION": "raw",
+        "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": "raw",
+        "KVM_CREATE_VM": "create_vm, once a VM",
     },
     "drawn": {
         "KVM_RUN": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY, "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY,
-        "KVM_SET_MEMORY_REGION": OLD, "KVM_CREATE_VM": "once a VM", "KVM_PRE_FAULT_MEMORY": "maps memory of the host",
+        "KVM_SET_MEMORY_REGION": OLD, "KVM_CREATE_VM": "once a VM",
+        "KVM_PRE_FAULT_MEMORY": "maps memory of the host",
     },
     "story": {
         "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY,
@@ -44,11 +47,20 @@ REASONS = {
 }  # fmt: skip
 """Where a call is not known, and why."""
 STORY_WORDS = {
-    "KVM_SET_USER_MEMORY_REGION": "set ", "KVM_SET_USER_MEMORY_REGION2": "set2 ", "KVM_CREATE_VM": "create_vm ",
+    "KVM_SET_USER_MEMORY_REGION": "set ", "KVM_SET_USER_MEMORY_REGION2": "set2 ", "KVM_CREATE_VM": "create_vm "
+        ""
+        ""
+        ""
+        ""
+        ""
+        "",
     "KVM_CHECK_EXTENSION": "capability ", "KVM_ENABLE_CAP": "enable ", "KVM_CREATE_VCPU": "vcpu ",
-    "KVM_GET_DIRTY_LOG": "get_dirty ", "KVM_CLEAR_DIRTY_LOG": "clear_dirty ", "KVM_RESET_DIRTY_RINGS": "reset_rings",
-    "KVM_SET_NR_MMU_PAGES": "set_nr_mmu ", "KVM_GET_NR_MMU_PAGES": "get_nr_mmu", "KVM_SET_TSS_ADDR": "tss ",
-    "KVM_SET_IDENTITY_MAP_ADDR": "identity ", "KVM_CREATE_IRQCHIP": "irqchip", "KVM_CREATE_GUEST_MEMFD": "gmem ",
+    "KVM_GET_DIRTY_LOG": "get_dirty ", "KVM_CLEAR_DIRTY_LOG": "clear_dirty ",
+    "KVM_RESET_DIRTY_RINGS": "reset_rings",
+    "KVM_SET_NR_MMU_PAGES": "set_nr_mmu ", "KVM_GET_NR_MMU_PAGES": "get_nr_mmu",
+    "KVM_SET_TSS_ADDR": "tss ",
+    "KVM_SET_IDENTITY_MAP_ADDR": "identity ", "KVM_CREATE_IRQCHIP": "irqchip",
+    "KVM_CREATE_GUEST_MEMFD": "gmem ",
     "KVM_SET_MEMORY_ATTRIBUTES": "attributes ", "KVM_PRE_FAULT_MEMORY": "pre_fault ",
 }  # fmt: skip
 STORIES = [

@@ -1,4 +1,5 @@
-"""Imports point one way: the map in `memslots/__init__.py` is the order, for wings and for the files in each.
+"""Imports point one way: the map in `memslots/__init__.py` is the order, for wings and for the
+files in each.
 
 Imports for type checkers count: a name that a module has to know is known, whenever it is loaded.
 """
@@ -168,7 +169,8 @@ def test_other_files_use_declared_names_only():
 def test_it_can_fail(tmp_path):
     path = tmp_path / "slot.py"
     path.write_text(
-        "def f():\n    from ..model.vm import Vm\n\nif TYPE_CHECKING:\n    from ..cli.main import main\n"
+        "def f():\n    from ..model.vm import Vm\n\nif TYPE_CHECKING:\n    from ..cli.main import "
+        "main\n"
     )
     known = {"model.vm": path, "cli.main": path}
     imports = {"state.slot": imports_of("state.slot", path, known)}

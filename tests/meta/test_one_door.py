@@ -1,4 +1,6 @@
-"""One path for each job: the recorded answers go through `Replay`, and nothing but `model/` decides calls by name."""
+"""One path for each job: the recorded answers go through `Replay`, and nothing but `model/`
+decides calls by name.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ USERS_OF_METHODS = {
     "live.live_vm": "the methods themselves",
     "live.regions": "the methods themselves",
 }
-"""Modules that call a typed method of a VM: none of them with the fields of a recorded or drawn call."""
+"""Modules that call a typed method of a VM: none of them with the fields of a recorded or drawn
+call.
+"""
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - set(USERS_OF_METHODS)))

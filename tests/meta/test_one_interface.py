@@ -1,4 +1,6 @@
-"""The model and the live VM have one interface: `model.kvm.Kvm`, by signature, and the calls by their names."""
+"""The model and the live VM have one interface: `model.kvm.Kvm`, by signature, and the calls by
+their names.
+"""
 
 from __future__ import annotations
 

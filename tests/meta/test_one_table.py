@@ -1,4 +1,6 @@
-"""What a call is stands in `uapi/calls.py`, once: no second table of calls, no bare capability or flag."""
+"""What a call is stands in `uapi/calls.py`, once: no second table of calls, no bare capability or
+flag.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from memslots.uapi.capabilities import CAP_NAMES
 TABLES = {
     "uapi.calls": "the table itself",
     "rules.decide": "which function decides each call",
-    "verify.recorded.operations": "the language of the program that asks real kernels, operation by operation",
+    "verify.recorded.operations": "the language of the program that asks real kernels, operation "
+    "by operation",
     "trace.message_table": "texts of programs, and the call that each is about",
     "trace.selftest": "functions of the selftests' library, and the call that each makes",
     "trace.decode": "request codes of calls that are not about memory",

@@ -35,8 +35,10 @@ def outcome(tmp_path, names, must, prefix=(), **environment):
         PATIENT.format(path=[TESTS, *filter(None, sys.path)], names=", ".join(map(repr, names)))
     )
     done = subprocess.run(
-        [*prefix, sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-c", os.devnull, str(file)],
-        env={**os.environ, "MEMSLOTS_REQUIRE": must, **environment}, check=False, capture_output=True, text=True,
+        [*prefix, sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-c",
+        os.devnull, str(file)],
+        env={**os.environ, "MEMSLOTS_REQUIRE": must, **environment}, check=False,
+        capture_output=True, text=True,
     )  # fmt: skip
     return done.returncode, done.stdout
 

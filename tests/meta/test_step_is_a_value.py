@@ -1,4 +1,6 @@
-"""A step may be kept and explained tomorrow: the explanation depends on nothing that happened since."""
+"""A step may be kept and explained tomorrow: the explanation depends on nothing that happened
+since.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Makes calls in a fixed order: from threads, forked and executed processes, with arguments that are hard to read.
+"""Makes calls in a fixed order: from threads, forked and executed processes, with arguments that
+are hard to read.
 
-With an argument: so many pairs of calls on a VM of its own, with pauses of a millisecond, and no more.
+With an argument: so many pairs of calls on a VM of its own, with pauses of a millisecond, and no
+more.
 """
 
 from __future__ import annotations

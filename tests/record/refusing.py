@@ -1,4 +1,6 @@
-"""Runs a command for which one system call fails with EPERM: NUMBER COMMAND...; as in a container that forbids it."""
+"""Runs a command for which one system call fails with EPERM: NUMBER COMMAND...; as in a container
+that forbids it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Recording with BPF: it sees what ptrace sees, of whom it should, and harms nobody when it is killed."""
+"""Recording with BPF: it sees what ptrace sees, of whom it should, and harms nobody when it is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,8 @@ def name_of(pid):
 def neutral(events):
     """What runs of one program have in common; fds of VMs too, but not addresses."""
     return [
-        (event.call, {name: value for name, value in event.fields.items() if name != "userspace_addr"},
+        (event.call, {name: value for name,
+        value in event.fields.items() if name != "userspace_addr"},
          event.result, event.fd)
         for event in events
     ]  # fmt: skip
@@ -106,7 +109,8 @@ def test_a_qemu_guest_is_seen_as_ptrace_sees_it(tmp_path):
     image = tmp_path / "image"
     image.write_bytes(bytes(0xFFF0) + OUT_AND_HALT.ljust(16, b"\0"))
     qemu = [
-        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none", "-vga", "none",
+        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none",
+        "-vga", "none",
         "-bios", str(image), "-device", "isa-debug-exit,iobase=0x501,iosize=1",
     ]  # fmt: skip
     paths = tmp_path / "ptrace", tmp_path / "bpf"

@@ -29,8 +29,10 @@ REGION = struct.pack("=IIQQQ", 3, 1, 0x1000, 0x2000, 0x7F00_0000_0000)
 def row(name, argument=b"", *, ending=FINISHED, at=1, result=0, address=0x5000, **other):
     words = struct.unpack(f"={WORDS}Q", argument.ljust(8 * WORDS, b"\0"))
     values = {
-        "time_ns": at, "request": CALLS[name].request(), "fd": 5, "argument": address, "tid": 11, "pid": 10,
-        "result": result, "end_ns": at + 5, "ending": ending, **{f"word{n}": word for n, word in enumerate(words)},
+        "time_ns": at, "request": CALLS[name].request(), "fd": 5, "argument": address, "tid": 11,
+        "pid": 10,
+        "result": result, "end_ns": at + 5, "ending": ending,
+        **{f"word{n}": word for n, word in enumerate(words)},
         **other,
     }  # fmt: skip
     return [values[column] for column in ROW]
@@ -130,11 +132,13 @@ def test_calls_come_in_the_order_in_which_they_ended():
 @pytest.mark.parametrize(
     "foreign",
     [
-        b"", b"\n", b"Attaching 5 probes...", b"{", b"[]", b"7", b"null", b"\xff\xfe", b'{"type": "map"}',
+        b"", b"\n", b"Attaching 5 probes...", b"{", b"[]", b"7", b"null", b"\xff\xfe",
+        b'{"type": "map"}',
         b'{"type": "map", "data": []}', b'{"type": "time", "data": "00:00:00"}',
         b'{"type": "lost_events", "data": {"events": 3}}',
         b'{"type": "map", "data": {"@a": 3}}', b'{"type": "map", "data": {"@a": {"1": [1, 2]}}}',
-        b'{"type": "map", "data": {"@entered": {"1": 2}}}', b'{"type": "map", "data": {"@other": {"1": [1]}}}',
+        b'{"type": "map", "data": {"@entered": {"1": 2}}}',
+        b'{"type": "map", "data": {"@other": {"1": [1]}}}',
         line("@a", {"1": [*row(SET_REGION)[:-1], "0"]}),
     ],
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""What goes wrong around a recorder: the program does not notice, and the recording says what it lacks."""
+"""What goes wrong around a recorder: the program does not notice, and the recording says what it
+lacks.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def regions(events):
 
 
 def check_short(path, log, said, made):
-    """The program made all its calls; the recording has the first of them and says how many it lacks."""
+    """The program made all its calls; the recording has the first of them and says how many it
+    lacks.
+    """
     assert lines_of(log) == made
     events, reading = calls(path)
     assert 100 < regions(events) < made
@@ -117,7 +121,9 @@ def test_a_limit_on_the_size_of_files(tmp_path, logging, size):
 
 
 def test_a_disk_that_fails_in_the_middle_of_a_record(tmp_path, monkeypatch, logging):
-    """Short writes, an error after half a record: what is in the file ends with its last whole record."""
+    """Short writes, an error after half a record: what is in the file ends with its last whole
+    record.
+    """
     write, written = os.write, []
 
     def bad_write(fd, data):
@@ -222,7 +228,9 @@ OLD = b"an older recording"
 
 
 def failing(path, *words):
-    """A recorder that cannot start: (exit code, what it said); an older recording and no other file is there then."""
+    """A recorder that cannot start: (exit code, what it said); an older recording and no other
+    file is there then.
+    """
     path.write_bytes(OLD)
     found = run("-o", path, *words)
     assert path.read_bytes() == OLD
@@ -247,7 +255,8 @@ def test_a_failed_start_of_bpf_leaves_the_older_recording(tmp_path):
 
 def refusing(number, *words):
     process = subprocess.run(
-        [sys.executable, os.path.join(HERE, "refusing.py"), str(number), sys.executable, "-m", "memslots", *words],
+        [sys.executable, os.path.join(HERE, "refusing.py"), str(number), sys.executable, "-m",
+        "memslots", *words],
         env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     return process.returncode, process.stderr
@@ -388,7 +397,10 @@ def test_a_file_in_a_closed_folder_and_one_that_cannot_be_replaced(public_path):
 
 @ONLY_ROOT
 def test_arguments_of_a_program_that_forbids_looking_into_it(public_path, tmp_path):
-    """To a recorder without privilege too: the program's memory was opened before.  That of its child cannot be."""
+    """To a recorder without privilege too: the program's memory was opened before.
+
+    That of its child cannot be.
+    """
     program = str(public_path / "confined")
     source = os.path.join(HERE, "programs", "not_dumpable.c")
     subprocess.run(["gcc", "-O1", "-w", "-pthread", source, "-o", program], check=True)
@@ -430,7 +442,9 @@ def test_an_error_of_the_recorder_does_not_end_the_program(tmp_path, logging, mo
 
 
 def test_whoever_waits_for_the_end_of_the_programs_descriptors_sees_it(tmp_path):
-    """The recorder keeps none of them open: who reads until a daemon closes them does not wait for the recorder."""
+    """The recorder keeps none of them open: who reads until a daemon closes them does not wait for
+    the recorder.
+    """
     read_end, write_end = os.pipe()
     closing = "import os, time\nos.close(1)\nos.closerange(3, 100)\ntime.sleep(60)"
     process = memslots(
@@ -482,7 +496,8 @@ def test_a_program_that_is_killed_before_it_begins(tmp_path, monkeypatch, where)
 def test_a_recorder_that_is_killed_before_the_program_begins_leaves_no_orphan(tmp_path, where):
     code = (
         "import os, signal\nfrom memslots.record import recorder, start\n"
-        "def stop(child, *_):\n    print(child, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def stop(child, *_):\n    print(child, flush=True)\n    os.kill(os.getpid(), "
+        "signal.SIGKILL)\n"
         f"start.{where} = stop\nrecorder.record(['sleep', '60'], {str(tmp_path / 'r')!r})"
     )
     done = subprocess.run(

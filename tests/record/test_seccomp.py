@@ -1,4 +1,6 @@
-"""The filter, run by a small interpreter of its instructions, on every machine that the recorder knows."""
+"""The filter, run by a small interpreter of its instructions, on every machine that the recorder
+knows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Recordings that begin when the VM is already there: what works tells of slots that nobody saw made."""
+"""Recordings that begin when the VM is already there: what works tells of slots that nobody saw
+made.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from memslots.explain.analysis import Analysis
 
 DELETE = region(3, 0xFD000000, 0)
 GET_LOG = "ioctl(4, KVM_GET_DIRTY_LOG, {slot=3, dirty_bitmap=0x7f0000000000}) = 0"
-CLEAR_LOG = "ioctl(4, KVM_CLEAR_DIRTY_LOG, {slot=3, num_pages=64, first_page=0, dirty_bitmap=0x7f0000000000}) = 0"
+CLEAR_LOG = (
+    "ioctl(4, KVM_CLEAR_DIRTY_LOG, {slot=3, num_pages=64, first_page=0, "
+    "dirty_bitmap=0x7f0000000000}) = 0"
+)
 
 
 def finished(*lines):

@@ -22,7 +22,8 @@ RECORDINGS = "examples/recordings"
 
 def region(slot, gpa, size, hva=0x7F00_0000_0000, result="0", flags="0", fd=5):
     return (
-        f"ioctl({fd}, KVM_SET_USER_MEMORY_REGION, {{slot={slot}, flags={flags}, guest_phys_addr={gpa:#x}, "
+        f"ioctl({fd}, KVM_SET_USER_MEMORY_REGION, "
+        f"{{slot={slot}, flags={flags}, guest_phys_addr={gpa:#x}, "
         f"memory_size={size}, userspace_addr={hva:#x}}}) = {result}"
     )
 
@@ -128,7 +129,8 @@ def test_arguments_that_were_not_recorded():
 def test_an_error_message_about_the_call_before_is_an_echo():
     steps, _ = replayed(
         "kvm_set_user_memory Slot#1 flags=0x0 gpa=0x1000 size=0x1001 ua=0x7f0000000000 ret=-22",
-        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=1, start=0x1000, "
+        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, "
+        "slot=1, start=0x1000, "
         "size=0x1001: Invalid argument",
     )
     assert [step.verdict for step in steps] == [REFUSED, ECHO]
@@ -163,7 +165,8 @@ def test_a_deletion_before_the_recording_began():
 
 def test_guest_memfd_descriptors_are_learnt_from_use():
     line = (
-        "kvm_set_user_memory AddrSpace#0 Slot#{} flags=0x4 gpa={:#x} size=0x10000 ua=0x7f0000000000 guest_memfd=15 "
+        "kvm_set_user_memory AddrSpace#0 Slot#{} flags=0x4 gpa={:#x} size=0x10000 "
+        "ua=0x7f0000000000 guest_memfd=15 "
         "guest_memfd_offset={:#x} ret={}"
     )
     steps, _ = replayed(

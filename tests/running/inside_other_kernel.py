@@ -1,4 +1,6 @@
-"""The /init of another kernel: makes a VM in a child and reads it from outside, then switches the machine off."""
+"""The /init of another kernel: makes a VM in a child and reads it from outside, then switches the
+machine off.
+"""
 
 import ctypes
 import glob

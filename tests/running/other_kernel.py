@@ -1,4 +1,6 @@
-"""Boots another kernel under QEMU with this Python and this package in it, to read the VMs that run there."""
+"""Boots another kernel under QEMU with this Python and this package in it, to read the VMs that
+run there.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ from memslots.verify.farm.packages import fetch, image
 
 HERE = Path(__file__).parent
 EXTENSIONS = (
-    "_ctypes", "_struct", "mmap", "fcntl", "resource", "array", "select", "math", "_json", "_posixsubprocess", "zlib",
-    "_random", "_sha2", "_sha512", "_sha256", "binascii", "_bisect", "_heapq", "_datetime", "_opcode", "unicodedata",
+    "_ctypes", "_struct", "mmap", "fcntl", "resource", "array", "select", "math", "_json",
+    "_posixsubprocess", "zlib",
+    "_random", "_sha2", "_sha512", "_sha256", "binascii", "_bisect", "_heapq", "_datetime",
+    "_opcode", "unicodedata",
 )  # fmt: skip
 LEFT_OUT = re.compile(
     r"/(test|tests|idlelib|tkinter|lib2to3|ensurepip|distutils|site-packages|lib-dynload|__pycache__)/"
@@ -101,9 +105,12 @@ def seen_on(kernel, folder):
     path.write_bytes(content)
     machine = MACHINES[kernel.arch]
     command = [
-        *kernel.qemu, "-accel", "tcg", "-m", "2G", "-display", "none", "-monitor", "none", "-serial", "stdio",
-        "-no-reboot", "-nodefaults", "-nic", "none", "-kernel", image(tree, release), "-initrd", str(path),
-        "-append", f"console={machine.console} quiet loglevel=1 panic=-1 mitigations=off rdinit=/init",
+        *kernel.qemu, "-accel", "tcg", "-m", "2G", "-display", "none", "-monitor", "none",
+        "-serial", "stdio",
+        "-no-reboot", "-nodefaults", "-nic", "none", "-kernel", image(tree, release), "-initrd",
+        str(path),
+        "-append", f"console={machine.console} quiet loglevel=1 panic=-1 mitigations=off "
+                   "rdinit=/init",
     ]  # fmt: skip
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False

@@ -1,4 +1,6 @@
-"""BTF is read as the kernel writes it: members by name, through members without one, across a module's file."""
+"""BTF is read as the kernel writes it: members by name, through members without one, across a
+module's file.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,8 @@ def kernel():
     )
     out.structure(
         "kvm", 200,
-        [("first", u32, 0), ("", inner, 64), ("list", nested, 192), ("table", table, 320), ("c", constant, 960)],
+        [("first", u32, 0), ("", inner, 64), ("list", nested, 192), ("table", table, 320), ("c",
+        constant, 960)],
     )  # fmt: skip
     out.structure("flagged", 8, [("whole", u32, 0), ("some", u32, 3 << 24 | 32)], flag=1)
     return out
@@ -91,7 +94,8 @@ def test_members_of_all_kinds():
         if (field := types.field("kvm", path))
     }
     assert places == {
-        "first": (0, 4, 1), "a": (8, 4, 1), "b": (16, 8, 1), "list": (24, 16, 1), "list.prev": (32, 8, 1),
+        "first": (0, 4, 1), "a": (8, 4, 1), "b": (16, 8, 1), "list": (24, 16, 1),
+        "list.prev": (32, 8, 1),
         "table": (40, 4, 15), "c": (120, 8, 1),
     }  # fmt: skip
     assert types.nbytes("kvm") == 200

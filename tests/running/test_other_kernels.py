@@ -1,4 +1,6 @@
-"""Both forms of slots on real kernels: booted under QEMU, with a VM in them that is read from outside it."""
+"""Both forms of slots on real kernels: booted under QEMU, with a VM in them that is read from
+outside it.
+"""
 
 from __future__ import annotations
 

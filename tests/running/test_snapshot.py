@@ -1,4 +1,6 @@
-"""Attached recordings begin with the VMs as they are: marked, in every form, and without surprises afterwards."""
+"""Attached recordings begin with the VMs as they are: marked, in every form, and without surprises
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def everything():
             RunningSlot(1, 0, 0, 160, 0x7F0000000000, 0),
             RunningSlot(0, USERS, 0xFFFBD, 3, 0x7F0030000000, 0),
         ],
-        arch__irqchip_mode=1, manual_dirty_log_protect=3, arch__n_requested_mmu_pages=500, arch__vm_type=0,
+        arch__irqchip_mode=1, manual_dirty_log_protect=3, arch__n_requested_mmu_pages=500,
+        arch__vm_type=0,
     )  # fmt: skip
 
 
@@ -137,7 +140,9 @@ def test_both_forms_carry_it(tmp_path):
 
 
 def test_readers_that_do_not_know_the_kind_read_the_rest(tmp_path):
-    """As versions before the snapshot do: they look the kind up in the description, and pass over what is not there."""
+    """As versions before the snapshot do: they look the kind up in the description, and pass over
+    what is not there.
+    """
     path = tmp_path / "r"
     with RecordingFile(str(path), ["x"], "a test") as file:
         file_vms(file, [everything()], 1_000, label=lambda pid: None)

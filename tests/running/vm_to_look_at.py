@@ -22,7 +22,9 @@ def plain(vm, count):
 
 
 def kinds(vm):
-    """Creates, moves, changes of flags, deletes, refusals, logs, a budget, vCPUs with holes in their ids."""
+    """Creates, moves, changes of flags, deletes, refusals, logs, a budget, vCPUs with holes in
+    their ids.
+    """
     memory = vm.allocate(1 << 22, "memfd")
     vm.create_irqchip()
     vm.enable_cap(168, 1)

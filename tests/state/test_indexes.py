@@ -327,6 +327,7 @@ def test_a_slot_says_what_it_is():
     slot = SpecialSlot(1, 32765, 0xFEE00, 1, 0x7F0000000000, 1, owner="APIC access page")
     assert (slot.slot_word, slot.end_gfn, slot.is_invalid) == (1 << 16 | 32765, 0xFEE01, False)
     assert repr(slot) == (
-        "<Slot 1:32765 (APIC access page) gfns [0xfee00, 0xfee01) hva 0x7f0000000000 KVM_MEM_LOG_DIRTY_PAGES>"
+        "<Slot 1:32765 (APIC access page) gfns [0xfee00, 0xfee01) hva 0x7f0000000000 "
+        "KVM_MEM_LOG_DIRTY_PAGES>"
     )
     assert Slot(0, 0, 0, 1, 0, 1 << 16).is_invalid

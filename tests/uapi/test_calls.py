@@ -1,4 +1,6 @@
-"""The user-space interface beside the sizes and numbers of the uapi header, and the arithmetic of C."""
+"""The user-space interface beside the sizes and numbers of the uapi header, and the arithmetic of
+C.
+"""
 
 from __future__ import annotations
 

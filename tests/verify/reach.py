@@ -1,4 +1,6 @@
-"""Which refusals of `rules/` are reached: by recorded answers of real kernels, and by calls drawn for `verify`."""
+"""Which refusals of `rules/` are reached: by recorded answers of real kernels, and by calls drawn
+for `verify`.
+"""
 
 from __future__ import annotations
 

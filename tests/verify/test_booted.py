@@ -1,4 +1,6 @@
-"""Random calls asked many VMs at a time: with a kernel that is the model itself, the one under us, one under QEMU."""
+"""Random calls asked many VMs at a time: with a kernel that is the model itself, the one under us,
+one under QEMU.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def play(profile, operations, kept=()):
 
 
 class Model(Asking):
-    """A kernel that answers as the model does, through script and lines; `change` spoils what is heard."""
+    """A kernel that answers as the model does, through script and lines; `change` spoils what is
+    heard.
+    """
 
     def __init__(self, profile, change=lambda answers: None):
         super().__init__(find_kernel(NATIVE), lambda text: None)

@@ -1,4 +1,6 @@
-"""Every place in `rules/` that refuses is reached by recorded answers or by drawn calls, or says why it cannot be."""
+"""Every place in `rules/` that refuses is reached by recorded answers or by drawn calls, or says
+why it cannot be.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,12 @@ RECORDED = (
 _KNOWN = "+attributes-built+task-size=0x7ffffffff000"
 """What a kernel that is asked says of itself; without it a VM is soon undetermined."""
 DRAWN = (
-    f"7.3/x86_64+amd+pa46+vm-types=31{_KNOWN}", f"6.18/x86_64+intel+pa46-unrestricted-guest+apicv+pml{_KNOWN}",
-    f"6.18/x86_64+pvm-tdp-smm{_KNOWN}", "6.1/x86_64+amd+pa40+task-size=0x7ffffffff000", "5.10/i386+amd",
-    "7.2/arm64-gicv2-mte+pa40+task-size=0x10000000000000", "7.2/arm64+gicv2+mte+pa48+task-size=0x10000000000000",
+    f"7.3/x86_64+amd+pa46+vm-types=31{_KNOWN}",
+    f"6.18/x86_64+intel+pa46-unrestricted-guest+apicv+pml{_KNOWN}",
+    f"6.18/x86_64+pvm-tdp-smm{_KNOWN}", "6.1/x86_64+amd+pa40+task-size=0x7ffffffff000",
+    "5.10/i386+amd",
+    "7.2/arm64-gicv2-mte+pa40+task-size=0x10000000000000",
+    "7.2/arm64+gicv2+mte+pa48+task-size=0x10000000000000",
     "7.2/riscv64+pa41+task-size=0x800000000000", "7.2/ppc64", "7.2/ppc32+task-size=0xc0000000",
 )  # fmt: skip
 VMS, CALLS = 60, 80
@@ -37,8 +42,10 @@ NOT_RUN_HERE = "no KVM of this architecture runs under emulation"
 OUT_OF_REACH = {
     "ioctl.py FOREIGN_PROCESS": "a sequence is one process",
     "ioctl.py VM_DEAD": "a bug of KVM must kill the VM first",
-    "region/arguments.py ARGUMENT_UNREADABLE": "the asking program hands over arguments that it can read",
-    "region/same_id.py SIZE_CHANGE": "32-bit kernels that truncate sizes, up to 5.10.83: only the last 5.10 was asked",
+    "region/arguments.py ARGUMENT_UNREADABLE": "the asking program hands over arguments that it "
+    "can read",
+    "region/same_id.py SIZE_CHANGE": "32-bit kernels that truncate sizes, up to 5.10.83: only the "
+    "last 5.10 was asked",
     "region/same_id.py PAGE_TOTAL_UNDERFLOW": "the kernel would have to lose count",
     "region/arch/loongarch.py LOONGARCH_GPA_LIMIT": NOT_RUN_HERE,
     "region/arch/powerpc.py POWERPC_RMAP_TOO_LARGE": "a slot larger than the memory of the machine",
@@ -100,7 +107,9 @@ def test_every_refusal_is_reached_or_says_why_not(reached):
 
 
 def test_drawn_calls_alone_reach_most(reached):
-    """What hand-made sequences reach, random ones do too, but for what needs mappings, totals or kinds of VMs."""
+    """What hand-made sequences reach, random ones do too, but for what needs mappings, totals or
+    kinds of VMs.
+    """
     places = len(reach.sites())
     assert places > 80
     assert len(reach.unreached(reached[1])) <= places // 3

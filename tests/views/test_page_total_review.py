@@ -1,4 +1,6 @@
-"""docs/page-total.md is what `memslots accounting --thread` prints; the recordings that it cites say so."""
+"""docs/page-total.md is what `memslots accounting --thread` prints; the recordings that it cites
+say so.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ SURPRISE = region(1, 0, MIB, RAM + GIB)
 
 def many_refusals(number):
     refused = [
-        f"ioctl(4, KVM_CREATE_GUEST_MEMFD, {{size=4096, flags={1 << (bit % 60 + 2):#x}}}) = {EINVAL}"
+        f"ioctl(4, KVM_CREATE_GUEST_MEMFD, {{size=4096, flags={1 << (bit % 60 + 2):#x}}}) = "
+        f"{EINVAL}"
         for bit in range(number)
     ]
     return [vm(), region(0, 0, GIB), *refused, SURPRISE]
@@ -147,7 +148,8 @@ def test_the_same_vcpu_twice_is_a_refusal_that_is_explained():
 
 def test_a_capability_of_a_vcpu_makes_no_vm():
     lines = [
-        vm(), vcpu(0, 10), region(0, 0, MIB), "ioctl(10, KVM_ENABLE_CAP, {cap=190, flags=0, args=[1, 0, 0, 0]}) = 0",
+        vm(), vcpu(0, 10), region(0, 0, MIB), "ioctl(10, KVM_ENABLE_CAP, {cap=190, flags=0, "
+                                              "args=[1, 0, 0, 0]}) = 0",
     ]  # fmt: skip
     analysis = finished(*lines)
     assert [tracked.name for tracked in analysis.replay.vms] == ["VM 1"]
@@ -198,7 +200,9 @@ def test_durations(nanoseconds, text):
 
 
 def boot(vcpus):
-    """What a PC firmware does to the slots while every vCPU exists: windows, ROM shadows, SMRAM, a migration."""
+    """What a PC firmware does to the slots while every vCPU exists: windows, ROM shadows, SMRAM, a
+    migration.
+    """
     lines = [vm(pid=1), *(vcpu(number, 10 + number, pid=2 + number) for number in range(vcpus))]
     ram, rom = RAM, RAM + (64 << 30)
     lines += [region(0, 0, 2 * GIB, ram, pid=1), region(1, 4 * GIB, 2 * GIB, ram + 2 * GIB, pid=1)]

@@ -28,7 +28,9 @@ HEADS, RINGS, ATTRIBUTES = "slot sets", "dirty rings", "memory attributes"
 """Kinds of memory that belong to the VM and not to one slot."""
 DESCRIPTORS = "descriptors"
 ONE_PAGE, ONE_GIB, LOGGING, SMM, NESTED = "one-page", "one-gib", "logging", "smm", "nested"
-"""What more would be: a slot of one page, one of 1 GiB, dirty logging of all, all slots for SMM, a nested guest."""
+"""What more would be: a slot of one page, one of 1 GiB, dirty logging of all, all slots for SMM, a
+nested guest.
+"""
 
 
 class SlotCost:
@@ -96,7 +98,8 @@ class Cost:
 
 
 def cost(
-    source: str | os.PathLike[str], kernel: str | Profile, *, nested: bool = False, tracker: bool = False
+    source: str | os.PathLike[str], kernel: str | Profile, *, nested: bool = False,
+    tracker: bool = False
 ) -> Cost:  # fmt: skip
     """What a layout or recording costs at its end, on one kernel.
 
@@ -200,5 +203,6 @@ def _head_step(profile: Profile, vm: Vm) -> int:
 
 def _logging(slot: Slot) -> Slot:
     return Slot(
-        slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.userspace_addr, slot.flags | KVM_MEM_LOG_DIRTY_PAGES
+        slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.userspace_addr,
+        slot.flags | KVM_MEM_LOG_DIRTY_PAGES
     )  # fmt: skip

@@ -24,7 +24,9 @@ _LARGEST_LAYOUT_BYTES = 16 << 20
 
 
 class Recording:
-    """A recording as something that can be asked of any kernel: its calls, without what they returned."""
+    """A recording as something that can be asked of any kernel: its calls, without what they
+    returned.
+    """
 
     __slots__ = ("calls", "kernels", "name", "notes", "source")
 
@@ -72,7 +74,9 @@ def load(source: str | os.PathLike[str]) -> Layout | Recording:
 
 
 def _described(text: str, path: str) -> Layout | None:
-    """The layout of a machine that the text describes and of which it records no call; None if there is none."""
+    """The layout of a machine that the text describes and of which it records no call; None if
+    there is none.
+    """
     if "<domain" not in text and "-m" not in text:
         return None
     from ..trace import command_line, libvirt_domain
@@ -88,7 +92,9 @@ def _described(text: str, path: str) -> Layout | None:
 
 
 def _has_calls(text: str) -> bool:
-    """Whether a recording of region calls stands in the text, which is worth more than a description."""
+    """Whether a recording of region calls stands in the text, which is worth more than a
+    description.
+    """
     from ..trace import parse_text
 
     return any(
@@ -111,7 +117,8 @@ def steps_on(
 def replay_of(
     plan: Layout | Recording, profile: Profile, kept_steps: Container[int] = ()
 ) -> Replay:
-    """The calls on a kernel, not yet replayed; where the answer depends on the host, it is taken for accepted.
+    """The calls on a kernel, not yet replayed; where the answer depends on the host, it is taken
+    for accepted.
 
     kept_steps: numbers of steps that keep the VM before them.
     """
@@ -164,6 +171,7 @@ def _recording(source: str | bytes) -> Recording:
 def _unanswered(event: Event) -> Event:
     """The call without its result: what another kernel is asked."""
     return Event(
-        event.call, event.fields, None, fd=event.fd, pid=event.pid, source=event.source, line=event.line,
+        event.call, event.fields, None, fd=event.fd, pid=event.pid, source=event.source,
+        line=event.line,
         text=event.text, new_fd=event.new_fd, process=event.process, format=event.format,
     )  # fmt: skip

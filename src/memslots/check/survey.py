@@ -1,4 +1,5 @@
-"""A layout or recording against many kernels: where it is accepted, why not, and what would pass everywhere.
+"""A layout or recording against many kernels: where it is accepted, why not, and what would pass
+everywhere.
 
     from memslots.check.survey import survey
     found = survey("examples/layouts/pc.toml", ["5.10/x86_64", "7.2/x86_64"])
@@ -98,7 +99,9 @@ class Refusal:
         self.calls: list[Row] = []
         self.kernels: list[str] = []
         self.passes: list[tuple[str, list[str]]] = []
-        """Smallest changes to the first call, and the chosen kernels on which each is *not* enough."""
+        """Smallest changes to the first call, and the chosen kernels on which each is *not*
+        enough.
+        """
 
 
 class Survey:
@@ -119,7 +122,9 @@ class Survey:
 
     @property
     def exit_code(self) -> int:
-        """0 if every kernel accepts everything, 1 if one refuses, 3 if it only depends on the host."""
+        """0 if every kernel accepts everything, 1 if one refuses, 3 if it only depends on the
+        host.
+        """
         marks = {problem.mark for problem in self.problems}
         return 1 if REFUSED in marks else 3 if marks else 0
 
@@ -133,7 +138,9 @@ class Survey:
 
 
 def survey(source: str | os.PathLike[str], kernels: Sequence[str] = ()) -> Survey:
-    """The answers of the named kernels (default: those that the file names, else `all`) to a layout or recording."""
+    """The answers of the named kernels (default: those that the file names, else `all`) to a
+    layout or recording.
+    """
     plan = load(source)
     return survey_plan(plan, named_kernels(kernels or plan.kernels or ["all"]))
 

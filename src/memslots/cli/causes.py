@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Everything beside the rules that can be behind a failure of a VM's memory: host, VMM, VFIO, vhost, firmware."
+HELP = (
+    "Everything beside the rules that can be behind a failure of a VM's memory: host, VMM, VFIO, "
+    "vhost, firmware."
+)
 EPILOG = """\
 examples:
   memslots causes

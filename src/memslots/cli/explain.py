@@ -105,7 +105,8 @@ def run(options: argparse.Namespace) -> int:
     if not analysis.reading.calls and not analysis.explanations:
         what, commands = seen_in(analysis.diagnosis.facts)
         print(
-            f"memslots explain: no KVM call and no known error message in the input; it is {what}.  To go on:",
+            "memslots explain: no KVM call and no known error message in the input; it is "
+            f"{what}.  To go on:",
             *(f"  {command}" for command in commands),
             sep="\n",
             file=sys.stderr,

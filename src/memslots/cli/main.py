@@ -84,7 +84,8 @@ def _overview(available: dict[str, tuple[str, str]]) -> str:
         *(f"  {name:{width}}  {entry[1]}" for name, entry in available.items()),
         "",
         "`memslots COMMAND --help` has the options and examples.",
-        "Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3 undetermined, 4 device unavailable.",
+        "Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3 undetermined, 4 device "
+        "unavailable.",
     ]
     return "\n".join(lines)
 

@@ -24,12 +24,14 @@ examples:
 
 A filter in the kernel picks the calls out by their ioctl number, so that the guest and all other
 calls run untouched.  Each call is in the file at once.  The exit status is the program's; signals
-and the terminal reach it.  A recording that cannot go on (a full disk) harms nobody.  If the recorder
-is killed with SIGKILL, the program ends too.  The file is for you alone (mode 0600); one of the same
-name is replaced when the program has started.  Only the command's name is kept, its arguments on request.
-With --bpf and --system, bpftrace looks on and no call stops; a recorder that is killed harms nothing
-then, but calls of the last moment are not in the file.  Calls that were lost are counted and reported.
-In Python: record(command, path) of memslots.record.recorder and of memslots.record.bpf."""
+and the terminal reach it.  A recording that cannot go on (a full disk) harms nobody.  If the
+recorder is killed with SIGKILL, the program ends too.  The file is for you alone (mode 0600); one
+of the same name is replaced when the program has started.  Only the command's name is kept, its
+arguments on request. With --bpf and --system, bpftrace looks on and no call stops; a recorder that
+is killed harms nothing then, but calls of the last moment are not in the file.  Calls that were
+lost are counted and reported. In Python: record(command, path) of memslots.record.recorder and of
+memslots.record.bpf.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +121,9 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
 
 
 def _inherited() -> list[int]:
-    """Descriptors that we were started with and do not use: the program's, whose end others may be waiting for."""
+    """Descriptors that we were started with and do not use: the program's, whose end others may be
+    waiting for.
+    """
     import os
 
     found = []
@@ -137,7 +141,9 @@ def _inherited() -> list[int]:
 
 
 def _say(text: str) -> None:
-    """A word to the user; that nobody can hear it is no reason to end in another way than the program."""
+    """A word to the user; that nobody can hear it is no reason to end in another way than the
+    program.
+    """
     try:
         if sys.stderr is not None:
             print(f"memslots record: {text}", file=sys.stderr, flush=True)

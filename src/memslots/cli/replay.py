@@ -17,7 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "Replay a recording: each call with its result, the expected one, page total, MMU budget and slots."
+HELP = (
+    "Replay a recording: each call with its result, the expected one, page total, MMU budget and "
+    "slots."
+)
 EPILOG = """\
 examples:
   memslots replay examples/refused-overlap.strace

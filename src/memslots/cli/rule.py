@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-HELP = "One rule, finding or cause: refuses when, why KVM checks it, what to do, on which kernels, where it stands."
+HELP = (
+    "One rule, finding or cause: refuses when, why KVM checks it, what to do, on which kernels, "
+    "where it stands."
+)
 EPILOG = """\
 examples:
   memslots rule slot-overlap

@@ -23,7 +23,9 @@ FINE, FINDINGS, USAGE, UNDETERMINED, NO_DEVICE = 0, 1, 2, 3, 4
 
 
 def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
-    """Parse the words and run a command module; turn what it raises into a message and an exit code."""
+    """Parse the words and run a command module; turn what it raises into a message and an exit
+    code.
+    """
     parser = argparse.ArgumentParser(
         prog=f"memslots {name}",
         description=module.HELP,

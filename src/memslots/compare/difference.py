@@ -106,7 +106,9 @@ def difference(before: Profile, after: Profile) -> Difference:
 
 
 def fact_of(name: str, profile: Profile) -> Fact:
-    """The dated fact of that name, the one that speaks of the profile's architecture if there are several."""
+    """The dated fact of that name, the one that speaks of the profile's architecture if there are
+    several.
+    """
     same = [fact for fact in FACTS if fact.name == name]
     return next((fact for fact in same if profile.arch.name in fact.arches), same[0])
 

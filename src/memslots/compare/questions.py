@@ -144,7 +144,8 @@ def _reply(answer: Answer | Reply, slot: int = 0, remark: str = "") -> Reply:
 
 
 def _region(
-    slot: int = 0, gpa: int = 0, nbytes: int | None = None, hva: int = H, flags: int = 0, *, region2: bool = False
+    slot: int = 0, gpa: int = 0, nbytes: int | None = None, hva: int = H, flags: int = 0, *,
+    region2: bool = False
 ) -> Ask:  # fmt: skip
     def ask(vm: Vm) -> Answer:
         size_bytes = 1 << vm.page_shift if nbytes is None else nbytes

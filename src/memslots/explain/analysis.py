@@ -85,9 +85,10 @@ class Analysis:
     ) -> None:
         """Open `source` (see trace.read).  Raises TraceError if it cannot be read.
 
-        profile: the kernel, if the user states it; otherwise the newest one that the recording allows.
-        most: different explanations kept; more are only counted.  0: only the steps are wanted.
-        host: what is known of the host, as the parts of a kernel's name (`intel`, `apicv`, `pa46`, `-smm`), and
+        profile: the kernel, if the user states it; otherwise the newest one that the recording
+        allows. most: different explanations kept; more are only counted.  0: only the steps are
+        wanted. host: what is known of the host, as the parts of a kernel's name (`intel`, `apicv`,
+        `pa46`, `-smm`), and
             `irqchip` where VMs made before the recording have one in the kernel.
         every_release: put all accepted calls to all releases, not only the first ones.
         """
@@ -190,7 +191,9 @@ class Analysis:
         return first
 
     def _is_new(self, step: Step) -> bool:
-        """Whether the VM before this step has to be kept: nothing like it has been explained yet."""
+        """Whether the VM before this step has to be kept: nothing like it has been explained
+        yet.
+        """
         return (
             self._seen_alike[step.verdict == DIFFERS] < self.explained
             and _alike_key(step) not in self._alike
@@ -217,7 +220,9 @@ def _is_to_be_explained(step: Step) -> bool:
 
 
 def _alike_key(step: Step) -> object:
-    """Steps with the same key want the same explanation: call, result, rule, and the slot in the way."""
+    """Steps with the same key want the same explanation: call, result, rule, and the slot in the
+    way.
+    """
     answer, event = step.answer, step.event
     rule = answer.rule if isinstance(answer, (Refused, Undetermined)) else None
     other = (

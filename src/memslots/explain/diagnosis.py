@@ -64,7 +64,9 @@ class Diagnosis:
         return explanation
 
     def events(self) -> Iterator[Event]:
-        """What the text tells of failures beside the events that were read: to be asked for after these."""
+        """What the text tells of failures beside the events that were read: to be asked for after
+        these.
+        """
         if not self.facts.text or not names_a_failure(self.facts):
             return
         yield from call_failures(self.facts, frozenset(self._failed))

@@ -37,7 +37,8 @@ class Explanation:
     """Why one call was refused, or surprises."""
 
     __slots__ = (
-        "advice", "cause", "certainty", "errno", "kernels", "numbers", "other", "other_step", "passes", "possible",
+        "advice", "cause", "certainty", "errno", "kernels", "numbers", "other", "other_step",
+        "passes", "possible",
         "questions", "rule", "step", "summary", "then",
     )  # fmt: skip
 
@@ -73,7 +74,9 @@ class Explanation:
 
 
 def needs_explanation(step: Step) -> bool:
-    """Is there anything about this step that a user wants to know?  Every error is, but for a probing program's."""
+    """Is there anything about this step that a user wants to know?  Every error is, but for a
+    probing program's.
+    """
     if step.verdict == DIFFERS:
         return True
     if step.verdict == ECHO or step.below_slot:
@@ -127,11 +130,16 @@ def _explained(step: Step, facts: Facts) -> Explanation:
 
 IOCTL_UNKNOWN = find_rule("ioctl-unknown")
 _UNNAMED = "an error whose words name no cause that is known here"
-_WHOLE_LOG = "the lines before and after it, the command line of the program, uname -rm, and the end of dmesg"
+_WHOLE_LOG = (
+    "the lines before and after it, the command line of the program, uname -rm, and the end of "
+    "dmesg"
+)
 
 
 def _by_causes(step: Step, facts: Facts) -> Explanation:
-    """What is no region call: the causes and rules that the call, its errno and the words speak for."""
+    """What is no region call: the causes and rules that the call, its errno and the words speak
+    for.
+    """
     found = candidates_of(step, facts)
     if not found:
         explanation = Explanation(step, POSSIBLE, _UNNAMED)
@@ -231,7 +239,9 @@ def _surprise(step: Step, refused: Refused) -> Explanation:
 
 
 def _possible(step: Step, facts: Facts) -> Explanation:
-    """Refused, where the model would not refuse, or cannot tell: look for circumstances under which it would."""
+    """Refused, where the model would not refuse, or cannot tell: look for circumstances under
+    which it would.
+    """
     explanation = Explanation(step, POSSIBLE, "")
     explanation.possible = possibilities(step, facts)
     certain = [possible for possible in explanation.possible if possible.certain]

@@ -110,11 +110,18 @@ _BITS = lazy(
 _STAGES = {"sv39": 41, "sv48": 50, "sv57": 59}
 """riscv64: guest address bits of the mode that the host's paging mode allows."""
 _PAGES = (
-    (16, ("64 kib page~", "64k page~", "64kb page~", "page size 64k~", "page size 64 kib", "page size of 64", "64kib page~",
-          "pagesize 65536", "page size 65536", "64kb host", "64k host", "64k kernel", "64kb kernel", "host page size 64k",
-          "64kib host", "64 kb page~", "page size is 64", "page size 0x10000", "64kib 页", "64k 页", "64 kib seiten")),
-    (14, ("16 kib page~", "16k page~", "16kb page~", "page size 16k~", "page size 16 kib", "pagesize 16384", "16k kernel",
-          "page size 16384", "16kib page~", "16k host", "16kb host", "page size of 16", "page size is 16")),
+    (16, ("64 kib page~", "64k page~", "64kb page~", "page size 64k~", "page size 64 kib",
+    "page size of 64", "64kib page~",
+          "pagesize 65536", "page size 65536", "64kb host", "64k host", "64k kernel", "64kb kernel",
+          "host page "
+              "size "
+              "64k",
+          "64kib host", "64 kb page~", "page size is 64", "page size 0x10000", "64kib 页", "64k 页",
+          "64 kib seiten")),
+    (14, ("16 kib page~", "16k page~", "16kb page~", "page size 16k~", "page size 16 kib",
+    "pagesize 16384", "16k kernel",
+          "page size 16384", "16kib page~", "16k host", "16kb host", "page size of 16",
+          "page size is 16")),
 )  # fmt: skip
 _PAGE_SUFFIX = lazy(r"\b\d\.\d{1,2}\.\d{1,3}[-\w.]*[-.+](64k|16k)\b")
 _TYPES = (
@@ -139,7 +146,10 @@ class Fact:
 
 
 class Facts:
-    """What a text says of the circumstances.  Each is None where it says nothing, or says two things."""
+    """What a text says of the circumstances.
+
+    Each is None where it says nothing, or says two things.
+    """
 
     __slots__ = (
         "arch",

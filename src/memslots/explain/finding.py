@@ -47,7 +47,8 @@ class Seen:
     __slots__ = ("numbers", "other", "page_shift", "slot", "step", "what")
 
     def __init__(
-        self, step: Step, slot: Slot | None = None, other: Slot | None = None, what: str = "", **numbers: int | None
+        self, step: Step, slot: Slot | None = None, other: Slot | None = None, what: str = "",
+        **numbers: int | None
     ) -> None:  # fmt: skip
         self.step = step.number
         self.page_shift = step.page_shift
@@ -64,7 +65,8 @@ class Finding:
     """One kind of finding on one VM."""
 
     __slots__ = (
-        "height", "is_at_least", "is_known", "kind", "peak", "ranges", "seen", "severity", "slots", "steps", "times",
+        "height", "is_at_least", "is_known", "kind", "peak", "ranges", "seen", "severity", "slots",
+        "steps", "times",
         "vm_name",
     )  # fmt: skip
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 WARNING, NOTE = "warning", "note"
 """Warnings count for the exit code, notes do not."""
 SLOTS, BACKINGS, TIMES = "slots", "backings", "times"
-"""What a finding counts: distinct slots, distinct pieces of host memory, or how often it happened."""
+"""What a finding counts: distinct slots, distinct pieces of host memory, or how often it
+happened.
+"""
 
 
 class FindingKind:
@@ -33,12 +35,13 @@ UNBACKED_WINDOW = FindingKind(
     "unbacked-window",
     NOTE,
     "guest memory had no slot for a while",
-    """A slot was deleted and its range registered again later.  Between the two calls guest accesses
-    leave the guest as MMIO: a running vCPU can fail on them, and instruction fetches always do.
-    Nothing is said where no vCPU could look: before the first vCPU, where the recording shows that none
-    was in KVM_RUN, or where the only vCPU's own thread made both calls.  A warning where 64 MiB or more
-    were gone and a vCPU was in KVM_RUN, or a KVM_RUN failed afterwards, or somebody picked these few calls
-    out of a longer recording; a note where the recording does not say.""",
+    """A slot was deleted and its range registered again later.  Between the two calls guest
+    accesses leave the guest as MMIO: a running vCPU can fail on them, and instruction fetches
+    always do. Nothing is said where no vCPU could look: before the first vCPU, where the recording
+    shows that none was in KVM_RUN, or where the only vCPU's own thread made both calls.  A warning
+    where 64 MiB or more were gone and a vCPU was in KVM_RUN, or a KVM_RUN failed afterwards, or
+    somebody picked these few calls out of a longer recording; a note where the recording does not
+    say.""",
     "Stop all vCPUs around the pair of calls, or change flags and places with single calls.",
     counts=TIMES,
 )
@@ -46,25 +49,26 @@ HOST_ALIAS = FindingKind(
     "host-alias",
     NOTE,
     "guest ranges share host memory",
-    """KVM never compares host ranges, so nothing refuses this; what the guest writes at one place appears
-    at the other.  Intended for ROM shadows and for windows below 1 MiB (a read-only slot, or memory that
-    appears below 1 MiB), disastrous for RAM: a warning from 64 MiB on.""",
+    """KVM never compares host ranges, so nothing refuses this; what the guest writes at one place
+    appears at the other.  Intended for ROM shadows and for windows below 1 MiB (a read-only slot,
+    or memory that appears below 1 MiB), disastrous for RAM: a warning from 64 MiB on.""",
     "Look whether the userspace_addr of the later slot is meant.",
 )
 SLOT_OVER_MMIO = FindingKind(
     "slot-over-mmio",
     WARNING,
     "a slot covers a device window of the PC",
-    """Memory registered over the local APIC, I/O APIC or HPET hides the device or collides with KVM's own
-    APIC page.""",
+    """Memory registered over the local APIC, I/O APIC or HPET hides the device or collides with
+    KVM's own APIC page.""",
     "End the slot below 0xfec00000, or start it at 4 GiB.",
 )
 MISALIGNED = FindingKind(
     "huge-page-misaligned",
     NOTE,
     "memory can never be mapped with huge pages",
-    """guest_phys_addr and userspace_addr differ modulo 2 MiB, so no 2 MiB range of the guest is one of the
-    host.  Said once for each piece of host memory, of 64 MiB or more or of a quarter of the VM's memory.""",
+    """guest_phys_addr and userspace_addr differ modulo 2 MiB, so no 2 MiB range of the guest is one
+    of the host.  Said once for each piece of host memory, of 64 MiB or more or of a quarter of the
+    VM's memory.""",
     "Align userspace_addr to 2 MiB as guest_phys_addr is.",
     counts=BACKINGS,
 )
@@ -79,8 +83,8 @@ CHURN = FindingKind(
     "slot-churn",
     NOTE,
     "a slot is changed over and over",
-    """Every change waits for all vCPUs and, for deletions and moves, throws away mappings.  Said of slots
-    that were changed a hundred times.""",
+    """Every change waits for all vCPUs and, for deletions and moves, throws away mappings.  Said of
+    slots that were changed a hundred times.""",
     "Look for a device or firmware that flips a window; batch changes.",
 )
 LOGGING_TOGGLED = FindingKind(
@@ -95,17 +99,17 @@ TOTAL_NEAR_CAP = FindingKind(
     "total-near-cap",
     WARNING,
     "the page total is near the largest unsigned long",
-    """From 5.17 on a slot that would wrap the total is refused; before, on 32-bit hosts, the total and the
-    MMU budget wrap silently.""",
+    """From 5.17 on a slot that would wrap the total is refused; before, on 32-bit hosts, the total
+    and the MMU budget wrap silently.""",
     "Use fewer or smaller slots; on a 32-bit host each page counts once for every slot it is in.",
 )
 BACKING_UNMAPPED = FindingKind(
     "backing-unmapped",
     NOTE,
     "host memory of a slot was unmapped or made inaccessible",
-    """KVM takes the pages away from the guest and keeps the slot.  The next access of the guest to them
-    ends KVM_RUN with EFAULT; memory that is later mapped at the same place becomes the guest's.  Usual
-    while a VM is torn down: a warning only if the VM is used afterwards.""",
+    """KVM takes the pages away from the guest and keeps the slot.  The next access of the guest to
+    them ends KVM_RUN with EFAULT; memory that is later mapped at the same place becomes the
+    guest's.  Usual while a VM is torn down: a warning only if the VM is used afterwards.""",
     "Delete the slot first, and unmap its memory when that call has returned.",
 )
 BITMAPS_LARGE = FindingKind(
@@ -120,11 +124,11 @@ REFUSED_ELSEWHERE = FindingKind(
     "refused-elsewhere",
     NOTE,
     "a call that was accepted here is refused by other releases",
-    """The accepted calls were put to the other releases of this architecture, with what is known of the
-    host: the program depends on the kernel that it ran on.  Looked for in the first 300 accepted calls, or
-    fewer where the answers of all releases together would be more than 6000, and not said of calls, flags
-    and address spaces that a release lacks, as a program can ask for these; `--elsewhere` looks at all
-    calls and says all.""",
+    """The accepted calls were put to the other releases of this architecture, with what is known of
+    the host: the program depends on the kernel that it ran on.  Looked for in the first 300
+    accepted calls, or fewer where the answers of all releases together would be more than 6000, and
+    not said of calls, flags and address spaces that a release lacks, as a program can ask for
+    these; `--elsewhere` looks at all calls and says all.""",
     "Check the layout on the kernels that users have: memslots check --kernel all FILE.",
     counts=TIMES,
 )

@@ -47,7 +47,8 @@ _HUGE_BYTES = 1 << 21
 _LOW_MEMORY_BYTES = 1 << 20
 """Below this guest address lie VGA windows, ROM shadows and what firmware keeps for SMM."""
 DEVICE_WINDOWS = (
-    ("I/O APIC", 0xFEC0_0000, 0x1000), ("HPET", 0xFED0_0000, 0x1000), ("local APIC", 0xFEE0_0000, 0x1000),
+    ("I/O APIC", 0xFEC0_0000, 0x1000), ("HPET", 0xFED0_0000, 0x1000),
+    ("local APIC", 0xFEE0_0000, 0x1000),
 )  # fmt: skip
 
 
@@ -55,7 +56,8 @@ class _Watched:
     """What is remembered of one VM."""
 
     __slots__ = (
-        "aliases", "changes", "deleted", "dirty_pages", "from_start", "logged", "misaligned", "most_pages",
+        "aliases", "changes", "deleted", "dirty_pages", "from_start", "logged", "misaligned",
+        "most_pages",
         "region_calls", "run_failed", "unbacked", "vcpu_threads", "windows",
     )  # fmt: skip
 
@@ -63,7 +65,9 @@ class _Watched:
         self.from_start = from_start
         """Whether its creation was recorded."""
         self.deleted: list[tuple[Slot, Step]] = []
-        """Slots that are gone and whose range nobody has taken since, with the step that deleted them."""
+        """Slots that are gone and whose range nobody has taken since, with the step that deleted
+        them.
+        """
         self.changes: dict[int, int] = {}
         """Slot word: changes of it."""
         self.unbacked: set[int] = set()
@@ -203,7 +207,8 @@ class Watch:
                 continue
             shift = vm.page_shift
             seen = Seen(
-                step, old, first_gpa=start << shift, end_gpa=end << shift, deleted_step=deleted.number,
+                step, old, first_gpa=start << shift, end_gpa=end << shift,
+                deleted_step=deleted.number,
                 window_ns=_between(deleted.event, step.event), vcpus_in_run=in_run,
             )  # fmt: skip
             finding = self._add(UNBACKED_WINDOW, step, seen)
@@ -318,13 +323,17 @@ class Watch:
 
 
 def _vcpus_in_run(*events: Event) -> int | None:
-    """The most vCPUs that were in KVM_RUN at one of the calls; None if the recording does not say."""
+    """The most vCPUs that were in KVM_RUN at one of the calls; None if the recording does not
+    say.
+    """
     known = [event.vcpus_in_run for event in events if event.vcpus_in_run is not None]
     return max(known) if known else None
 
 
 def _nobody_could_look(step: Step, deleted: Step, vm: Vm, watched: _Watched) -> bool:
-    """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls itself."""
+    """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls
+    itself.
+    """
     if not step.from_start:
         return False
     if not step.is_running:
@@ -354,7 +363,9 @@ def _weight(alias: Seen) -> tuple[int, int]:
 
 
 def _concerned_bytes(event: Event) -> tuple[bool, tuple[int, int]]:
-    """Host bytes [first, end) that a mapping call gives (True) or takes (False); none if first == end."""
+    """Host bytes [first, end) that a mapping call gives (True) or takes (False); none if first ==
+    end.
+    """
     first, nbytes, result = event.get("addr") or 0, event.get("length") or 0, event.result
     if event.call == "mmap":
         first = result or 0

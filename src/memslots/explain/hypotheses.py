@@ -81,7 +81,9 @@ class Possibility:
 
 
 _STATED, _KNOWN_ARCH, _OTHER_ARCH = 12.0, 2.0, -2.0
-"""Points of a circumstance that the text states; of one on the known architecture; of one on another."""
+"""Points of a circumstance that the text states; of one on the known architecture; of one on
+another.
+"""
 _VM_TYPES = (
     (1, "the VM is of type 1 (software-protected)"),
     (3, "the VM is a SEV-ES guest"),
@@ -162,7 +164,9 @@ def _possible(step: Step, errno: int, facts: Facts) -> Iterator[Possibility]:
 
 
 def _trials(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[Possibility]:
-    """Each circumstance by itself; on the known architecture and release, and on others only if none is known."""
+    """Each circumstance by itself; on the known architecture and release, and on others only if
+    none is known.
+    """
     vm = _vm(step)
     for text, points, twin, changed in _twins(step, vm, request, facts):
         try:
@@ -311,7 +315,8 @@ def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibili
     for options, when in (
         (
             "+intel+apicv",
-            "created with the first vCPU where the irqchip is in the kernel and APICv or AVIC is in use",
+            "created with the first vCPU where the irqchip is in the kernel and APICv or AVIC is "
+            "in use",
         ),
         ("+intel-unrestricted-guest", "created on Intel processors without unrestricted guest"),
     ):
@@ -346,7 +351,10 @@ def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]
         text = "a slot that the recording does not show covers part of the range"
         yield Possibility(find_rule("slot-overlap"), text, certain=True)
     elif errno == EEXIST and request.memory_size:
-        text = "one of KVM's own slots, or a slot that the recording does not show, covers part of the range"
+        text = (
+            "one of KVM's own slots, or a slot that the recording does not show, covers part of "
+            "the range"
+        )
         yield Possibility(find_rule("slot-overlap"), text, certain=True)
     if errno == EINVAL and known is None:
         if not request.memory_size:
@@ -405,11 +413,13 @@ def _dead(step: Step) -> Iterator[Possibility]:
 
 _OF_SHORT_CALL = ("flags-of-region2",)
 _OF_LONG_CALL = (
-    "gmem-range-bound", "gmem-range", "gmem-fd-closed", "gmem-fd-other-file", "gmem-offset-unaligned", "gmem-offset-wraps",
+    "gmem-range-bound", "gmem-range", "gmem-fd-closed", "gmem-fd-other-file",
+    "gmem-offset-unaligned", "gmem-offset-wraps",
     "gmem-not-mappable", "guest-memfd-change",
 )  # fmt: skip
 _COMMON = (
-    "size-unaligned", "hva-unaligned", "size-change", "gpa-unaligned", "userspace-addr-change", "flags-invalid",
+    "size-unaligned", "hva-unaligned", "size-change", "gpa-unaligned", "userspace-addr-change",
+    "flags-invalid",
     "slot-id-too-high", "gfn-above-max", "slot-too-large", "delete-missing",
 )  # fmt: skip
 """Causes of a lone EINVAL in the order in which public reports have them."""
@@ -430,7 +440,10 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     for rule in rules:
         text = rule.title
         if rule.id == "slot-overlap":
-            text += "  It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
+            text += (
+                "  It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the "
+                "identity map"
+            )
         points = (
             (len(_COMMON) - _COMMON.index(rule.id)) / len(_COMMON) if rule.id in _COMMON else -1.0
         )

@@ -1,4 +1,6 @@
-"""Candidates for a failure that is no region call: causes of the catalogue and rules of the call, ranked together."""
+"""Candidates for a failure that is no region call: causes of the catalogue and rules of the call,
+ranked together.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 OWN_SLOTS = (
     "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
 )
-_OWN_SLOTS = "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, the TSS, the identity map"
+_OWN_SLOTS = (
+    "a slot lies where KVM puts its own with the first vCPU: the APIC access page at 0xfee00000, "
+    "the TSS, the identity map"
+)
 MOST = 8
 """Candidates that are kept."""
 _OF_THE_CALL, _SHARES_ERRNO = 5.0, 2.0
@@ -44,7 +49,9 @@ _LINES = 3
 
 
 def is_probe(step: Step) -> bool:
-    """Whether it is a call with which programs find out what there is, so that a refusal is no failure."""
+    """Whether it is a call with which programs find out what there is, so that a refusal is no
+    failure.
+    """
     event = step.event
     if event.call == "KVM_ENABLE_CAP":
         return step.verdict != REFUSED or event.get("cap") not in _OF_INTEREST
@@ -54,7 +61,9 @@ def is_probe(step: Step) -> bool:
 
 
 def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
-    """What may be behind it, the likeliest first, as far as the call, its errno and the words say."""
+    """What may be behind it, the likeliest first, as far as the call, its errno and the words
+    say.
+    """
     event = step.event
     near = Words("\n".join(event.text.split("\n")[:_LINES]))
     errno = -(event.result or 0)
@@ -97,7 +106,8 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
 
 
 _REGION_WORDS = (
-    "map memory", "map region", "update region", "add region", "user memory", "memory region", "memory slot", "memslot",
+    "map memory", "map region", "update region", "add region", "user memory", "memory region",
+    "memory slot", "memslot",
     "map guest memory", "guest memory", "memory map", "set memory",
 )  # fmt: skip
 _KVM_WORDS = ("kvm~", "hypervisor", "vm", "vmm", "memory manager")
@@ -127,10 +137,14 @@ def since(call: str) -> str:
 
 OTHER_HYPERVISOR = "other-hypervisor"
 _HYPERVISORS = (
-    ("Gunyah", "gunyah"), ("bhyve", "bhyve"), ("VirtualBox", "verr~"), ("Xen", "libxl"), ("Xen", "xc dom"), ("Xen", "xen"),
-    ("WHPX, the Hyper-V platform of Windows", "whpx"), ("Hyper-V", "hyper v"), ("the Hypervisor framework of macOS", "hvf"),
-    ("the Hypervisor framework of macOS", "hv error"), ("the Hypervisor framework of macOS", "hv vm map"),
-    ("Microsoft's mshv", "mshv"), ("VMware", "vmware"), ("ACRN", "acrn"), ("HAXM", "haxm"), ("NVMM", "nvmm"),
+    ("Gunyah", "gunyah"), ("bhyve", "bhyve"), ("VirtualBox", "verr~"), ("Xen", "libxl"),
+    ("Xen", "xc dom"), ("Xen", "xen"),
+    ("WHPX, the Hyper-V platform of Windows", "whpx"), ("Hyper-V", "hyper v"), ("the Hypervisor "
+        "framework of macOS", "hvf"),
+    ("the Hypervisor framework of macOS", "hv error"),
+    ("the Hypervisor framework of macOS", "hv vm map"),
+    ("Microsoft's mshv", "mshv"), ("VMware", "vmware"), ("ACRN", "acrn"), ("HAXM", "haxm"),
+    ("NVMM", "nvmm"),
     ("GenieZone", "gzvm"), ("Windows", "exe"),
 )  # fmt: skip
 
@@ -154,13 +168,20 @@ def _facts_of(text: str) -> Facts:
 
 LAYOUT = "layout-pasted"
 _FAILURE_WORDS = (
-    "fail~", "error~", "cannot", "can t", "could not", "unable", "refus~", "denied", "crash~", "panic~", "abort~", "killed",
-    "invalid", "no such", "not enough", "insufficient", "insufficient~", "too many", "exceed~", "limit~", "hang", "hangs", "oops", "warning",
-    "bug", "fatal", "unexpected", "unknown", "unhandled", "not supported", "does not", "doesn t", "disappear~", "wrong",
-    "out of", "broken", "missing", "lost", "dead", "stops", "stopped", "einval", "eexist", "enomem", "efault", "eio",
-    "enoent", "eperm", "eacces", "ebusy", "enospc", "enotty", "ebadf", "enodev", "eagain", "eintr", "e2big", "enosys",
-    "enoexec", "emfile", "eopnotsupp", "fehler~", "fehlgeschlagen", "slow", "takes", "no free", "busy", "conflict~", "mismatch",
-    "overlap~", "exit reason", "reason 8", "fault", "below", "not", "must be", "terminated", "suberror", "sigsegv",
+    "fail~", "error~", "cannot", "can t", "could not", "unable", "refus~", "denied", "crash~",
+    "panic~", "abort~", "killed",
+    "invalid", "no such", "not enough", "insufficient", "insufficient~", "too many", "exceed~",
+    "limit~", "hang", "hangs", "oops", "warning",
+    "bug", "fatal", "unexpected", "unknown", "unhandled", "not supported", "does not", "doesn t",
+    "disappear~", "wrong",
+    "out of", "broken", "missing", "lost", "dead", "stops", "stopped", "einval", "eexist", "enomem",
+    "efault", "eio",
+    "enoent", "eperm", "eacces", "ebusy", "enospc", "enotty", "ebadf", "enodev", "eagain", "eintr",
+    "e2big", "enosys",
+    "enoexec", "emfile", "eopnotsupp", "fehler~", "fehlgeschlagen", "slow", "takes", "no free",
+    "busy", "conflict~", "mismatch",
+    "overlap~", "exit reason", "reason 8", "fault", "below", "not", "must be", "terminated",
+    "suberror", "sigsegv",
     "sigbus", "is no", "no", "less", "assert~", "incomplete", "exited", "panicked", "must",
 )  # fmt: skip
 

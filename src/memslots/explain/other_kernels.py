@@ -22,7 +22,9 @@ MOST_SLOTS = 4000
 
 
 def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
-    """A VM on another kernel, perhaps of another type, with the same slots, as far as that kernel takes them."""
+    """A VM on another kernel, perhaps of another type, with the same slots, as far as that kernel
+    takes them.
+    """
     vm_type = (
         vm.state.machine.vm_type
         if vm_type is None and profile.arch is vm.profile.arch
@@ -48,7 +50,8 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
             binding = slot.binding
             twin.submit(
                 Region(
-                    slot.slot_word, slot.flags & 7, slot.base_gfn << shift, slot.npages << shift, slot.userspace_addr,
+                    slot.slot_word, slot.flags & 7, slot.base_gfn << shift, slot.npages << shift,
+                    slot.userspace_addr,
                     0 if binding is None else fds.get(binding.file, 0),
                     0 if binding is None else binding.start << shift, binding is not None,
                 )
@@ -62,7 +65,9 @@ def answer_on(vm: Vm, request: Region, profile: Profile) -> Outcome:
 
 
 def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
-    """One sentence: on which releases of this architecture the answer is the same, and what it is elsewhere."""
+    """One sentence: on which releases of this architecture the answer is the same, and what it is
+    elsewhere.
+    """
     if vm.state.nr_slots > MOST_SLOTS:
         return "not worked out: more than 4000 slots"
     groups: list[tuple[str, str, str]] = []

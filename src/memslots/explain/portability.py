@@ -27,7 +27,9 @@ MOST_CALLS = 300
 MOST_ANSWERS = 6000
 """Answers that are worked out unless all are asked for: calls times kinds of release."""
 LACKS = frozenset((IOCTL_UNKNOWN, FLAGS_INVALID, ADDRESS_SPACE_UNKNOWN))
-"""A kernel that lacks a call, a flag or an address space says so when it is asked for its capabilities."""
+"""A kernel that lacks a call, a flag or an address space says so when it is asked for its
+capabilities.
+"""
 _HARMLESS = frozenset(("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG"))
 
 
@@ -64,7 +66,9 @@ class AcceptedCalls:
         self.left_out = 0
         """Accepted region calls that were not kept."""
         self._surprises: set[int] = set()
-        """Steps that the recording's own kernel would have refused: they are reported as surprises."""
+        """Steps that the recording's own kernel would have refused: they are reported as
+        surprises.
+        """
 
     def see(self, step: Step) -> None:
         """Keep a step's call if it was accepted and may decide about slots."""
@@ -87,7 +91,9 @@ class AcceptedCalls:
         self.numbers.append(step.number)
 
     def refused_elsewhere(self, profile: Profile) -> list[RefusedElsewhere]:
-        """Region calls that other releases refuse, by rule, the rule of the newest release first."""
+        """Region calls that other releases refuse, by rule, the rule of the newest release
+        first.
+        """
         if not any(event.call in REGION_CALLS for event in self.events):
             return []
         releases = _releases(profile)
@@ -117,7 +123,9 @@ class AcceptedCalls:
     def _refusals(
         self, events: list[Event], profile: Profile
     ) -> dict[Rule, tuple[Refused, list[Step]]]:
-        """Rule: its first refusal of a region call that was accepted, and the steps of all of them."""
+        """Rule: its first refusal of a region call that was accepted, and the steps of all of
+        them.
+        """
         found: dict[Rule, tuple[Refused, list[Step]]] = {}
         replay = Replay((), profile, most_kept=0)
         for number, event in zip(self.numbers, events):

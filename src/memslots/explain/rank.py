@@ -1,4 +1,6 @@
-"""From what a text says to candidates in order: causes of the catalogue, and rules that its words name."""
+"""From what a text says to candidates in order: causes of the catalogue, and rules that its words
+name.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Candidate:
     ) -> None:
         self.points = points
         self.place = place
-        """Where in the words the first of its names stands; -1 if the call and the errno alone make it a candidate."""
+        """Where in the words the first of its names stands; -1 if the call and the errno alone
+        make it a candidate.
+        """
         self.cause = cause
         self.rule = rule
         self.named = named
@@ -69,7 +73,9 @@ def evidence(
     supports: Collection[str],
     against: Collection[str],
 ) -> tuple[float, int]:
-    """(points, place of the first name) of signs in a text; the place is -1 if no name stands in it."""
+    """(points, place of the first name) of signs in a text; the place is -1 if no name stands in
+    it.
+    """
     points, place, hits = 0.0, -1, 0
     for sign in names:
         at = words.find(sign)

@@ -1,4 +1,5 @@
-"""The words in which people and programs say that a rule refused: evidence where the arguments are not recorded.
+"""The words in which people and programs say that a rule refused: evidence where the arguments are
+not recorded.
 
 Signs are read as those of a cause (`causes.cause`): `names` makes the rule a candidate by
 itself, `supports` moves it up among rules with the same errno.
@@ -22,7 +23,8 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         names="memory size .. fails .. works; memory size .. kib .. einval; memory size .. not a "
         "multiple; rejected region has memory size; page align~ .. memory size; size .. not "
         "page aligned; region size .. not aligned; memory size .. not aligned",
-        supports="page align~; page aligned; multiple of the page; page size; host page size; round~ "
+        supports="page align~; page aligned; multiple of the page; page size; host page size; "
+        "round~ "
         "up; unaligned; not aligned; 64 kib; 64k; 16 kib; odd size; kib; plugged; align~",
     ),
     "gpa-unaligned": RuleSigns(
@@ -34,12 +36,15 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         names="create string buffer; userspace addr .. not aligned; host address .. not aligned; "
         "malloc .. einval; posix memalign; vec u8 .. userspace addr; userspace addr .. "
         "unaligned; memory from malloc; bytearray",
-        supports="malloc; calloc; vec; string buffer; align~; heap; memalign; page align~; mmap instead",
+        supports="malloc; calloc; vec; string buffer; align~; heap; memalign; page align~; mmap "
+        "instead",
     ),
     "size-change": RuleSigns(
-        names="same slot .. larger; same slot .. bigger; resize .. slot; grow .. slot; same slot .. "
+        names="same slot .. larger; same slot .. bigger; resize .. slot; grow .. slot; same slot "
+        ".. "
         "another size; slot .. different size; virtio pmem did not advance the slot counter",
-        supports="resize; grow; enlarge; larger; update slot; update kvm slots; second call; existing "
+        supports="resize; grow; enlarge; larger; update slot; update kvm slots; second call; "
+        "existing "
         "slot; same slot; plugged; slot counter; user addresses; reus~",
     ),
     "userspace-addr-change": RuleSigns(
@@ -53,11 +58,13 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         supports="readonly; read only; write protect; toggle~ .. readonly",
     ),
     "slot-id-too-high": RuleSigns(
-        names="over kvm user mem slots; passes the kernel limit of user slots; maximum memory slots "
+        names="over kvm user mem slots; passes the kernel limit of user slots; maximum memory "
+        "slots "
         "reported by kvm; compared with the maximum kvm reports; slot number .. nr memslots; "
         "slot id .. nr memslots; slot .. kvm user mem slots; slot counter only grows; slot id "
         "exceeds; exceeds kvm cap nr memslots; slot .. above the limit; slot .. 509",
-        supports="509; 32764; nr memslots; user mem slots; memory slots; slot counter; maximum memory slots",
+        supports="509; 32764; nr memslots; user mem slots; memory slots; slot counter; maximum "
+        "memory slots",
     ),
     "slot-overlap": RuleSigns(
         names="overlapping regions; set physical slots without overlapping; slots without "
@@ -68,7 +75,8 @@ RULE_SIGNS: dict[str, RuleSigns] = {
     "flags-invalid": RuleSigns(
         names="matching kernel .. flag~; needs matching kernel; flag .. not supported by the "
         "kernel; unknown flag .. set user memory region; readonly .. not supported",
-        supports="flags; flag; readonly; read only; uncached; needs matching kernel; patched kernel; 16k; snp; tdx",
+        supports="flags; flag; readonly; read only; uncached; needs matching kernel; patched "
+        "kernel; 16k; snp; tdx",
     ),
     "flags-of-region2": RuleSigns(
         names="flags to 4 .. set user memory region; kvm mem guest memfd .. set user memory region "
@@ -78,7 +86,8 @@ RULE_SIGNS: dict[str, RuleSigns] = {
     "gfn-above-max": RuleSigns(
         names="beyond the physical address~; above maxphyaddr; guest physical .. exceeds .. host "
         "physical bits; phys bits .. einval",
-        supports="39 bit; 39 bits; 36 bits; 46 bits; address width; maxphyaddr; phys bits; physical "
+        supports="39 bit; 39 bits; 36 bits; 46 bits; address width; maxphyaddr; phys bits; "
+        "physical "
         "address bits; physical bits; tib; high memory; hotplug",
     ),
     "slot-too-large": RuleSigns(
@@ -95,7 +104,8 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         supports="mte; map shared; memfd; tagging",
     ),
     "vma-pfn-logging": RuleSigns(
-        names="dirty log on ram device; dirty log .. device region; dirty logging .. device memory; "
+        names="dirty log on ram device; dirty log .. device region; dirty logging .. device "
+        "memory; "
         "log dirty pages .. bar",
         supports="migration; dirty; ram device; vfio pci; bar; device memory; dirty log",
     ),
@@ -115,7 +125,8 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         supports="close range; closed; ebadf",
     ),
     "gmem-fd-other-file": RuleSigns(
-        names="guest memfd .. of another vm; guest memfd .. on the new vm; guest memfd .. other vm; "
+        names="guest memfd .. of another vm; guest memfd .. on the new vm; guest memfd .. other "
+        "vm; "
         "created on the old vm; guest memfd .. old vm; guest memfd .. different vm; reuse .. "
         "guest memfd",
         supports="old vm; new vm; another vm; memfd create; reboot",

@@ -24,25 +24,31 @@ _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         _REGION,
         (
-            "set user memory region", "create user memory region", "create user memory", "set memory region ioctl",
-            "error registering slot", "error unregistering slot", "kvm userspace memory region", "add memory region",
-            "remove memory region", "user memory region", "register guest memory", "register memory region",
+            "set user memory region", "create user memory region", "create user memory",
+            "set memory region ioctl",
+            "error registering slot", "error unregistering slot", "kvm userspace memory region",
+            "add memory region",
+            "remove memory region", "user memory region", "register guest memory", "register "
+                "memory region",
             "guest add mem", "registering memory slot", "map guest memory", "vm map memory error",
             "add slot", "memory region ioctl",
         ),
     ),
     ("KVM_CREATE_GUEST_MEMFD", ("create guest memfd", "kvm gmem create")),
-    ("KVM_SET_MEMORY_ATTRIBUTES", ("set memory attributes", "failed to set memory .. with attr", "set memory attribute")),
+    ("KVM_SET_MEMORY_ATTRIBUTES", ("set memory attributes", "failed to set memory .. with attr",
+    "set memory attribute")),
     ("KVM_GET_DIRTY_LOG", ("get dirty log", "kvm get dirty log")),
     ("KVM_CLEAR_DIRTY_LOG", ("clear dirty log", "log clear one slot")),
     ("KVM_PRE_FAULT_MEMORY", ("pre fault memory",)),
     ("KVM_CREATE_VCPU", ("create vcpu", "kvm init vcpu", "kvm get vcpu failed")),
     ("KVM_CREATE_VM", ("kvm create vm", "creating vm", "create vm")),
     ("KVM_CREATE_IRQCHIP", ("create irqchip",)),
-    ("KVM_RUN", ("kvm run", "vcpu run", "running vcpu", "run vcpu", "vcpu .. error", "run failed", "run ioctl")),
+    ("KVM_RUN", ("kvm run", "vcpu run", "running vcpu", "run vcpu", "vcpu .. error", "run failed",
+    "run ioctl")),
     ("KVM_IOEVENTFD", ("ioeventfd", "register ioevent", "ioevent")),
     ("KVM_IRQFD", ("irqfd", "register irqfd")),
-    ("VFIO_IOMMU_MAP_DMA", ("vfio dma map", "iommu dma map", "vfio map dma", "iommu map dma", "dma map")),
+    ("VFIO_IOMMU_MAP_DMA", ("vfio dma map", "iommu dma map", "vfio map dma", "iommu map dma",
+    "dma map")),
     ("VHOST_SET_MEM_TABLE", ("vhost set mem table", "set mem table")),
 )  # fmt: skip
 _ALL_NAMES = tuple(name for _, names in _SPELLINGS for name in names)
@@ -63,7 +69,8 @@ _SAYS = lazy(
     r"(?:\s?(KiB|MiB|GiB|TiB|kB|KB|MB|GB|K|M|G)\b)?(?![\w.])",
 )
 _FIELD = {
-    "flag": "flags", "guest physical address": "guest_phys_addr", "gpa": "guest_phys_addr", "memory size": "memory_size",
+    "flag": "flags", "guest physical address": "guest_phys_addr", "gpa": "guest_phys_addr",
+    "memory size": "memory_size",
     "size": "memory_size", "taille": "memory_size", "größe": "memory_size", "hva": "userspace_addr",
     "npages": "num_pages",
 }  # fmt: skip
@@ -71,7 +78,9 @@ _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def call_failures(facts: Facts, seen: frozenset[tuple[str, int]]) -> Iterator[Event]:
-    """Events of calls that the text names with an errno near; `seen`: (call, errno) that are events already."""
+    """Events of calls that the text names with an errno near; `seen`: (call, errno) that are
+    events already.
+    """
     told: set[tuple[str, int]] = set(seen)
     for call, spellings in _SPELLINGS:
         for spelling in spellings:
@@ -100,7 +109,9 @@ def call_in(near: Words, errno: int) -> tuple[str, int]:
 
 
 def _errno_near(flat: str, start: int, end: int) -> int | None:
-    """The errno named closest behind the words, else before them; None if another call stands between."""
+    """The errno named closest behind the words, else before them; None if another call stands
+    between.
+    """
     for part, words in ((flat[end : end + _AFTER], 1), (flat[max(0, start - _BEFORE) : start], -1)):
         found = part.split()[::words]
         for place, word in enumerate(found):

@@ -1,4 +1,6 @@
-"""What to say of an input in which no call and no failure was found: what it seems to be, and what to do with it."""
+"""What to say of an input in which no call and no failure was found: what it seems to be, and what
+to do with it.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,8 @@ def seen_in(facts: Facts) -> tuple[str, tuple[str, ...]]:
             return what, commands
     if any(sign in facts.words for sign in _ABOUT):
         return (
-            "text that speaks of guests or KVM, and names no call, no error and no message that is known",
+            "text that speaks of guests or KVM, and names no call, no error and no message that "
+            "is known",
             _SEND,
         )
     return "text that names nothing of KVM", _SEND

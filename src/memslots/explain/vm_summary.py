@@ -13,7 +13,8 @@ class VmSummary:
     """One VM from its first call to its last."""
 
     __slots__ = (
-        "first_step", "last_step", "longest_ns", "longest_step", "most_pages", "most_slots", "name", "pid", "process",
+        "first_step", "last_step", "longest_ns", "longest_step", "most_pages", "most_slots", "name",
+        "pid", "process",
         "refused_calls", "region_calls", "region_ns", "source", "threads", "timed_calls", "vcpus",
     )  # fmt: skip
 

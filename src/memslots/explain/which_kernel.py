@@ -84,8 +84,8 @@ def weigh(
 ) -> Evidence:
     """The evidence of a recording's events about the kernel.
 
-    arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it was
-    recorded, if the recording tells.  facts: what the text around the calls says.
+    arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it
+    was recorded, if the recording tells.  facts: what the text around the calls says.
     """
     stated = _stated(release, machine, page_bytes)
     remark = ""
@@ -95,7 +95,10 @@ def weigh(
         if not evidence.contradictions:
             evidence.remark = f"{release}, says the recording"
             return evidence
-        remark = f"{release}, says the recording, but {evidence.contradictions} of its calls are answered otherwise there"
+        remark = (
+            f"{release}, says the recording, but {evidence.contradictions} of its calls are "
+            "answered otherwise there"
+        )
         arch = stated.arch.name
     name, reason = _guess_arch(events, facts) if arch is None else (arch, "stated")
     evidence = Evidence(name, reason)
@@ -216,7 +219,9 @@ def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str
 
 
 def _about_something_else(step: Step) -> bool:
-    """A failure to create a VM is seldom about the release, an overlap with something unseen never."""
+    """A failure to create a VM is seldom about the release, an overlap with something unseen
+    never.
+    """
     event = step.event
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
@@ -249,7 +254,8 @@ def describe(evidence: Evidence) -> list[str]:
         lines.append(evidence.remark)
     if evidence.contradictions:
         lines.append(
-            f"no known kernel gives all of these answers; {chosen.name} differs least ({evidence.contradictions} calls)"
+            f"no known kernel gives all of these answers; {chosen.name} differs least "
+            f"({evidence.contradictions} calls)"
         )
     elif len(evidence.consistent) == 1 and evidence.remark:
         lines.append(f"explained as on {chosen.name}")

@@ -21,19 +21,28 @@ NEAR = 240
 _NAMES = {number: name for name, number in reversed(ERRNO.items())}
 _NAMES.update({95: "EOPNOTSUPP", 8: "ENOEXEC", 32: "EPIPE"})
 _FOREIGN = {
-    "das argument ist ungültig": 22, "ungültiges argument": 22, "argument invalide": 22, "argumento inválido": 22,
+    "das argument ist ungültig": 22, "ungültiges argument": 22, "argument invalide": 22,
+    "argumento inválido": 22,
     "недопустимый аргумент": 22, "无效的参数": 22, "无效参数": 22, "参数无效": 22, "無効な引数です": 22,
-    "die datei existiert bereits": 17, "datei existiert bereits": 17, "le fichier existe": 17, "文件已存在": 17,
+    "die datei existiert bereits": 17, "datei existiert bereits": 17, "le fichier existe": 17,
+    "文件已存在": 17,
     "файл существует": 17, "el archivo ya existe": 17, "ファイルが存在します": 17,
-    "nicht genügend hauptspeicher verfügbar": 12, "impossible d'allouer de la mémoire": 12, "无法分配内存": 12,
-    "не удалось выделить память": 12, "невозможно выделить память": 12, "no se pudo asignar memoria": 12,
+    "nicht genügend hauptspeicher verfügbar": 12, "impossible d'allouer de la mémoire": 12,
+    "无法分配内存": 12,
+    "не удалось выделить память": 12, "невозможно выделить память": 12, "no se pudo asignar "
+        "memoria": 12,
     "メモリを確保できません": 12, "keine berechtigung": 13, "permission non accordée": 13, "权限不够": 13,
     "отказано в доступе": 13, "許可がありません": 13, "permiso denegado": 13,
-    "die operation ist nicht erlaubt": 1, "opération non permise": 1, "不允许的操作": 1, "операция не позволена": 1,
-    "datei oder verzeichnis nicht gefunden": 2, "aucun fichier ou dossier de ce type": 2, "没有那个文件或目录": 2,
-    "нет такого файла или каталога": 2, "ungültige adresse": 14, "adresse incorrecte": 14, "错误的地址": 14,
-    "неправильный адрес": 14, "das gerät oder die ressource ist belegt": 16, "périphérique ou ressource occupé": 16,
-    "设备或资源忙": 16, "устройство или ресурс занято": 16, "auf dem gerät ist kein speicherplatz mehr verfügbar": 28,
+    "die operation ist nicht erlaubt": 1, "opération non permise": 1, "不允许的操作": 1, "операция не "
+        "позволена": 1,
+    "datei oder verzeichnis nicht gefunden": 2, "aucun fichier ou dossier de ce type": 2,
+    "没有那个文件或目录": 2,
+    "нет такого файла или каталога": 2, "ungültige adresse": 14, "adresse incorrecte": 14,
+    "错误的地址": 14,
+    "неправильный адрес": 14, "das gerät oder die ressource ist belegt": 16, "périphérique ou "
+        "ressource occupé": 16,
+    "设备或资源忙": 16, "устройство или ресурс занято": 16, "auf dem gerät ist kein speicherplatz mehr "
+                                                      "verfügbar": 28,
     "设备上没有空间": 28, "exec format error": 8, "broken pipe": 32,
 }  # fmt: skip
 _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", "resource busy"))
@@ -63,7 +72,9 @@ def named(number: int) -> str:
 
 
 def _canonical(text: str) -> str:
-    """The text with every form of an errno followed by, or replaced by, its name; its lines stay."""
+    """The text with every form of an errno followed by, or replaced by, its name; its lines
+    stay.
+    """
     lowered = text.lower()
     if len(lowered) != len(text):  # a few letters change their length
         text = lowered
@@ -106,8 +117,8 @@ class Words:
     def find(self, sign: str, start: int = 0, end: int | None = None) -> int:
         """Where the sign stands; -1 if nowhere.
 
-        A sign is words; ` .. ` between them allows others in between, in this order; `~` at the end of a part
-        allows any ending.
+        A sign is words; ` .. ` between them allows others in between, in this order; `~` at the end
+        of a part allows any ending.
         """
         pieces = sign.split(" .. ")
         end = len(self.flat) if end is None else end

@@ -50,19 +50,23 @@ BUILDS = {
     ),
     "debian-12": Build(
         "6.1.192", "linux 6.1.176-1 (2026-07-02)", ("x86_64", "i386", "arm64", "ppc64"),
-        {"x86_64": {"smm": True}, "i386": {"smm": True}, "arm64": _NO_RING_BITMAP, "ppc64": {"page-shift": 16}},
+        {"x86_64": {"smm": True}, "i386": {"smm": True}, "arm64": _NO_RING_BITMAP,
+        "ppc64": {"page-shift": 16}},
     ),
     "debian-13": Build(
         "6.12.118", "linux 6.12.107-1 (2026-08-29)", ("x86_64", "arm64", "riscv64", "ppc64"),
-        {"x86_64": {"smm": True, "guest-memfd-built": True, "attributes-built": True, "max-vcpu-id": 16384,
+        {"x86_64": {"smm": True, "guest-memfd-built": True, "attributes-built": True,
+        "max-vcpu-id": 16384,
                     "max-vcpus": 4096},
          "arm64": {"ring-with-bitmap-built": True}, "ppc64": {"page-shift": 12}},
     ),
     "debian-sid": Build(
         "7.2.13", "linux 7.2.13-1 (2026-10-28)", ("x86_64", "arm64", "riscv64", "ppc64"),
-        {"x86_64": {"smm": True, "guest-memfd-built": True, "attributes-built": True, "max-vcpu-id": 16384,
+        {"x86_64": {"smm": True, "guest-memfd-built": True, "attributes-built": True,
+        "max-vcpu-id": 16384,
                     "max-vcpus": 4096},
-         "arm64": {"ring-with-bitmap-built": True, "guest-memfd-built": True}, "ppc64": {"page-shift": 12}},
+         "arm64": {"ring-with-bitmap-built": True, "guest-memfd-built": True},
+         "ppc64": {"page-shift": 12}},
     ),
 }  # fmt: skip
 
@@ -121,14 +125,17 @@ def distributed(name: str, arch: Arch) -> Profile:
         first = base.split()[0].rstrip(",")
         nearest = first if Version.parse(first) >= OLDEST else str(OLDEST)
         raise UnknownKernelError(
-            f"{name}: nobody has asked this kernel; it is built from {base}, which changes it carries is not known. "
-            f"Take a release and state the changes (`{nearest}/{arch.name}+fact`), or probe a machine that runs it "
+            f"{name}: nobody has asked this kernel; it is built from {base}, which changes it "
+            "carries is not known. "
+            f"Take a release and state the changes (`{nearest}/{arch.name}+fact`), or probe a "
+            "machine that runs it "
             "with `memslots live`"
         )
     build = BUILDS[key]
     if arch.name not in build.arches:
         raise UnknownKernelError(
-            f"{name} was not asked on {arch.name}, only on {', '.join(build.arches)}; the release alone is "
+            f"{name} was not asked on {arch.name}, only on {', '.join(build.arches)}; the release "
+            "alone is "
             f"{build.release}/{arch.name}"
         )
     profile = dated(Version.parse(build.release), arch)

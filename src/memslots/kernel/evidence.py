@@ -14,16 +14,22 @@ _LAST_MINOR = {4: 20, 5: 19, 6: 19}
 
 
 class Commit:
-    """A commit of the kernel: from `tag` on in the mainline, from some point releases on in stable branches."""
+    """A commit of the kernel: from `tag` on in the mainline, from some point releases on in stable
+    branches.
+    """
 
     __slots__ = ("hash", "release", "stable", "subject", "tag", "unsure")
 
     def __init__(self, hash: str, subject: str, tag: str, *stable: str | Bound) -> None:
         self.hash = hash
-        """The first twelve digits as somebody quoted them; empty where only the subject was seen."""
+        """The first twelve digits as somebody quoted them; empty where only the subject was
+        seen.
+        """
         self.subject = subject
         self.tag = tag
-        """First mainline release with it; `6.8` here means all of the branch, its candidates too."""
+        """First mainline release with it; `6.8` here means all of the branch, its candidates
+        too.
+        """
         self.release = Version.parse(tag)
         self.stable = tuple(Version.parse(text) for text in stable if isinstance(text, str))
         """Point releases in which it came to older branches."""
@@ -129,6 +135,8 @@ class Asked:
 
 
 def _at_or_after(version: Version, dated: Version) -> bool:
-    """Is the release at or after the dated one?  A date without a patch level means its branch, candidates too."""
+    """Is the release at or after the dated one?  A date without a patch level means its branch,
+    candidates too.
+    """
     patch = MERGE_WINDOW if dated.patch == NEWEST else dated.patch
     return (version.branch, version.patch) >= (dated.branch, patch)

@@ -19,24 +19,27 @@ if TYPE_CHECKING:
 FOOTPRINT_FACTS = {
     fact.name: fact
     for fact in (
-        Fact("rmap-optional", "Reverse maps are made only once shadow page tables are needed.", Bound("5.13", "5.14"),
-             Read("5.14", "arch/x86/kvm/x86.c"), arches=X86),
-        Fact("tdp-mmu-default", "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
-             Bound("5.14", "5.15"), Read("5.15", "arch/x86/kvm/mmu/tdp_mmu.c"), Asked("debian-6.1-i386"),
-             arches=frozenset({"x86_64"})),
+        Fact("rmap-optional", "Reverse maps are made only once shadow page tables are needed.",
+             Bound("5.13", "5.14"), Read("5.14", "arch/x86/kvm/x86.c"), arches=X86),
+        Fact("tdp-mmu-default",
+             "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
+             Bound("5.14", "5.15"), Read("5.15", "arch/x86/kvm/mmu/tdp_mmu.c"),
+             Asked("debian-6.1-i386"), arches=frozenset({"x86_64"})),
         Fact("write-track-optional", "Write-track counters need a tracker or shadow page tables.",
              Bound("5.15", "5.16"), Read("5.16.10", "arch/x86/kvm/mmu/page_track.c"), arches=X86),
-        Fact("vmalloc-arrays", "Each array is a vmalloc area of its own; before, small ones are slab objects.",
-             Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18", "5.10.210", "5.15.54"),
-             Asked("host-6.18-x86_64")),
-        Fact("descriptor-alone", "Each slot's descriptor is an allocation of its own.", Bound("5.16", "5.17"),
-             Read("5.17", "virt/kvm/kvm_main.c")),
+        Fact("vmalloc-arrays",
+             "Each array is a vmalloc area of its own; before, small ones are slab objects.",
+             Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18",
+                    "5.10.210", "5.15.54"), Asked("host-6.18-x86_64")),
+        Fact("descriptor-alone", "Each slot's descriptor is an allocation of its own.",
+             Bound("5.16", "5.17"), Read("5.17", "virt/kvm/kvm_main.c")),
     )
 }
 
 DESCRIPTOR = Limit(
     "descriptor", "Bytes of struct kvm_memory_slot without guest_memfd.",
-    {"x86_64": (("4.19", 88), ("5.17", 264)), "loongarch64": (("5.17", 224),), "ppc64": (("5.17", 224),),
+    {"x86_64": (("4.19", 88), ("5.17", 264)),
+     **dict.fromkeys(("loongarch64", "ppc64"), (("5.17", 224),)),
      **dict.fromkeys(("arm64", "riscv64", "s390x", "mips"), (("5.17", 216),))},
     Read("5.17", "include/linux/kvm_host.h"), Asked("host-6.18-x86_64"),
 )
@@ -47,7 +50,8 @@ HEAD_FIXED = Limit(
     Read("5.17", "include/linux/kvm_host.h"),
 )
 HEAD_ENTRIES = Limit(
-    "head-entries", "Descriptors for which a set of slots always has room; 0: as many as there are.",
+    "head-entries",
+    "Descriptors for which a set of slots always has room; 0: as many as there are.",
     {"x86_64": (("4.19", 512), ("5.7", 0))},
     Read("5.4", "include/linux/kvm_host.h"), Read("5.10", "include/linux/kvm_host.h"),
 )

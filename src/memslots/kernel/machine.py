@@ -113,7 +113,9 @@ def _spaces(profile: Profile, private_memory: bool) -> int:
 
 
 def _valid_flags(profile: Profile, machine: Machine) -> tuple[int, int]:
-    """Flags accepted without and with KVM_MEM_GUEST_MEMFD in the request (0: the flag is refused)."""
+    """Flags accepted without and with KVM_MEM_GUEST_MEMFD in the request (0: the flag is
+    refused).
+    """
     readonly = profile.arch.name in _READONLY_ARCHES
     if profile.has("readonly-per-vm") and machine.protected_state:
         readonly = False

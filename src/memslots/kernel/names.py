@@ -1,4 +1,5 @@
-"""Profiles by name: `6.1/x86_64`, `7.3-rc7/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`, `debian-12/arm64`.
+"""Profiles by name: `6.1/x86_64`, `7.3-rc7/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`,
+`debian-12/arm64`.
 
 The part after the architecture adds (`+`) and takes away (`-`) facts and
 options: any fact of the history, any option of the profile as `+name=value`,
@@ -62,7 +63,8 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
     match = _NAME.match(name.strip()) or _distribution(name.strip())
     if not match:
         raise UnknownKernelError(
-            f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k, debian-12)"
+            f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k, "
+            "debian-12)"
         )
     arch = find_arch(match["arch"] or default_arch)
     release = match.groupdict().get("release")
@@ -104,7 +106,8 @@ def _parse_edits(name: str, text: str) -> dict[str, OptionValue]:
         match = _EDIT.match(text)
         if not match:
             raise UnknownKernelError(
-                f"no such fact or option: {text!r} in the kernel name {name!r} (`memslots kernel NAME` lists them)"
+                f"no such fact or option: {text!r} in the kernel name {name!r} (`memslots kernel "
+                "NAME` lists them)"
             )
         sign, word, value = match.groups()
         key, setting = _one_edit(word, value, adding=sign == "+")

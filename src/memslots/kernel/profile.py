@@ -180,10 +180,14 @@ class Profile:
         self.options = options
         """Options that were stated: name -> value and provenance."""
         self.unobserved = unobserved or {}
-        """Behaviours of which nobody knows whether they hold in this release: name -> what would tell."""
+        """Behaviours of which nobody knows whether they hold in this release: name -> what would
+        tell.
+        """
 
     def has(self, fact: str) -> bool:
-        """Does this behaviour hold?  Raises UnobservedError where nobody knows: the call is undetermined."""
+        """Does this behaviour hold?  Raises UnobservedError where nobody knows: the call is
+        undetermined.
+        """
         if fact in self.facts:
             return True
         if fact in self.unobserved:
@@ -203,7 +207,9 @@ class Profile:
 
     @property
     def apic_access_page(self) -> bool | None:
-        """Does KVM make a slot of its own for the APIC page?  None: that depends on what was not stated."""
+        """Does KVM make a slot of its own for the APIC page?  None: that depends on what was not
+        stated.
+        """
         intel, amd = self.option("flexpriority"), self.option("apicv")
         return {"intel": intel, "amd": amd, "pvm": False}.get(  # type: ignore[return-value]
             str(self.option("vendor")), None if intel is not False or amd is not False else False
@@ -255,7 +261,8 @@ class Profile:
                     facts[key] = provenance
             else:
                 raise UnknownKernelError(
-                    f"{key!r} is neither a fact nor an option; see `memslots kernel {self.name}` for the names"
+                    f"{key!r} is neither a fact nor an option; see `memslots kernel {self.name}` "
+                    "for the names"
                 )
         return Profile(name or self.name, self.version, self.arch, facts, options, unobserved)
 

@@ -27,8 +27,8 @@ class Version:
     def parse(cls, text: str) -> Version:
         """Read `6.1`, `v6.1.7`, `7.3-rc7`, or what uname says (`6.18.44-fc-v657`, `7.3.0-rc7`).
 
-        Debian writes `7.3~rc7`.  A candidate of a point release (`6.1.7-rc1`) has all that the release has.
-        Raises UnknownKernelError with the text.
+        Debian writes `7.3~rc7`.  A candidate of a point release (`6.1.7-rc1`) has all that the
+        release has. Raises UnknownKernelError with the text.
         """
         match = _RELEASE.match(text)
         if not match:

@@ -51,7 +51,9 @@ _EAGER_SPLIT = 228
 
 
 def too_late(profile: Profile, capability: int, *, vcpus: bool, slots: bool) -> int:
-    """The errno of a VM that has what the capability must be enabled before; 0 if it has nothing."""
+    """The errno of a VM that has what the capability must be enabled before; 0 if it has
+    nothing.
+    """
     there, fact, errno = _TOO_LATE_WITH.get(capability, ((), "", 0))
     if fact and not profile.has(fact):
         return 0
@@ -59,7 +61,9 @@ def too_late(profile: Profile, capability: int, *, vcpus: bool, slots: bool) -> 
 
 
 def enable_with_zero(profile: Profile, capability: int) -> int | None:
-    """Errno (0: success) of enabling a capability with zero flags and arguments; None: not taken."""
+    """Errno (0: success) of enabling a capability with zero flags and arguments; None: not
+    taken.
+    """
     entry = _ENABLED_WITH_ZERO.get(capability)
     if entry is None or not profile.has(entry[1]):
         return None

@@ -266,7 +266,8 @@ class _Asker:
                 middle = (low + high) // 2
                 low, high = (middle, high) if fits(middle) else (low, middle)
         end = (low + 1) << _SHIFT
-        # the option is the end of user space; some releases accept one byte less, some only the sign bit
+        # the option is the end of user space; some releases accept one byte less, some only the
+        # sign bit
         if self.base.knows("hva-sign-bit-only"):
             return None
         return end + PAGE_BYTES if self.base.knows("hva-limit-exclusive") else end

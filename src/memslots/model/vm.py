@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 
 class Vm:
-    """One VM: a profile, the state of the VM, and the process that calls; implements `model.kvm.Kvm`."""
+    """One VM: a profile, the state of the VM, and the process that calls; implements
+    `model.kvm.Kvm`.
+    """
 
     __slots__ = ("_plain", "process", "profile", "state")
 
@@ -100,9 +102,10 @@ class Vm:
     ) -> Answer:
         """Decide any call of `uapi.calls.CALLS` by name, and carry out what it does.
 
-        on: the kind of descriptor (SYSTEM, VM, VCPU); buffer_bytes: of the bitmap's buffer (None: enough);
-        new_fd: the number of a descriptor that is made (None: the next free one).  Raises ValueError or
-        TypeError for a call that no such descriptor takes, or fields that are missing or do not fit.
+        on: the kind of descriptor (SYSTEM, VM, VCPU); buffer_bytes: of the bitmap's buffer (None:
+        enough); new_fd: the number of a descriptor that is made (None: the next free one).  Raises
+        ValueError or TypeError for a call that no such descriptor takes, or fields that are missing
+        or do not fit.
         """
         if name in REGION_CALLS:
             return self.submit(region_of(name, fields or {}), by_other_process=by_other_process)
@@ -131,7 +134,10 @@ class Vm:
         return decide(self._attempt(call, fields or {}, on, buffer_bytes, new_fd, by_other_process))
 
     def decide(self, region: Region) -> Answer:
-        """The answer to a region; the VM stays as it is.  As `what_if`, with a quick way for ordinary ones."""
+        """The answer to a region; the VM stays as it is.
+
+        As `what_if`, with a quick way for ordinary ones.
+        """
         accepted = accept_plain(region, self.state, self._plain)
         return self.what_if(region) if accepted is None else accepted
 
@@ -255,7 +261,9 @@ class Vm:
         mask: int | None = None,
         buffer_bytes: int | None = None,
     ) -> Answer:
-        """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None: all)."""
+        """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) named by `mask` (None:
+        all).
+        """
         fields = {"slot": slot, "first_page": first_page, "num_pages": num_pages}
         if mask is not None:
             fields["mask"] = mask
@@ -307,7 +315,9 @@ class Vm:
         return self.call("KVM_GET_NR_MMU_PAGES")
 
     def create_guest_memfd(self, size_bytes: int, flags: int = 0, fd: int | None = None) -> Answer:
-        """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor (`fd`, or the next free one)."""
+        """KVM_CREATE_GUEST_MEMFD; the value is the new file descriptor (`fd`, or the next free
+        one).
+        """
         return self.call("KVM_CREATE_GUEST_MEMFD", {"size": size_bytes, "flags": flags}, new_fd=fd)
 
     def close_guest_memfd(self, fd: int) -> bool:
@@ -340,7 +350,9 @@ class Vm:
         return self.state.machine.page_shift
 
     def _space(self, as_id: int) -> SlotSet:
-        """The slots of an address space; ValueError or TypeError with the value if the VM has no such space."""
+        """The slots of an address space; ValueError or TypeError with the value if the VM has no
+        such space.
+        """
         return self.state.spaces[checked_uint("as_id", as_id, len(self.state.spaces) - 1)]
 
     @property
@@ -354,7 +366,9 @@ class Vm:
 
     @property
     def mmu_budget(self) -> int | None:
-        """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other architectures."""
+        """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other
+        architectures.
+        """
         return self.state.n_max_mmu_pages if self.profile.arch.is_x86 else None
 
     @property
@@ -373,7 +387,9 @@ class Vm:
         return self.state.active_set(as_id)
 
     def index_costs(self, as_id: int = 0) -> IndexCosts:
-        """What this kernel's look-ups and changes cost with the slots that there are now, in slots visited."""
+        """What this kernel's look-ups and changes cost with the slots that there are now, in slots
+        visited.
+        """
         self._space(as_id)
         return self.state.sets.costs(as_id)
 
@@ -395,7 +411,9 @@ class Vm:
         return self._space(as_id).at(checked_uint("gpa", gpa) >> self.page_shift)
 
     def gpa_to_hva(self, gpa: int, as_id: int = 0, *, write: bool = False) -> int | None:
-        """The host address behind a guest-physical one; None without backing, or for a write to read-only memory."""
+        """The host address behind a guest-physical one; None without backing, or for a write to
+        read-only memory.
+        """
         slot = self.slot_at(gpa, as_id)
         if slot is None or slot.is_invalid or (write and slot.flags & KVM_MEM_READONLY):
             return None

@@ -1,4 +1,5 @@
-"""How an attached recording begins: with the VMs as they are, read from the kernel, as calls that lead there.
+"""How an attached recording begins: with the VMs as they are, read from the kernel, as calls that
+lead there.
 
 Without root, or where the kernel's memory cannot be read, a recording begins
 with nothing, and says why.
@@ -49,8 +50,9 @@ def file_vms(
 ) -> Beginning:
     """Write VMs to a recording.  label: called with each process before its calls.
 
-    A VM whose own descriptor nobody has open is left out: no call can reach it.  So is one that changed
-    while it was read, and those of processes that are `changing`: what is not known is not said.
+    A VM whose own descriptor nobody has open is left out: no call can reach it.  So is one that
+    changed while it was read, and those of processes that are `changing`: what is not known is not
+    said.
     """
     from ..running.look import host
     from ..running.snapshot import events_of
@@ -75,7 +77,9 @@ def file_vms(
 
 
 def begin_stopped(file: RecordingFile, pid: int, threads: Sequence[int]) -> Beginning:
-    """Write the VMs of a process whose threads were told to stop, once they have: nothing changes meanwhile."""
+    """Write the VMs of a process whose threads were told to stop, once they have: nothing changes
+    meanwhile.
+    """
     deadline = time.monotonic() + _STOP_SECONDS
     stopped = all(_is_stopped(tid, deadline) for tid in threads)
     try:

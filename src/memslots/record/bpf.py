@@ -1,4 +1,5 @@
-"""Recording with BPF, through bpftrace: no call stops, and programs that run already are seen too.  Needs root.
+"""Recording with BPF, through bpftrace: no call stops, and programs that run already are seen too.
+Needs root.
 
 The recorder makes calls on no file and waits until they come out: then bpftrace
 is at work, and its clock can be compared with ours.  Threads that run already
@@ -54,13 +55,15 @@ def record(
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
     arguments, inherited, for_good: as for `memslots.record.recorder.record`.
-    Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot record.
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where bpftrace cannot
+    record.
     """
     check(tree=True)
     how = "bpftrace, a process tree"
     with RecordingFile(path, command, how, arguments=arguments) as file, _Session(file) as session:
         with held() as before:
-            # the fork happens on the thread that the script knows, so the program is followed from its first step
+            # the fork happens on the thread that the script knows, so the program is followed from
+            # its first step
             program = subprocess.Popen(
                 list(command), stdout=stdout, close_fds=False,
                 preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
@@ -81,7 +84,8 @@ def record(
 
 
 def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Recorded:
-    """Record a running process and all that descend from it until they end, or SIGINT or SIGTERM come.
+    """Record a running process and all that descend from it until they end, or SIGINT or SIGTERM
+    come.
 
     started: called when recording has begun.  Raises ProcessLookupError, DeviceUnavailableError.
     """
@@ -117,7 +121,8 @@ def record_system(
 ) -> Recorded:
     """Record all processes of the machine for some seconds, or until SIGINT or SIGTERM come.
 
-    started: called when recording has begun.  Raises DeviceUnavailableError, ValueError for no time at all.
+    started: called when recording has begun.  Raises DeviceUnavailableError, ValueError for no time
+    at all.
     """
     if seconds is not None and not seconds > 0:
         raise ValueError(f"a recording takes more than {seconds} seconds")
@@ -164,12 +169,17 @@ def check(*, tree: bool) -> None:
 
 
 class _Session:
-    """bpftrace at work.  A context manager: entered when calls are seen, left with bpftrace gone."""
+    """bpftrace at work.
+
+    A context manager: entered when calls are seen, left with bpftrace gone.
+    """
 
     def __init__(
         self, file: RecordingFile, *, system: bool = False, label_all: bool = False
     ) -> None:
-        """label_all: say of every process's calls whose they are; else of those that make a VM after another did."""
+        """label_all: say of every process's calls whose they are; else of those that make a VM
+        after another did.
+        """
         self.output = Output()
         self._file = file
         self._system = system
@@ -204,8 +214,10 @@ class _Session:
 
         self._errors = os.memfd_create("bpftrace")
         self._process = subprocess.Popen(
-            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, self._nonce, system=self._system)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, preexec_fn=die_with_us,
+            ["bpftrace", "-f", "json", "-e", bpf_script.script(self._tid, self._nonce,
+            system=self._system)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors,
+            preexec_fn=die_with_us,
             env={**os.environ, "BPFTRACE_MAP_KEYS_MAX": str(MAP_ENTRIES)}, start_new_session=True,
         )  # fmt: skip
         assert self._process.stdout is not None
@@ -254,10 +266,11 @@ class _Session:
                 break
 
     def begin(self, pids: Callable[[], Sequence[int] | None]) -> Beginning:
-        """Write the VMs of these processes (None: of all) as they are, then the calls that came after.
+        """Write the VMs of these processes (None: of all) as they are, then the calls that came
+        after.
 
-        A call that ended before is in what was read; one that went on meanwhile may be or may not, so then
-        they are read again.
+        A call that ended before is in what was read; one that went on meanwhile may be or may not,
+        so then they are read again.
         """
         try:
             with open_looker() as looker:
@@ -339,7 +352,8 @@ class _Session:
     def _label(self, call: Caught) -> None:
         if call.call.name == "KVM_CREATE_VM" and call.pid not in self._vm_makers:
             self._vm_makers.append(call.pid)
-        # in a tree a process may use the VM that the first one made; one with a VM of its own is another program
+        # in a tree a process may use the VM that the first one made; one with a VM of its own is
+        # another program
         if self._labels.get(call.tid) != call.pid and (
             self._label_all or call.pid in self._vm_makers[1:]
         ):

@@ -21,12 +21,18 @@ TICK_MS = 50
 """A call comes out after two to four of them."""
 MARK = CALLS["KVM_CREATE_VM"].request()
 SEED, UNSEED = CALLS["KVM_CREATE_VCPU"].request(), CALLS["KVM_CREATE_IRQCHIP"].request()
-"""Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do not."""
+"""Calls that the recorder makes on no file: see me, and record from now on; follow this thread; do
+not.
+"""
 MARK_BITS, NONCE_BITS = 16, 32
-"""A mark's argument: what all recorders have in common, this one's nonce, and in so many bits a number; 0: record no
-more.  Probes come and go one by one; without marks there would be entries without exits meanwhile."""
+"""A mark's argument: what all recorders have in common, this one's nonce, and in so many bits a
+number; 0: record no more.  Probes come and go one by one; without marks there would be entries
+without exits meanwhile.
+"""
 RECORDERS = 0x6D73
-"""What the arguments of all these calls begin with: those of another recorder are no calls of a program."""
+"""What the arguments of all these calls begin with: those of another recorder are no calls of a
+program.
+"""
 FINISHED, UNSURE, UNFINISHED = 0, 1, 2
 """How a row ended.  Unsure: the argument may have been unreadable at the entry; its words that
 read as 0 were read again at the exit.  Unfinished: the thread ended within the call."""
@@ -76,7 +82,8 @@ tracepoint:syscalls:sys_exit_ioctl /@call[ME].0/ {
   TAKE_WORDS
   $ending = (uint64)FINISHED_ENDING;
   $at = $call.ARGUMENT_COLUMN;
-  if ($call.REQUEST_COLUMN > LAST_WITHOUT_STRUCTURE && ((ALL_WORDS) == 0 || ($at & OFFSET_MASK) > LAST_WHOLE)) {
+  if ($call.REQUEST_COLUMN > LAST_WITHOUT_STRUCTURE && ((ALL_WORDS) == 0 || ($at & OFFSET_MASK) >
+  LAST_WHOLE)) {
     $ending = (uint64)UNSURE_ENDING;
     READ_AGAIN
   }
@@ -95,8 +102,8 @@ tracepoint:sched:sched_process_exit /@call[ME].0/ {
 _STORE = "if (@filling) { @b[ME, nsecs] = COLUMNS; } else { @a[ME, nsecs] = COLUMNS; }"
 _TREE = """\
 BEGIN { @tree[(uint64)RECORDER] = 1; }
-tracepoint:sched:sched_process_fork /@tree[ME]/ { @tree[(uint64)args->child_pid] = 1; @born = count(); }
-tracepoint:sched:sched_process_exec {
+tracepoint:sched:sched_process_fork /@tree[ME]/ { @tree[(uint64)args->child_pid] = 1; @born =
+count(); } tracepoint:sched:sched_process_exec {
   $before = (uint64)args->old_pid;
   if ($before != ME && @tree[$before]) { delete(@tree[$before]); @tree[ME] = 1; }
 }
@@ -132,7 +139,9 @@ def seed(tid: int) -> int:
 
 
 def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
-    """The script: for all processes, or for those that descend from the recorder's thread or from seeds."""
+    """The script: for all processes, or for those that descend from the recorder's thread or from
+    seeds.
+    """
     words = [f"$w{at}" for at in range(WORDS)]
     first = ENTRY.index("word0")
     reads = [f"*(uint64*)uptr($at + {8 * at})" for at in range(WORDS)]
@@ -186,7 +195,9 @@ def script(recorder_tid: int, nonce: int, *, system: bool) -> str:
 
 
 def _is_memory_call() -> str:
-    """A condition on the request: as in the filter of `seccomp`, most ioctls of a VMM are told apart first."""
+    """A condition on the request: as in the filter of `seccomp`, most ioctls of a VMM are told
+    apart first.
+    """
     left_out = [f"$request != {call.request():#x}" for call in LEFT_OUT]
     exact = [f"$request == {request:#x}" for request in sorted(REQUESTS)]
     any_size = [f"($request & 0xffff) == {request:#x}" for request in sorted(ANY_SIZE)]

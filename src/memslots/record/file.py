@@ -1,7 +1,8 @@
 """The recording as a file: a line of JSON that describes it, then one binary record for each call.
 
 Each record goes out with a write of its own, so that what was seen is in the
-file even if the recorder is killed the moment after.  A record is a little-endian header and 64-bit numbers:
+file even if the recorder is killed the moment after.  A record is a little-endian header and 64-bit
+numbers:
 
     u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
     i64 result, i32 fd, then one u64 for each field of the call that was read
@@ -36,7 +37,9 @@ VERSION = 1
 HEADER = "<HBBIqqi"
 KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST, KIND_SNAPSHOT = 1, 2, 3, 4, 5, 6
 _COMMAND_BYTES = 1 << 16
-"""Letters of the command that are kept: each takes up to twelve bytes of a description, which has 1 MiB."""
+"""Letters of the command that are kept: each takes up to twelve bytes of a description, which has
+1 MiB.
+"""
 _TABLE: tuple[Call | MappingCall, ...] = (*RECORDED, *MAPPING_CALLS)
 _IDS = {call: number for number, call in enumerate(_TABLE)}
 _pack = struct.Struct(HEADER).pack
@@ -45,14 +48,18 @@ _NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
 
 
 class RecordingFile:
-    """A recording that grows.  A context manager; left before `begin` or `end` it leaves no trace."""
+    """A recording that grows.
+
+    A context manager; left before `begin` or `end` it leaves no trace.
+    """
 
     def __init__(
         self, path: str, command: Sequence[str], how: str, *, arguments: bool = False
     ) -> None:
         """Describe the recording.  Raises OSError.
 
-        arguments: keep those of the command too.  They may hold passwords, and a recording is passed around.
+        arguments: keep those of the command too.  They may hold passwords, and a recording is
+        passed around.
         """
         self.calls = 0
         self.lost = 0
@@ -64,7 +71,8 @@ class RecordingFile:
             "version": VERSION,
             "record": HEADER,
             "kinds": {
-                "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END, "process": KIND_PROCESS,
+                "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END,
+                "process": KIND_PROCESS,
                 "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
@@ -120,11 +128,14 @@ class RecordingFile:
         """Append one call of the state in which the recording began; it counts as none."""
         nbytes = _HEADER_BYTES + 8 * len(values)
         self._output.write(
-            _pack(nbytes, KIND_SNAPSHOT, _IDS[call], tid, time_ns, result, fd) + _NUMBERS[len(values)](*values)
+            _pack(nbytes, KIND_SNAPSHOT, _IDS[call], tid, time_ns, result,
+            fd) + _NUMBERS[len(values)](*values)
         )  # fmt: skip
 
     def process(self, tid: int, pid: int, name: bytes) -> None:
-        """Say of which process a thread is; name: what the kernel calls it, as far as it is known."""
+        """Say of which process a thread is; name: what the kernel calls it, as far as it is
+        known.
+        """
         words = struct.unpack("<2Q", name[:16].ljust(16, b"\0"))
         self._output.write(
             _pack(_HEADER_BYTES + 16, KIND_PROCESS, 0, tid, time.time_ns(), pid, -1)
@@ -152,7 +163,9 @@ class RecordingFile:
 
 
 def _kept(command: Sequence[str], arguments: bool) -> list[str]:
-    """What the description keeps of a command: its name; the rest on request, as much of it as readers take."""
+    """What the description keeps of a command: its name; the rest on request, as much of it as
+    readers take.
+    """
     kept: list[str] = []
     room = _COMMAND_BYTES
     for word in command if arguments else command[:1]:

@@ -39,7 +39,9 @@ class Output:
         raise NotImplementedError
 
     def begin(self) -> None:
-        """The program has started: from here on the recording stands under its name, an older one is gone."""
+        """The program has started: from here on the recording stands under its name, an older one
+        is gone.
+        """
 
     def finish(self, data: bytes) -> None:
         """Append the last words, even if nothing else could be written."""
@@ -101,7 +103,9 @@ class _File(Output):
             raise OSError(error.errno, error.strerror, path) from None
 
     def _open(self, folder: str) -> None:
-        """Make a file that has no name yet, where that can be; it leaves nothing behind if we are killed."""
+        """Make a file that has no name yet, where that can be; it leaves nothing behind if we are
+        killed.
+        """
         try:
             self._fd = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -130,7 +134,8 @@ class _File(Output):
         self._has_begun = True
         try:
             if not self._has_name:
-                # a descriptor of any folder makes Python follow the link, which plain os.link does not
+                # a descriptor of any folder makes Python follow the link, which plain os.link does
+                # not
                 os.link(
                     f"/proc/self/fd/{self._fd}",
                     self._part,
@@ -144,7 +149,9 @@ class _File(Output):
         self._has_name, self._head = False, b""
 
     def _begin_in_place(self) -> None:
-        """A mount point cannot be replaced, but written; so can a file in a folder that is closed to us."""
+        """A mount point cannot be replaced, but written; so can a file in a folder that is closed
+        to us.
+        """
         try:
             fd = os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError as error:

@@ -68,7 +68,9 @@ def arguments() -> tuple[int, ...]:
 
 
 def message_at(pid: int) -> int:
-    """What the event that stopped a thread says: the new thread's number; 0 if the thread is gone."""
+    """What the event that stopped a thread says: the new thread's number; 0 if the thread is
+    gone.
+    """
     message = ctypes.c_ulong(0)
     if _ptrace(_GETEVENTMSG, pid, 0, ctypes.addressof(message)) == -1:
         return 0

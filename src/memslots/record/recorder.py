@@ -77,11 +77,12 @@ def record(
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
-    stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap, mremap and mprotect.
-    arguments: the recording names the command's arguments too.  inherited: descriptors that are for the program
-    alone, and are closed here once it has them.  for_good: signals are not minded any more afterwards, as the caller
-    is about to end as the program did.
-    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced.
+    stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap,
+    mremap and mprotect. arguments: the recording names the command's arguments too.  inherited:
+    descriptors that are for the program alone, and are closed here once it has them.  for_good:
+    signals are not minded any more afterwards, as the caller is about to end as the program did.
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be
+    traced.
     """
     check_machine()
     with (
@@ -140,7 +141,9 @@ def _recorded(file: RecordingFile, tracer: Tracer, beginning: Beginning | None =
 
 
 class _Apart:
-    """Runs what waits for children where the caller's own children are not waited for: on a thread that has none."""
+    """Runs what waits for children where the caller's own children are not waited for: on a thread
+    that has none.
+    """
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None

@@ -20,13 +20,17 @@ _NO_CALL = (1 << 64) - 1
 
 
 def trace_child(tid: int, arch: int, flags: int) -> None:
-    """At the entry of clone: have the child traced too.  It carries the filter, with nobody to answer for it."""
+    """At the entry of clone: have the child traced too.
+
+    It carries the filter, with nobody to answer for it.
+    """
     if _IS_X86 and arch in _FIRST_ARGUMENT:
         ptrace.ask(_POKEUSER, tid, _FIRST_ARGUMENT[arch], flags & ~CLONE_UNTRACED)
 
 
 def refuse(tid: int) -> None:
-    """At a stop that a filter asked for: make the call fail with ENOSYS, as it does where nobody traces.
+    """At a stop that a filter asked for: make the call fail with ENOSYS, as it does where nobody
+    traces.
 
     At this stop ENOSYS stands in the register of the result already.
     """

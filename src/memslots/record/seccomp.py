@@ -20,7 +20,9 @@ OURS = 0x6D73
 _RET_ALLOW, _RET_TRACE = 0x7FFF0000, 0x7FF00000 | OURS
 _LOAD, _JUMP, _JUMP_EQUAL, _JUMP_ANY_BIT, _AND, _RETURN = 0x20, 0x05, 0x15, 0x45, 0x54, 0x06
 _NR_AT, _ARCH_AT, _FLAGS_AT, _REQUEST_AT = 0, 4, 16, 24
-"""Offsets in struct seccomp_data; clone's flags are the low half of the first argument, the request of the second."""
+"""Offsets in struct seccomp_data; clone's flags are the low half of the first argument, the
+request of the second.
+"""
 CLONE_UNTRACED = 0x00800000
 _X32_BIT = 0x40000000
 # machine of uname: (seccomp's own number, ((audit architecture, numbers of ioctl), ...))
@@ -70,7 +72,9 @@ def program(*, mappings: bool = False) -> bytes:
 def _block(
     arch: int, ioctls: tuple[int, ...], *, mappings: bool
 ) -> list[tuple[int, int, int, int]]:
-    """What is done with the calls of one architecture: compared by number, then by what matters of each kind."""
+    """What is done with the calls of one architecture: compared by number, then by what matters of
+    each kind.
+    """
     always = [*PTRACE_NUMBERS[arch], *(sorted(NUMBERS[arch]) if mappings else ())]
     requests = _request_code()
     clone = [

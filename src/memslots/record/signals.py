@@ -41,7 +41,9 @@ class Undo:
 
 @contextmanager
 def held() -> Iterator[set[int | Signals]]:
-    """While it is entered, a signal waits until there is somebody to take it; gives those that were held before."""
+    """While it is entered, a signal waits until there is somebody to take it; gives those that
+    were held before.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, *FROM_TERMINAL))
     try:
         yield before
@@ -50,7 +52,9 @@ def held() -> Iterator[set[int | Signals]]:
 
 
 def pass_on(pid: int, is_there: Callable[[], bool], *, for_good: bool) -> Undo:
-    """Pass signals on to a program while its number is no one else's; what the terminal sends reaches it by itself."""
+    """Pass signals on to a program while its number is no one else's; what the terminal sends
+    reaches it by itself.
+    """
 
     def forward(number: int, _frame: object) -> None:
         if is_there():

@@ -28,11 +28,12 @@ class EndedTooEarlyError(DeviceUnavailableError):
 def start(
     command: Sequence[str], stdout: int | None, seccomp: Filter, blocked: set[int | Signals]
 ) -> int:
-    """Fork, seize, install the filter, execute: the process id of the program, which stands at its beginning.
+    """Fork, seize, install the filter, execute: the process id of the program, which stands at its
+    beginning.
 
     blocked: the signals that the program begins with blocked.
-    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be traced,
-    EndedTooEarlyError.
+    Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be
+    traced, EndedTooEarlyError.
     """
     os.get_exec_path()  # imports what execvp needs: a child in the middle of a fork should not
     go_read, go_write = os.pipe()
@@ -67,7 +68,10 @@ def start(
 
 
 def _seize(child: int, name: str) -> None:
-    """Become the tracer of a child that waits.  Raises DeviceUnavailableError, EndedTooEarlyError."""
+    """Become the tracer of a child that waits.
+
+    Raises DeviceUnavailableError, EndedTooEarlyError.
+    """
     try:
         ptrace.demand(
             ptrace.SEIZE, child, 0, ptrace.FOLLOW | ptrace.OPTION_SECCOMP | ptrace.OPTION_EXITKILL
@@ -79,7 +83,8 @@ def _seize(child: int, name: str) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, ptrace.WAIT)
         raise DeviceUnavailableError(
-            f"this process may not trace programs ({error.strerror}); containers need CAP_SYS_PTRACE for it"
+            f"this process may not trace programs ({error.strerror}); containers need "
+            "CAP_SYS_PTRACE for it"
         ) from None
 
 

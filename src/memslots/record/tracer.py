@@ -49,7 +49,10 @@ class Tracer:
         self._early: set[int] = set()
         """Threads that were seen before their parent's stop announced them."""
         self._let_die: set[int] = set()
-        """Threads that were let go at their end.  Children of ours among them are to be waited for all the same."""
+        """Threads that were let go at their end.
+
+        Children of ours among them are to be waited for all the same.
+        """
         self._leaving = False
         self.wants_to_trace = False
         """Whether the program tried to trace, or to be traced: it cannot, as we do."""
@@ -94,7 +97,9 @@ class Tracer:
             ptrace.ask(ptrace.INTERRUPT, tid)
 
     def follow_program(self) -> None:
-        """Let the root, which has just become the program and stands still since, go on; follow until all ended."""
+        """Let the root, which has just become the program and stands still since, go on; follow
+        until all ended.
+        """
         self._memory.open(self.root)
         ptrace.ask(self._resume, self.root)
         self.loop()
@@ -131,7 +136,9 @@ class Tracer:
             self._reap()
 
     def _reap(self) -> None:
-        """Wait for those that a process of the tree made our children (CLONE_PARENT): they have ended."""
+        """Wait for those that a process of the tree made our children (CLONE_PARENT): they have
+        ended.
+        """
         try:
             while os.waitpid(-1, ptrace.WAIT | os.WNOHANG)[0]:
                 pass
@@ -139,7 +146,9 @@ class Tracer:
             return
 
     def _entered(self, tid: int) -> None:
-        """At the entry of a call that the filter picked out: remember it, and stop again at its exit."""
+        """At the entry of a call that the filter picked out: remember it, and stop again at its
+        exit.
+        """
         entry = ptrace.call_at(tid)
         if entry is not None:
             if entry[6] == OURS:
@@ -247,7 +256,9 @@ class Tracer:
                 self.file.add(CLONE, process, time.time_ns(), tid, -1, (decode.CLONE["CLONE_VM"],))
 
     def _executed(self, tid: int) -> None:
-        """A process has become another program: its number is now that of the thread that did it."""
+        """A process has become another program: its number is now that of the thread that did
+        it.
+        """
         former = ptrace.message_at(tid)
         if former and former != tid:
             self._unfinished(former)
@@ -264,7 +275,10 @@ class Tracer:
         self._known.discard(tid)
 
     def _let_end(self, tid: int) -> None:
-        """A thread is about to end.  Killed once more at this stop it is ours still, and its end will be told."""
+        """A thread is about to end.
+
+        Killed once more at this stop it is ours still, and its end will be told.
+        """
         self._unfinished(tid)
         self._memory.forget(tid)
         if tid == self.root or self._is_last_of_root(tid):
@@ -277,7 +291,9 @@ class Tracer:
                 self._known.discard(tid)
 
     def _is_last_of_root(self, tid: int) -> bool:
-        """Whether a thread outlives the first one of a process that is not our child: its end is the process's."""
+        """Whether a thread outlives the first one of a process that is not our child: its end is
+        the process's.
+        """
         if self._filtered or self.root in self._known:
             return False
         return (process_of(tid) or (0,))[0] == self.root
@@ -311,6 +327,7 @@ def _signed(fd: int) -> int:
 
 def _attach_advice(pid: int) -> str:
     return (
-        f"process {pid} may not be traced by you: it belongs to another user, is being traced already,"
+        f"process {pid} may not be traced by you: it belongs to another user, is being traced "
+        "already,"
         " or kernel.yama.ptrace_scope forbids it (start it with `memslots record -- ...` instead)"
     )

@@ -60,11 +60,12 @@ class Replay:
     ) -> None:
         """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
 
-        process: what is known of the process that calls (default: of each process what its calls show).
-        assume_accepted: go on as if accepted where the answer depends on what was not observed.
-        most_kept: steps that keep the VM before them, so that they can be explained (None: all that want it).
-        kept_steps: numbers of steps that keep it whatever they come to.
-        wanted: asked of a step that may want an explanation whether it shall keep that VM (default: it shall).
+        process: what is known of the process that calls (default: of each process what its calls
+        show). assume_accepted: go on as if accepted where the answer depends on what was not
+        observed. most_kept: steps that keep the VM before them, so that they can be explained
+        (None: all that want it). kept_steps: numbers of steps that keep it whatever they come to.
+        wanted: asked of a step that may want an explanation whether it shall keep that VM (default:
+        it shall).
         """
         self.profile = profile
         self.vms: list[TrackedVm] = []
@@ -215,7 +216,8 @@ class Replay:
                     process, result, is_thread=bool((event.get("flags") or 0) & _CLONE_VM)
                 )
         elif name in MAKERS:
-            # a VM whose type the model refuses is there all the same: what follows wants to be answered
+            # a VM whose type the model refuses is there all the same: what follows wants to be
+            # answered
             expected = name == "KVM_CREATE_VM" or step.answer is None or bool(step.answer.accepted)
             made = expected if result is None else result >= 0
             if made:
@@ -318,7 +320,9 @@ class Replay:
 
 
 def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bool:
-    """Whether a call that worked shows a slot that is older than the recording: no surprise, and no news."""
+    """Whether a call that worked shows a slot that is older than the recording: no surprise, and
+    no news.
+    """
     if (
         tracked.from_start
         or event.result is None
@@ -331,7 +335,9 @@ def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bo
 
 
 def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
-    """A descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not known."""
+    """A descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not
+    known.
+    """
     if event.result == -EBADF or fd in vm.process.fds or vm.process.fds_known:
         return
     if fd >> 31 == 0:

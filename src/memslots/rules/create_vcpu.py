@@ -14,12 +14,19 @@ _MAIN = "virt/kvm/kvm_main.c"
 
 # fmt: off
 VCPU_ID_TOO_HIGH = Rule(
-    "vcpu-id-too-high", EINVAL, "The vCPU id is not below the limit, or the VM has as many vCPUs as it may.",
+    "vcpu-id-too-high", EINVAL, "The vCPU id is not below the limit, or the VM has as many vCPUs "
+                                "as it may.",
     "The id is cut to 32 bits before 6.11.", "Ask KVM_CAP_MAX_VCPU_ID and KVM_CAP_MAX_VCPUS.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 VCPU_EXISTS = Rule(
-    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL up to 7.2.", "Use each id once.",
+    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL up to 7.2.", "Use each id "
+        ""
+        ""
+        ""
+        ""
+        ""
+        "once.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 # fmt: on

@@ -20,10 +20,11 @@ _MAIN = "virt/kvm/kvm_main.c"
 # fmt: off
 VM_TYPE_UNSUPPORTED = Rule(
     "vm-type-unsupported", EINVAL, "KVM_CREATE_VM was given a type that this host does not offer.",
-    """x86 takes 0 up to 6.7, and since 6.8 the types that KVM_CAP_VM_TYPES lists.  On arm64 the type is the number
-    of IPA bits, 0 being 40, which a host may not have; since 7.1 bit 31 makes the VM a protected one.  In protected
-    mode the number is not looked at.""",
-    "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()", calls="KVM_CREATE_VM",
+    """x86 takes 0 up to 6.7, and since 6.8 the types that KVM_CAP_VM_TYPES lists.  On arm64 the
+    type is the number of IPA bits, 0 being 40, which a host may not have; since 7.1 bit 31 makes
+    the VM a protected one.  In protected mode the number is not looked at.""",
+    "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()",
+    calls="KVM_CREATE_VM",
 )
 # fmt: on
 
@@ -59,7 +60,9 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | None:
 
 
 def usual_vm_type(profile: Profile) -> int:
-    """0, or the fewest address bits that an arm64 VM may have where the host refuses 0, which means 40."""
+    """0, or the fewest address bits that an arm64 VM may have where the host refuses 0, which
+    means 40.
+    """
     return 0 if check_vm_type(profile, 0) is None else ARM64_LEAST_IPA_BITS
 
 
@@ -79,7 +82,9 @@ def _fits_arm64(profile: Profile, vm_type: int) -> bool:
 
 
 def x86_vm_types(profile: Profile) -> int:
-    """Mask of the types that the host offers and the release knows: 0 ordinary, 1 software-protected, and so on."""
+    """Mask of the types that the host offers and the release knows: 0 ordinary, 1
+    software-protected, and so on.
+    """
     known = 0b11
     for fact, types in VM_TYPE_FACTS.items():
         known |= types if profile.has(fact) else 0

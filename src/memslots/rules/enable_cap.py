@@ -30,11 +30,14 @@ _X86 = "arch/x86/kvm/x86.c"
 
 # fmt: off
 CAPABILITY_UNKNOWN = Rule(
-    "capability-not-enabled", EINVAL, "The VM has no such capability to enable, or not with these arguments.",
-    "", "Ask KVM_CHECK_EXTENSION first.", f"kvm_vm_ioctl_enable_cap() in {_X86}", calls="KVM_ENABLE_CAP",
+    "capability-not-enabled", EINVAL, "The VM has no such capability to enable, or not with these "
+                                      "arguments.",
+    "", "Ask KVM_CHECK_EXTENSION first.", f"kvm_vm_ioctl_enable_cap() in {_X86}",
+    calls="KVM_ENABLE_CAP",
 )
 MANUAL_PROTECT_ARGUMENT = Rule(
-    "manual-protect-argument", EINVAL, "The argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is not 0, 1 or 3.",
+    "manual-protect-argument", EINVAL, "The argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is not "
+                                       "0, 1 or 3.",
     "3 (all pages dirty at first) since 5.7, on riscv much later; 2 alone never.", "Use 1.",
     "kvm_vm_ioctl_enable_cap_generic() in virt/kvm/kvm_main.c", calls="KVM_ENABLE_CAP",
 )

@@ -12,7 +12,10 @@ from .ioctl import unknown_ioctl
 
 _X86 = "arch/x86/kvm/x86.c"
 _MOST_IRQ_ROUTES = 4096
-"""KVM_MAX_IRQ_ROUTES, since 4.17.  What KVM_CAP_SPLIT_IRQCHIP reserves is bound by it, not by the pins of an IOAPIC."""
+"""KVM_MAX_IRQ_ROUTES, since 4.17.
+
+What KVM_CAP_SPLIT_IRQCHIP reserves is bound by it, not by the pins of an IOAPIC.
+"""
 
 # fmt: off
 IRQCHIP_EXISTS = Rule(
@@ -21,13 +24,15 @@ IRQCHIP_EXISTS = Rule(
     arches=(*X86, *ARM64),
 )
 IRQCHIP_TOO_LATE = Rule(
-    "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first vCPU.",
+    "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first "
+                                                         "vCPU.",
     f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
     arches=X86,
 )
 IRQCHIP_UNSUPPORTED = Rule(
     "irqchip-unsupported", ENODEV, "The host's interrupt controller has no such emulation.",
-    "arm64 hosts whose GICv3 cannot emulate a GICv2.", "Create the GIC with KVM_CREATE_DEVICE.", "kvm_vgic_create()",
+    "arm64 hosts whose GICv3 cannot emulate a GICv2.", "Create the GIC with KVM_CREATE_DEVICE.",
+    "kvm_vgic_create()",
     calls="KVM_CREATE_IRQCHIP",
     arches=ARM64,
 )
@@ -65,7 +70,9 @@ def _decide_gicv2(attempt: Attempt) -> Accepted | Refused | Undetermined:
 
 
 def decide_split(attempt: Attempt) -> Accepted | Refused | None:
-    """The answer to KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP); None where its argument is out of range."""
+    """The answer to KVM_ENABLE_CAP(KVM_CAP_SPLIT_IRQCHIP); None where its argument is out of
+    range.
+    """
     config = attempt.state.config
     if attempt.get("arg0") > _MOST_IRQ_ROUTES:
         return None

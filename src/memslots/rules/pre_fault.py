@@ -1,7 +1,7 @@
 """KVM_PRE_FAULT_MEMORY on a vCPU: how far it comes, and what stops it.
 
-Of a slot that logs, KVM marks pages dirty which the host has written before: it maps them writable at once.  As
-with what a guest writes, `Vm.mark_dirty` says so if somebody knows.
+Of a slot that logs, KVM marks pages dirty which the host has written before: it maps them writable
+at once.  As with what a guest writes, `Vm.mark_dirty` says so if somebody knows.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ _2_64 = 1 << 64
 
 # fmt: off
 PREFAULT_INVALID = Rule(
-    "pre-fault-range", EINVAL, "KVM_PRE_FAULT_MEMORY has flags or a bad range, or the vCPU has no such call.",
-    "", "Pass whole pages, not empty, that end below 2^64.", f"kvm_vcpu_pre_fault_memory() in {_MAIN}",
+    "pre-fault-range", EINVAL, "KVM_PRE_FAULT_MEMORY has flags or a bad range, or the vCPU has no "
+                               "such call.",
+    "", "Pass whole pages, not empty, that end below 2^64.", "kvm_vcpu_pre_fault_memory() in "
+        f"{_MAIN}",
     calls="KVM_PRE_FAULT_MEMORY",
 )
 PREFAULT_NO_SLOT = Rule(
@@ -31,19 +33,25 @@ PREFAULT_NO_SLOT = Rule(
 )
 PREFAULT_NOT_MAPPED = Rule(
     "pre-fault-not-mapped", EFAULT, "The slot's host memory is not mapped, or its file is closed.",
-    """The host memory is what userspace_addr names, or a guest_memfd made with GUEST_MEMFD_FLAG_MMAP.  Pages before it
-    are mapped all the same: the call succeeds if there is one, and says how many bytes are left.""",
-    "Map the memory before.", f"kvm_arch_vcpu_pre_fault_memory() in {_X86}", calls="KVM_PRE_FAULT_MEMORY",
+    """The host memory is what userspace_addr names, or a guest_memfd made with
+    GUEST_MEMFD_FLAG_MMAP.  Pages before it are mapped all the same: the call succeeds if there is
+    one, and says how many bytes are left.""",
+    "Map the memory before.", f"kvm_arch_vcpu_pre_fault_memory() in {_X86}",
+    calls="KVM_PRE_FAULT_MEMORY",
     needs=("pre-fault-memory",),
 )
 PREFAULT_NO_BUDGET = Rule(
-    "pre-fault-no-budget", ENOSPC, "The budget of shadow pages is still 0: no slot has been registered.",
-    "Only where page tables are kept by the shadow MMU: without two-dimensional paging, or on 32-bit hosts.",
-    "Register the memory first.", f"make_mmu_pages_available() in {_MMU}", calls="KVM_PRE_FAULT_MEMORY",
+    "pre-fault-no-budget", ENOSPC, "The budget of shadow pages is still 0: no slot has been "
+                                   "registered.",
+    "Only where page tables are kept by the shadow MMU: without two-dimensional paging, or on "
+    "32-bit hosts.",
+    "Register the memory first.", f"make_mmu_pages_available() in {_MMU}",
+    calls="KVM_PRE_FAULT_MEMORY",
     needs=("pre-fault-memory",),
 )
 PREFAULT_UNSUPPORTED = Rule(
-    "pre-fault-unsupported", EOPNOTSUPP, "The host has no two-dimensional paging: there is nothing to map ahead.",
+    "pre-fault-unsupported", EOPNOTSUPP, "The host has no two-dimensional paging: there is "
+                                         "nothing to map ahead.",
     "", "Ask KVM_CAP_PRE_FAULT_MEMORY first, which is 0 there.", f"kvm_tdp_map_page() in {_MMU}",
     calls="KVM_PRE_FAULT_MEMORY", needs=("pre-fault-memory",),
 )
@@ -59,7 +67,9 @@ RULES = (
 
 
 def decide(attempt: Attempt) -> Accepted | Refused:
-    """The answer to KVM_PRE_FAULT_MEMORY of bytes [gpa, gpa + size); its data are the bytes that are left."""
+    """The answer to KVM_PRE_FAULT_MEMORY of bytes [gpa, gpa + size); its data are the bytes that
+    are left.
+    """
     machine = attempt.machine
     gpa, size_bytes, flags = attempt.get("gpa"), attempt.get("size"), attempt.get("flags")
     numbers = {"guest_phys_addr": gpa, "size_bytes": size_bytes, "flags": flags}
@@ -89,7 +99,9 @@ def decide(attempt: Attempt) -> Accepted | Refused:
 
 
 def _mapped_up_to(attempt: Attempt, gpa: int) -> tuple[int, Refused | None]:
-    """The guest address up to which memory is there from `gpa` on; if that is `gpa`, also what refuses its page."""
+    """The guest address up to which memory is there from `gpa` on; if that is `gpa`, also what
+    refuses its page.
+    """
     state, process, shift = attempt.state, attempt.process, attempt.machine.page_shift
     slot = state.spaces[0].at(gpa >> shift)
     if slot is None:

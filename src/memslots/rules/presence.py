@@ -49,7 +49,9 @@ def rules_of(profile: Profile) -> list[Rule]:
 
 
 def releases_with(rule: Rule) -> dict[str, list[str]]:
-    """Architecture: the releases surveyed on which the rule exists, oldest first; absent if on none."""
+    """Architecture: the releases surveyed on which the rule exists, oldest first; absent if on
+    none.
+    """
     found: dict[str, list[str]] = {}
     for profile in surveyed():
         if exists(rule, profile):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     A = TypeVar("A")
 
 _RULES = (
-    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES, *hooks.RULES, *create_vm.RULES,
+    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES, *hooks.RULES,
+    *create_vm.RULES,
 )  # fmt: skip
 _WITHIN: dict[str, Rule] = {
     "arm64-vma-write-check": vma.VMA_NOT_WRITABLE,
@@ -35,7 +36,9 @@ _WITHIN: dict[str, Rule] = {
     "loongarch-irqchip": irqchip.IRQCHIP_UNSUPPORTED,
     "pre-fault-memory": ioctl.IOCTL_UNKNOWN,
 }
-"""Facts that decide within a rule, not whether it exists; of the others the rule itself says so (`needs`)."""
+"""Facts that decide within a rule, not whether it exists; of the others the rule itself says so
+(`needs`).
+"""
 
 
 def rule_about(fact: str) -> Rule:
@@ -49,7 +52,9 @@ def rule_about(fact: str) -> Rule:
 
 
 def decided(decide: Callable[[A], Answer]) -> Callable[[A], Answer]:
-    """Decide as the function does, and answer Undetermined where it meets a fact that nobody knows."""
+    """Decide as the function does, and answer Undetermined where it meets a fact that nobody
+    knows.
+    """
 
     def answer(attempt: A) -> Answer:
         try:

@@ -1,4 +1,6 @@
-"""A running VM beside the model: what its slots cost, how many are left, and whether the two agree."""
+"""A running VM beside the model: what its slots cost, how many are left, and whether the two
+agree.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ class BesideModel:
 
     @property
     def cost_bytes(self) -> int | None:
-        """Kernel memory of the slots, with the reverse maps and write tracking that they really have.
+        """Kernel memory of the slots, with the reverse maps and write tracking that they really
+        have.
 
         None where it is not known for this kernel.  Worked out when asked for: 0.1 ms a slot.
         """
@@ -89,7 +92,8 @@ class BesideModel:
 
 
 def look_beside_model(pid: int | None = None) -> list[BesideModel]:
-    """The VMs of a process, or of all processes but ours, beside the model of the kernel they run on.
+    """The VMs of a process, or of all processes but ours, beside the model of the kernel they run
+    on.
 
     Raises ProcessLookupError if there is no such process, or it has no VM; DeviceUnavailableError.
     """
@@ -106,7 +110,9 @@ def look_beside_model(pid: int | None = None) -> list[BesideModel]:
 
 
 def profile_of_host() -> Profile:
-    """The kernel under us: asked through /dev/kvm, or dated by its release where that is not there."""
+    """The kernel under us: asked through /dev/kvm, or dated by its release where that is not
+    there.
+    """
     try:
         return find("host")
     except DeviceUnavailableError:

@@ -137,7 +137,8 @@ class Btf:
         return None
 
     def field(self, name: str, path: str) -> Field | None:
-        """Where a member lies in the structure of a name; path: names with dots, into members that are structures.
+        """Where a member lies in the structure of a name; path: names with dots, into members that
+        are structures.
 
         None if there is no such structure or no such member, or if it is some bits of a word.
         """
@@ -189,7 +190,10 @@ class Btf:
         raise BtfError("BTF has a type that stands for itself")
 
     def _extent(self, number: int) -> tuple[int, int]:
-        """(bytes, elements) of a type; of an array: bytes of each element.  A type without a size has 0 bytes."""
+        """(bytes, elements) of a type; of an array: bytes of each element.
+
+        A type without a size has 0 bytes.
+        """
         count = 1
         for _ in range(_DEPTH):
             number = self._plain(number)
@@ -225,11 +229,13 @@ def _content(folder: str, name: str) -> bytes:
     except FileNotFoundError:
         if name == _OF_THE_KERNEL:
             raise DeviceUnavailableError(
-                f"{path} does not exist: this kernel does not describe its types (CONFIG_DEBUG_INFO_BTF),"
+                f"{path} does not exist: this kernel does not describe its types "
+                "(CONFIG_DEBUG_INFO_BTF),"
                 " so its slots cannot be read"
             ) from None
         raise DeviceUnavailableError(
-            f"{path} does not exist: KVM is not loaded, or this kernel does not describe the types of modules"
+            f"{path} does not exist: KVM is not loaded, or this kernel does not describe the "
+            "types of modules"
             " (CONFIG_DEBUG_INFO_BTF_MODULES, Linux 5.11)"
         ) from None
     except OSError as error:

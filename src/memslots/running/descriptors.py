@@ -1,4 +1,6 @@
-"""KVM's descriptors of processes: found by /proc, and had as descriptors of our own for a moment (pidfd_getfd)."""
+"""KVM's descriptors of processes: found by /proc, and had as descriptors of our own for a moment
+(pidfd_getfd).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def kind_of(target: str) -> str | None:
 
 
 def kvm_fds(pid: int) -> dict[int, str]:
-    """File descriptor: kind, of a process; none for one that is gone or whose descriptors we may not see."""
+    """File descriptor: kind, of a process; none for one that is gone or whose descriptors we may
+    not see.
+    """
     folder = f"/proc/{pid}/fd"
     found = {}
     try:
@@ -76,9 +80,11 @@ def names_of(pid: int) -> tuple[str, str]:
 
 
 class Borrowed:
-    """Descriptors of another process as our own, for as long as it is entered: files cannot go away meanwhile.
+    """Descriptors of another process as our own, for as long as it is entered: files cannot go away
+    meanwhile.
 
-    Raises ProcessLookupError for a process that is gone, DeviceUnavailableError where it is not allowed.
+    Raises ProcessLookupError for a process that is gone, DeviceUnavailableError where it is not
+    allowed.
     """
 
     def __init__(self, pid: int) -> None:
@@ -86,7 +92,9 @@ class Borrowed:
         self._pidfd = os.pidfd_open(pid)
 
     def borrow(self, fds: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """(their number, ours) of each that is there still; ours is closed when the next is asked for."""
+        """(their number, ours) of each that is there still; ours is closed when the next is asked
+        for.
+        """
         for fd in fds:
             own = self.take(fd)
             if own is not None:
@@ -105,7 +113,8 @@ class Borrowed:
             return None
         if number == errno.EPERM:
             raise DeviceUnavailableError(
-                f"the descriptors of process {self._pid} may not be looked at: that needs root with CAP_SYS_PTRACE"
+                f"the descriptors of process {self._pid} may not be looked at: that needs root "
+                "with CAP_SYS_PTRACE"
                 " (and kernel.yama.ptrace_scope below 3)"
             )
         if number == errno.ENOSYS:

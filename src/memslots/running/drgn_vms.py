@@ -101,7 +101,10 @@ def vms(prog: Any) -> Iterator[RunningVm]:
 def lines(found: Iterator[RunningVm], page_shift: int = 12) -> Iterator[str]:
     """VMs and slots, without a model beside: addresses in bytes."""
     for vm in found:
-        yield f"struct kvm {vm.address:#x}: pid {vm.numbers.get('userspace_pid', '?')}, {vm.vcpus} vCPUs"
+        yield (
+            f"struct kvm {vm.address:#x}: pid {vm.numbers.get('userspace_pid', '?')}, {vm.vcpus} "
+            "vCPUs"
+        )
         for slot in vm.slots():
             gpa, end = slot.base_gfn << page_shift, slot.end_gfn << page_shift
             where = f"[{gpa:#x}, {end:#x}) host {slot.userspace_addr:#x}"

@@ -1,4 +1,5 @@
-"""The kernel's memory, to look at: a BPF program of a few instructions that copies what it is asked for.
+"""The kernel's memory, to look at: a BPF program of a few instructions that copies what it is asked
+for.
 
 The program belongs to no probe and to no VM.  It runs when we run it
 (BPF_PROG_TEST_RUN, once), on our thread, and copies up to 64 pieces of memory into
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class KernelMemory(Protocol):
-        """Memory of one kernel: of the running one (`RunningKernelMemory`), or of a dump (`drgn_vms`)."""
+        """Memory of one kernel: of the running one (`RunningKernelMemory`), or of a dump
+        (`drgn_vms`).
+        """
 
         def read(self, pieces: Sequence[tuple[int, int]]) -> list[bytes | None]:
             """The bytes of each (address, bytes); None for what cannot be read."""
@@ -165,7 +168,10 @@ class RunningKernelMemory:
 
 
 class _MoreLocked:
-    """While it is entered we may lock more memory, if we may say so.  Raises PermissionError if not."""
+    """While it is entered we may lock more memory, if we may say so.
+
+    Raises PermissionError if not.
+    """
 
     def __enter__(self) -> None:
         self._before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
@@ -181,7 +187,8 @@ class _MoreLocked:
 
 
 def program(map_fd: int) -> bytes:
-    """The BPF program: for each request (address, bytes), up to one of 0 bytes, copy and put the result over `bytes`.
+    """The BPF program: for each request (address, bytes), up to one of 0 bytes, copy and put the
+    result over `bytes`.
 
     No loop, so that every verifier is content: straight through, register 6 at the mapped area.
     """
@@ -212,7 +219,9 @@ def program(map_fd: int) -> bytes:
 def _instruction(
     code: int, to: int = 0, source: int = 0, offset: int = 0, immediate: int = 0
 ) -> bytes:
-    """struct bpf_insn; its two registers are four bits each, in the order of the machine's bit fields."""
+    """struct bpf_insn; its two registers are four bits each, in the order of the machine's bit
+    fields.
+    """
     registers = source << 4 | to if sys.byteorder == "little" else to << 4 | source
     return struct.pack("=BBhi", code, registers, offset, immediate)
 
@@ -222,14 +231,17 @@ def _unavailable(error: OSError) -> DeviceUnavailableError:
     if error.errno in (errno.EPERM, errno.EACCES):
         if os.geteuid() != 0:
             return DeviceUnavailableError(
-                "reading the slots of running VMs needs root (it looks at the kernel's memory with BPF): use sudo"
+                "reading the slots of running VMs needs root (it looks at the kernel's memory "
+                "with BPF): use sudo"
             )
         return DeviceUnavailableError(
-            "the kernel does not let us read its memory with BPF: a container needs CAP_BPF and CAP_PERFMON,"
+            "the kernel does not let us read its memory with BPF: a container needs CAP_BPF and "
+            "CAP_PERFMON,"
             " and lockdown must not be `confidentiality` (/sys/kernel/security/lockdown)"
         )
     if error.errno == errno.ENOSYS:
         return DeviceUnavailableError("this kernel has no BPF (CONFIG_BPF_SYSCALL)")
     return DeviceUnavailableError(
-        f"the kernel does not run our BPF program ({error.strerror}): it takes Linux 5.10 with CONFIG_BPF_EVENTS"
+        f"the kernel does not run our BPF program ({error.strerror}): it takes Linux 5.10 with "
+        "CONFIG_BPF_EVENTS"
     )

@@ -1,4 +1,6 @@
-"""Where members of the kernel's structures lie: asked by name, so that one reader serves all releases."""
+"""Where members of the kernel's structures lie: asked by name, so that one reader serves all
+releases.
+"""
 
 from __future__ import annotations
 

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 TRIES = 64
 """A VM whose slots change all the time is read so often."""
 MOST_SLOTS = 1 << 17
-"""More than any kernel allows in one address space: so many are no slots, but a list that was changed meanwhile."""
+"""More than any kernel allows in one address space: so many are no slots, but a list that was
+changed meanwhile.
+"""
 _UPDATE_IN_PROGRESS = 1 << 63
 """In a generation, since 5.1: the set is being exchanged."""
 _VM_NUMBERS = (
-    "nr_memslot_pages", "online_vcpus", "dirty_ring_size", "dirty_ring_with_bitmap", "manual_dirty_log_protect",
+    "nr_memslot_pages", "online_vcpus", "dirty_ring_size", "dirty_ring_with_bitmap",
+    "manual_dirty_log_protect",
     "vm_bugged", "vm_dead", "userspace_pid", "mem_attr_array.xa_head", "arch.n_max_mmu_pages",
     "arch.n_requested_mmu_pages", "arch.n_used_mmu_pages", "arch.vm_type", "arch.irqchip_mode",
     "arch.nr_reserved_ioapic_pins",
@@ -39,7 +42,8 @@ _VM_NUMBERS = (
 _STEADY = ("nr_memslot_pages", "arch.n_max_mmu_pages")
 """Numbers that change with the slots only."""
 _SLOT_NUMBERS = (
-    "base_gfn", "npages", "userspace_addr", "flags", "id", "dirty_bitmap", "gmem.file", "gmem.pgoff", "arch.rmap",
+    "base_gfn", "npages", "userspace_addr", "flags", "id", "dirty_bitmap", "gmem.file",
+    "gmem.pgoff", "arch.rmap",
     "arch.gfn_write_track", "arch.gfn_track",
 )  # fmt: skip
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -83,7 +87,8 @@ class KvmReader:
         found = self._place(name, path)
         if found is None:
             raise KernelReadError(
-                f"this kernel's struct {name} has no {path}: memslots does not know how it keeps slots"
+                f"this kernel's struct {name} has no {path}: memslots does not know how it keeps "
+                "slots"
             )
         return found
 
@@ -95,7 +100,9 @@ class KvmReader:
         return self._places[key]
 
     def numbers(self, name: str, address: int, paths: Sequence[str]) -> dict[str, int]:
-        """Members of a structure, as unsigned numbers, by name; those that the kernel does not have are left out."""
+        """Members of a structure, as unsigned numbers, by name; those that the kernel does not
+        have are left out.
+        """
         fields = {path: field for path in paths if (field := self._place(name, path)) is not None}
         found = self._memory.read(
             [(address + field.offset, field.nbytes) for field in fields.values()]
@@ -163,7 +170,9 @@ class KvmReader:
         return last
 
     def _heads(self, address: int) -> tuple[list[tuple[int, int]], Mapping[str, int]]:
-        """((address of the set of slots, its generation) for each address space, members of struct kvm)."""
+        """((address of the set of slots, its generation) for each address space, members of struct
+        kvm).
+        """
         numbers = self.numbers("kvm", address, _VM_NUMBERS)
         count = self._memslots.count
         heads = self._words(
@@ -208,7 +217,8 @@ class KvmReader:
         found = dict(zip(self._slot_names, self._unpack_slot(data)))
         track = found.get("arch.gfn_write_track", found.get("arch.gfn_track"))
         return RunningSlot(
-            as_id, found["id"], found["base_gfn"], found["npages"], found["userspace_addr"], found["flags"],
+            as_id, found["id"], found["base_gfn"], found["npages"], found["userspace_addr"],
+            found["flags"],
             has_bitmap=bool(found.get("dirty_bitmap")),
             has_rmaps=bool(found["arch.rmap"]) if "arch.rmap" in found else None,
             has_write_track=None if track is None else bool(track),
@@ -229,7 +239,9 @@ class KvmReader:
         return sorted(slots, key=lambda slot: slot.base_gfn)
 
     def _slots_of_tree(self, head: int, as_id: int) -> list[RunningSlot] | None:
-        """The tree, level by level, so that many slots are read at once; None if it changed meanwhile."""
+        """The tree, level by level, so that many slots are read at once; None if it changed
+        meanwhile.
+        """
         root, index = self._words(
             [
                 (head + self._root.offset, _POINTER_BYTES),

@@ -43,7 +43,10 @@ class Looker:
             raise
 
     def look(self, pids: Sequence[int] | None = None) -> list[RunningVm]:
-        """The VMs of these processes, or of all but our own.  A VM of several processes is there once."""
+        """The VMs of these processes, or of all but our own.
+
+        A VM of several processes is there once.
+        """
         found: dict[int, RunningVm] = {}
         for pid in processes() if pids is None else pids:
             fds = kvm_fds(pid)
@@ -139,6 +142,9 @@ def host() -> Host:
 
 
 def look(pids: Sequence[int] | None = None) -> list[RunningVm]:
-    """The VMs that run: of these processes, or of all but our own.  Raises DeviceUnavailableError."""
+    """The VMs that run: of these processes, or of all but our own.
+
+    Raises DeviceUnavailableError.
+    """
     with Looker() as looker:
         return looker.look(pids)

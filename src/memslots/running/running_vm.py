@@ -94,7 +94,9 @@ class RunningVm:
         """Slots of each address space, by guest frame, KVM's own included."""
         self.generations = generations
         self.numbers = numbers
-        """Members of struct kvm by name, where the kernel has them: `nr_memslot_pages`, `arch.n_max_mmu_pages`, ..."""
+        """Members of struct kvm by name, where the kernel has them: `nr_memslot_pages`,
+        `arch.n_max_mmu_pages`, ...
+        """
         self.consistent = consistent
         """Are all slots of one moment?  False if they changed at every try to read them."""
         self.tries = tries
@@ -136,7 +138,9 @@ class RunningVm:
         return sorted({vcpu_id for holder in self.holders for vcpu_id in holder.vcpu_fds})
 
     def name_own_slots(self, user_slots: int, names: tuple[str, ...]) -> None:
-        """Say of slots with ids from `user_slots` on that they are KVM's own; names: of the first, the second, ..."""
+        """Say of slots with ids from `user_slots` on that they are KVM's own; names: of the first,
+        the second, ...
+        """
         for slot in self.slots():
             if slot.id >= user_slots:
                 at = slot.id - user_slots

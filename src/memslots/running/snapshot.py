@@ -48,7 +48,10 @@ def host_of(profile: Profile) -> Host:
 def events_of(
     vm: RunningVm, host: Host, *, holder: Holder | None = None, time_ns: int | None = None
 ) -> list[Event]:  # fmt: skip
-    """The calls that lead to a VM as it is.  holder: the process whose descriptors they name (the first)."""
+    """The calls that lead to a VM as it is.
+
+    holder: the process whose descriptors they name (the first).
+    """
     if holder is None and vm.holders:
         holder = vm.holders[0]
     fd = holder.vm_fds[0] if holder is not None and holder.vm_fds else None

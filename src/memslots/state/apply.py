@@ -93,7 +93,9 @@ def _attributes(state: VmState, change: kinds.AttributesSet) -> None:
 
 
 def _nothing(state: VmState, change: kinds.FileMade) -> None:
-    """A file belongs to the process, which keeps it; the VM learns of it when a slot is bound to it."""
+    """A file belongs to the process, which keeps it; the VM learns of it when a slot is bound to
+    it.
+    """
 
 
 _MAKERS: dict[type, Callable[[VmState, Any], None]] = {

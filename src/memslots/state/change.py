@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .slot import Slot
 
     Change: TypeAlias = (
-        "SlotChange | VcpuMade | TssPlaced | IdentityMapPlaced | IrqchipMade | BudgetRequested | ManualProtectSet"
-        " | MemoryTaggingEnabled | RingEnabled | RingBitmapEnabled | VcpuIdsLimited | DirtyLogRead | DirtyLogCleared"
+        "SlotChange | VcpuMade | TssPlaced | IdentityMapPlaced | IrqchipMade | BudgetRequested | "
+        "ManualProtectSet"
+        " | MemoryTaggingEnabled | RingEnabled | RingBitmapEnabled | VcpuIdsLimited | "
+        "DirtyLogRead | DirtyLogCleared"
         " | AttributesSet | FileMade | OwnSlotsMade"
     )
 
@@ -88,7 +90,9 @@ class OwnSlotsMade(_Record):
     def __init__(self, made: tuple[SlotChange, ...] = (), possible: tuple[Slot, ...] = ()) -> None:
         self.made = made
         self.possible = possible
-        """Slots that exist or not, depending on what nobody observed; in place of earlier ones of the same owner."""
+        """Slots that exist or not, depending on what nobody observed; in place of earlier ones of
+        the same owner.
+        """
 
 
 class VcpuMade(_Record):
@@ -189,7 +193,9 @@ class DirtyLogRead(_Record):
 
 
 class DirtyLogCleared(_Record):
-    """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) that `mask` names (None: all)."""
+    """KVM_CLEAR_DIRTY_LOG of pages [first_page, first_page + num_pages) that `mask` names (None:
+    all).
+    """
 
     __slots__ = ("first_page", "mask", "num_pages", "slot_word")
 

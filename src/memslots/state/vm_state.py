@@ -91,11 +91,13 @@ class VmState:
         self.unusual = False
         """Whether the VM is dead or may have slots of KVM's own: every request wants all checks."""
         self._bitmaps: dict[int, DirtyBitmap | None] = {}
-        """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that logs and is not
-        here has a bitmap that nothing has touched."""
+        """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that
+        logs and is not here has a bitmap that nothing has touched."""
         self._bitmaps_shared = False
         self.flags_matter = False
-        """Whether a change of flags does more than change flags: a bitmap was touched, or a ring is on."""
+        """Whether a change of flags does more than change flags: a bitmap was touched, or a ring
+        is on.
+        """
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
 
     def copy(self) -> VmState:
@@ -162,7 +164,9 @@ class VmState:
         return 0 if self.committed_pages is None else self.design.budget(self.committed_pages)
 
     def lose_count(self, npages: int) -> None:
-        """Make the total wrong by so many pages, as a bug of the kernel would: what the EIO of a deletion guards."""
+        """Make the total wrong by so many pages, as a bug of the kernel would: what the EIO of a
+        deletion guards.
+        """
         self.total_pages -= npages
 
     @property
@@ -342,7 +346,8 @@ class VmState:
         known = {slot.slot_word for slots in self.spaces for slot in slots}
         if not known.issuperset(self._bitmaps):
             raise InvariantBrokenError("a bitmap without a slot")
-        # before it was refused to take a slot's guest_memfd away, the binding could outlive the slot
+        # before it was refused to take a slot's guest_memfd away, the binding could outlive the
+        # slot
         dangles = not self.machine.profile.has("guest-memfd-toggle-refused")
         for file, bindings in self._bindings.items():
             ends = 0

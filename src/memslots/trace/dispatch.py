@@ -364,7 +364,9 @@ class Reader:
     def _joined(
         self, shown: str, parse: Callable[[str, bool], list[Event] | None], glue: str
     ) -> list[Event]:
-        """Parse a line; if it is cut, try it with the lines after it, else do with what is there."""
+        """Parse a line; if it is cut, try it with the lines after it, else do with what is
+        there.
+        """
         skipped = self.reading.skipped.copy()
         events = parse(shown, False)
         if events is not None:

@@ -27,7 +27,8 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid", "process", "result", "source", "text",
+        "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid", "process",
+        "result", "source", "text",
         "time_ns", "vcpus_in_run",
     )  # fmt: skip
 
@@ -75,14 +76,20 @@ class Event:
         self.new_fd = new_fd
         """The file descriptor that the call returned, where it returns one."""
         self.process = process
-        """The process, where the recording names it (`QEMU[1972]`): descriptors of others are not its own."""
+        """The process, where the recording names it (`QEMU[1972]`): descriptors of others are not
+        its own.
+        """
         self.format = format
         """Which kind of recording showed it: strace, qemu-trace, perf, bpf, message, jsonl, ...
         A QEMU trace line and QEMU's error message may describe one call: the reader keeps both."""
         self.duration_ns = duration_ns
-        """Nanoseconds from entry to return; None where the recording does not say (`strace -T` does)."""
+        """Nanoseconds from entry to return; None where the recording does not say (`strace -T`
+        does).
+        """
         self.vcpus_in_run = vcpus_in_run
-        """vCPUs of the VM inside KVM_RUN when the call was made; None where it was not looked at."""
+        """vCPUs of the VM inside KVM_RUN when the call was made; None where it was not looked
+        at.
+        """
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""
@@ -103,7 +110,8 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "excerpt", "formats", "lines", "machine", "notes", "page_bytes", "release", "runs", "skipped",
+        "bytes", "calls", "excerpt", "formats", "lines", "machine", "notes", "page_bytes",
+        "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
 
@@ -115,7 +123,9 @@ class Reading:
         self.runs = 0
         """KVM_RUN calls seen that were not made into events; a few are missed in huge files."""
         self.release = ""
-        """Kernel release where it was recorded, as uname gives it; empty if the recording does not say."""
+        """Kernel release where it was recorded, as uname gives it; empty if the recording does not
+        say.
+        """
         self.machine = ""
         """Hardware name likewise."""
         self.page_bytes = 0

@@ -1,6 +1,7 @@
 """memslots' own recordings, one JSON object a line, and log lines that are JSON objects.
 
-    {"v": 1, "call": "KVM_SET_USER_MEMORY_REGION", "fields": {"slot": 0, ...}, "result": 0, "fd": 8, ...}
+    {"v": 1, "call": "KVM_SET_USER_MEMORY_REGION", "fields": {"slot": 0, ...}, "result": 0, "fd": 8,
+    ...}
 
 `v` is the version of the schema.  A reader accepts any version and ignores names
 it does not know; a new version is only made when a name changes its meaning.

@@ -38,7 +38,8 @@ def open_source(
 ) -> tuple[Read, int | None]:
     """(a function that reads some bytes, at most n; the size in bytes if that is what it reads).
 
-    frugal: do not keep the file open, for one of thousands.  Raises TraceError for what cannot be opened.
+    frugal: do not keep the file open, for one of thousands.  Raises TraceError for what cannot be
+    opened.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         file: IO[bytes] = io.BytesIO(source)
@@ -363,7 +364,8 @@ def block_ahead(
     ends: Callable[[str], bool],
     closes: Callable[[str], bool] | None = None,
 ) -> list[str]:
-    """The lines that follow, up to one before which the block `ends` or that `closes` it, at most so many.
+    """The lines that follow, up to one before which the block `ends` or that `closes` it, at most
+    so many.
 
     Where blocks end before the next one begins, reading all of them takes time in proportion
     to the lines.

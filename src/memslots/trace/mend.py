@@ -30,10 +30,12 @@ _BARE = lazy(r"=(?![0-9A-F]{2}|\Z)")
 """An equals sign as quoted-printable cannot have it: there each stands as `=3D`."""
 _NUMBERS = r"slot|flags|memory_size|errno|ret|rc|pid|tid|fd|size"
 _ENCODED = lazy(rf"=3D(?:0x|(?![0-9A-Fa-f]))|\b(?:{_NUMBERS})=3D\d")
-"""An encoded equals sign where no number can begin with 3D: hexadecimal ones begin with 0x, these names have
-decimal ones."""
+"""An encoded equals sign where no number can begin with 3D: hexadecimal ones begin with 0x, these
+names have decimal ones."""
 _ENCODED_AMONG_OTHERS = lazy(r"=3D0x| =3D(?: |\Z)")
-"""The same where other equals signs of the line are bare, as when somebody has mended half of it."""
+"""The same where other equals signs of the line are bare, as when somebody has mended half of
+it.
+"""
 _VALUE = lazy(r"\s*(?:-?\d|KVM_|NULL)")
 _NAME_AT_END = lazy(
     r"\b\w*(?:slot|flags|addr|size|start|gpa|ua|hva|ret|fd|errno|offset|Slot|len) ?=\Z"
@@ -74,11 +76,13 @@ _LAST_NUMBER = lazy(r"(?:ret=|\) += )-?\d+\Z")
 _ONLY_DIGITS = lazy(r"\s{0,4}\d{1,9}\s*\Z")
 _FAILED = frozenset(("failed",))
 _RECORD_NAMES = frozenset((
-    "kvm_set_user_memory", "kvm_set_user_memory_region", "kvm_set_phys_mem", "kvm_vcpu_ioctl", "kvm_vm_ioctl",
+    "kvm_set_user_memory", "kvm_set_user_memory_region", "kvm_set_phys_mem", "kvm_vcpu_ioctl",
+    "kvm_vm_ioctl",
     "kvm_run_exit", "KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2",
 ))  # fmt: skip
 _NAMES = frozenset((
-    *_RECORD_NAMES, "Slot", "AddrSpace", "flags", "gpa", "size", "ua", "ret", "slot", "start", "failed", "guest_memfd",
+    *_RECORD_NAMES, "Slot", "AddrSpace", "flags", "gpa", "size", "ua", "ret", "slot", "start",
+    "failed", "guest_memfd",
     "guest_memfd_offset", "memory_size", "userspace_addr", "guest_phys_addr", "hva", "errno",
     *ERRNO, *(word for text in ERROR_TEXT for word in (*text.split(), *text.capitalize().split())),
 ))  # fmt: skip
@@ -178,7 +182,9 @@ def join(first: str, second: str) -> str:
 
 
 def join_message(first: str, second: str) -> str:
-    """Two halves of a wrapped message: without a space where a number or a known word was cut in two."""
+    """Two halves of a wrapped message: without a space where a number or a known word was cut in
+    two.
+    """
     first, second = first.rstrip(), second.strip()
     return f"{first}{'' if _is_cut(first, second) else ' '}{second}"
 
@@ -189,7 +195,9 @@ def may_go_on(text: str) -> bool:
 
 
 def with_rest(first: str, second: str) -> str | None:
-    """Both lines as one, where the first ends within what begins a record, or within its last number."""
+    """Both lines as one, where the first ends within what begins a record, or within its last
+    number.
+    """
     second = second.strip()
     if _cut_name(first, second, _RECORD_NAMES) or _last_digits(first, second):
         return first + second

@@ -38,7 +38,8 @@ _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|c
 _STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
 _PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
 _ALIASES = {
-    "start": "guest_phys_addr", "gpa": "guest_phys_addr", "size": "memory_size", "len": "memory_size",
+    "start": "guest_phys_addr", "gpa": "guest_phys_addr", "size": "memory_size",
+    "len": "memory_size",
     "hva": "userspace_addr", "ua": "userspace_addr", "address": "guest_phys_addr",
 }  # fmt: skip
 _LOG_ALIASES = {"start": "first_page", "size": "num_pages"}

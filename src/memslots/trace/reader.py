@@ -149,7 +149,8 @@ def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[tup
     for event in events:
         if event.time_ns is None:
             reading.note(
-                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not known"
+                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not "
+                "known"
             )
         else:
             last = max(last, event.time_ns)

@@ -64,7 +64,10 @@ class _Description:
 
 
 def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
-    """The calls of a recording.  Raises TraceError, at once, for a description that cannot be read."""
+    """The calls of a recording.
+
+    Raises TraceError, at once, for a description that cannot be read.
+    """
     import json
 
     data = b""
@@ -119,7 +122,8 @@ def _records(
                 event.source = name
                 if kind == "snapshot":
                     reading.note(
-                        f"{name}: begins with the VMs as they were then, as calls that lead there (snapshot)"
+                        f"{name}: begins with the VMs as they were then, as calls that lead there "
+                        "(snapshot)"
                     )
                 yield event
         elif kind in ("process", "lost"):
@@ -167,9 +171,11 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
     event = Event(
-        call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid, time_ns=time_ns,
+        call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid,
+        time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
-        format="snapshot" if kind == "snapshot" else "recording", process=description.processes.get(tid),
+        format="snapshot" if kind == "snapshot" else "recording",
+        process=description.processes.get(tid),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result

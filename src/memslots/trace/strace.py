@@ -96,7 +96,9 @@ def _is_cut_result(result: str) -> bool:
 
 
 def widths_of(call: str) -> dict[str, int]:
-    """Field: bits, of the structure that a text about this call may show; region calls share the longer one."""
+    """Field: bits, of the structure that a text about this call may show; region calls share the
+    longer one.
+    """
     known = CALLS.get(call)
     if known is None or not known.has_structure:
         return {}
@@ -153,7 +155,9 @@ class Strace:
         self._day_ns = 0
 
     def plain(self, raw: bytes, line: int) -> Event | None:
-        """The event of an undamaged, fully decoded region call: a quick way to what `parse` finds."""
+        """The event of an undamaged, fully decoded region call: a quick way to what `parse`
+        finds.
+        """
         found = _PLAIN.match(raw)
         if found is None:
             return None

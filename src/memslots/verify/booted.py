@@ -47,7 +47,9 @@ class Planned:
     """One VM's calls, as operations of the asking program, with the model's answers."""
 
     def __init__(self, profile: Profile, limit_pages: int, kept: set[str]) -> None:
-        """limit_pages: what a VM may ask for; kept: what a probe in the kernel reports beside the answers."""
+        """limit_pages: what a VM may ask for; kept: what a probe in the kernel reports beside the
+        answers.
+        """
         self._player = Player(profile, checksums=True)
         self._limit_pages = limit_pages
         self._kept = kept
@@ -167,7 +169,8 @@ class Planned:
         made = event.new_fd if event.new_fd is not None and result >= 0 else None
         fd = event.fd if event.call == "close" else 3
         answered = Event(
-            event.call, event.fields, result if made is None else made, new_fd=made, fd=fd, format="jsonl"
+            event.call, event.fields, result if made is None else made, new_fd=made, fd=fd,
+            format="jsonl"
         )  # fmt: skip
         if observed == expected:
             return Comparison(answered, AGREED, said)
@@ -187,7 +190,8 @@ class Booted:
     ) -> None:
         """profile: default is what the recorded answers of this kernel are compared with.
 
-        probe: the kernel's own page total and budget are compared too.  `asking` is entered and left with it.
+        probe: the kernel's own page total and budget are compared too.  `asking` is entered and
+        left with it.
         """
         self._asking = asking
         self._profile = profile
@@ -258,7 +262,9 @@ class Booted:
         return [plan.compared(answers.sequence(number)) for number, plan in enumerate(plans)]
 
     def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
-        """The steps of each sequence on a fresh VM: many in a boot, those that differ last and the shortest first."""
+        """The steps of each sequence on a fresh VM: many in a boot, those that differ last and the
+        shortest first.
+        """
         numbered = enumerate(candidates)
         while chunk := list(_some(numbered)):
             plans = []
@@ -303,7 +309,8 @@ def _differs(steps: list[Comparison]) -> bool:
 def source(name: str, *, probe: bool = False) -> Booted:
     """A bootable kernel by name, to be given to `verify`.  Raises UnknownKernelError.
 
-    `native` is the kernel under us, asked without QEMU; its model is probed, as it is for `verify` without a source.
+    `native` is the kernel under us, asked without QEMU; its model is probed, as it is for `verify`
+    without a source.
     """
     kernel = find_kernel(name)
     if not kernel.is_native:

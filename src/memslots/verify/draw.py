@@ -34,7 +34,8 @@ VM_CALLS = (40, 120, 400)
 _U64 = 1 << 64
 _RINGS = (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
 _SWITCHES = (
-    *4 * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,), *_RINGS, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, KVM_CAP_MAX_VCPU_ID, 9999,
+    *4 * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,), *_RINGS, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
+    KVM_CAP_MAX_VCPU_ID, 9999,
 )  # fmt: skip
 """Capabilities that are enabled, as often as they stand here; no kernel knows the last one."""
 _OTHER_CAPS = tuple(number for number in range(1 << 10) if is_known(number))
@@ -343,7 +344,8 @@ class Generator:
 
     def _attributes(self) -> Event:
         fields = {
-            "address": self._gpa(), "size": self._size(), "attributes": self.random.choice((0, 8, 1, 1 << 63)),
+            "address": self._gpa(), "size": self._size(),
+            "attributes": self.random.choice((0, 8, 1, 1 << 63)),
             "flags": self.random.choice((0, 0, 0, 1)),
         }  # fmt: skip
         return Event("KVM_SET_MEMORY_ATTRIBUTES", fields)
@@ -384,8 +386,8 @@ class Generator:
     def _pre_fault(self) -> Event:
         """A call of a vCPU, if there is one, where no slot logs.
 
-        A page that the host has written by then is mapped writable at once, and counts as dirty: that depends on
-        the host's page tables, of which the model knows nothing.
+        A page that the host has written by then is mapped writable at once, and counts as dirty:
+        that depends on the host's page tables, of which the model knows nothing.
         """
         random = self.random
         if not self.vm.state.config.vcpu_ids:

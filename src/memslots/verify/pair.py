@@ -106,7 +106,9 @@ class Pair:
         return Comparison(answered, AGREED if same else DIFFERED, expected.result, note)
 
     def _live_fields(self, event: Event) -> Mapping[str, int]:
-        """The arguments with the number that a file has in this process, in place of the recorded one."""
+        """The arguments with the number that a file has in this process, in place of the recorded
+        one.
+        """
         fd = event.fields.get("guest_memfd")
         return (
             event.fields
@@ -122,7 +124,9 @@ class Pair:
         return fd
 
     def _write(self, event: Event) -> Comparison:
-        """KVM writes its wall clock into guest memory: it sets the bit of that page, if it can write there."""
+        """KVM writes its wall clock into guest memory: it sets the bit of that page, if it can
+        write there.
+        """
         gpa = event.fields["data"]
         if not self.live.vcpu_fds or event.fields["index"] != WALL_CLOCK_MSR:
             return Comparison(event, UNASKED, note="no vCPU that could write")

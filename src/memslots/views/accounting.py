@@ -37,7 +37,9 @@ _LARGE_GUEST_PAGES = 1 << 30
 
 
 def comparison_lines(made: Comparison) -> list[str]:
-    """The whole answer: designs, table, what it means, and what was found of a design of one's own."""
+    """The whole answer: designs, table, what it means, and what was found of a design of one's
+    own.
+    """
     by_change = made.what in (STEP, SLOTS)
     shown: Sequence[Row | None] = interesting(made.rows) if by_change else made.rows
     lines = [
@@ -146,7 +148,8 @@ def _design_line(letter: str, bits: int) -> str:
         walk = Walk(bits)
         return (
             f"  (a) wraps first at {wrong} pages{_in_reach(wrong)}: {wrong} * 20 = 2^{bits} + "
-            f"{product - (1 << bits)},\n      the budget falls from {walk.budget(wrong - 1)} to {walk.budget(wrong)}"
+            f"{product - (1 << bits)},\n      the budget falls from {walk.budget(wrong - 1)} to "
+            f"{walk.budget(wrong)}"
         )
     if letter == "b":
         return f"  (b) is 64 for every VM, wrong from {wrong} pages ({_size(wrong)}) on"
@@ -169,14 +172,18 @@ def argument_lines() -> list[str]:
     wrong = first_wrong_total("a", 32) or 0
     lines = [
         "Why it matters",
-        f"  A 4 TiB guest ({_LARGE_GUEST_PAGES} pages) gets {given} shadow pages from (a) on a 32-bit host:",
+        f"  A 4 TiB guest ({_LARGE_GUEST_PAGES} pages) gets {given} shadow pages from (a) on a "
+        "32-bit host:",
         "  2^30 * 20 is exactly 5 * 2^32.",
-        f"  It should get {right}; with {given} it tears down shadow page tables as soon as it has built them.",
-        f"  Linux before {_since('budget-ulong')} keeps 32 bits on 64-bit hosts too: there an ordinary 4 TiB guest "
+        f"  It should get {right}; with {given} it tears down shadow page tables as soon as it "
+        "has built them.",
+        f"  Linux before {_since('budget-ulong')} keeps 32 bits on 64-bit hosts too: there an "
+        "ordinary 4 TiB guest "
         "meets it.",
         "",
         "Why a cap costs nobody anything (32-bit host, 4 KiB pages, process of 3 GiB)",
-        f"  {'':22} {'pages':>12} {'guest memory':>13} {'aliases of each page':>21} {'with SMM space':>15}",
+        f"  {'':22} {'pages':>12} {'guest memory':>13} {'aliases of each page':>21} "
+        f"{'with SMM space':>15}",
     ]
     for what, pages in (("(a) wraps", wrong), ("(d) refuses", cap)):
         alone, both = (aliases_needed(pages, PROCESS_BYTES, spaces) for spaces in (1, 2))
@@ -184,12 +191,15 @@ def argument_lines() -> list[str]:
     lines += [
         f"  Above 4 TiB of guest memory ({1 << 30} pages) every page is aliased at least "
         f"{aliases_needed(1 << 30, PROCESS_BYTES)} times.",
-        f"  That is less than it takes: the total wraps at {_size(cap)}, the product of (a) at {_size(wrong)}.",
+        f"  That is less than it takes: the total wraps at {_size(cap)}, the product of (a) at "
+        f"{_size(wrong)}.",
         "",
         "What MAXPHYADDR reaches (pages below it in both address spaces)",
-        f"  {'bits':>4} {'one space':>10} {'pages in two':>16} {'(a) on 32 bits':>16} {'(d) on 32 bits':>16}",
+        f"  {'bits':>4} {'one space':>10} {'pages in two':>16} {'(a) on 32 bits':>16} "
+        f"{'(d) on 32 bits':>16}",
         *(_reach_line(bits) for bits in MAXPHYADDR_BITS),
-        "  43 bits are the first whose two address spaces hold 2^32 pages, one more than (d) allows:",
+        "  43 bits are the first whose two address spaces hold 2^32 pages, one more than (d) "
+        "allows:",
         "  with fewer, the guest cannot even reach the aliases that it would take.",
     ]
     return lines
@@ -212,7 +222,9 @@ def _reach_line(bits: int) -> str:
 def as_json(
     rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object] | None = None
 ) -> str:
-    """One JSON object: every row, not only the interesting ones; `own`: what was found of a design of one's own."""
+    """One JSON object: every row, not only the interesting ones; `own`: what was found of a design
+    of one's own.
+    """
     import json
 
     return json.dumps(

@@ -41,7 +41,8 @@ def conformance_lines(
 
 def _disagreement_text(found: Disagreement) -> str:
     lines = [
-        f"    {found.sequence}, operation {found.index}: kernel {found.observed}, model {found.expected}"
+        f"    {found.sequence}, operation {found.index}: kernel {found.observed}, model "
+        f"{found.expected}"
     ]
     start = max(0, found.index - 6)
     for index in range(start, found.index + 1):

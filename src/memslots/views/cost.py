@@ -94,7 +94,8 @@ def _notes(found: Cost) -> list[str]:
     overhead = found.vmalloc_overhead
     if overhead:
         lines.append(
-            f"  vmalloc keeps about {format_bytes(overhead)} besides, and a guard page of addresses for each area"
+            f"  vmalloc keeps about {format_bytes(overhead)} besides, and a guard page of "
+            "addresses for each area"
         )
     if not has(found.profile, "vmalloc-arrays"):
         since = FOOTPRINT_FACTS["vmalloc-arrays"].since
@@ -103,11 +104,13 @@ def _notes(found: Cost) -> list[str]:
         )
     if found.unknown:
         lines.append(
-            f"  not counted, as not known for this kernel: {', '.join(_UNKNOWN[kind] for kind in found.unknown)}"
+            "  not counted, as not known for this kernel: "
+            f"{', '.join(_UNKNOWN[kind] for kind in found.unknown)}"
         )
     if found.refused:
         lines.append(
-            f"  {counted(found.refused, 'call')} of the layout refused on this kernel: see `memslots check`"
+            f"  {counted(found.refused, 'call')} of the layout refused on this kernel: see "
+            "`memslots check`"
         )
     return lines
 

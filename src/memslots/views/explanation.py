@@ -28,7 +28,10 @@ def call_text(step: Step) -> str:
         size = (
             "delete" if not nbytes else f"{nbytes} bytes" if nbytes % 1024 else format_bytes(nbytes)
         )
-        text = f"{event.call}(slot {request.slot & 0xFFFF}{space}{flags}, gpa {request.guest_phys_addr:#x}, {size}"
+        text = (
+            f"{event.call}(slot {request.slot & 0xFFFF}{space}{flags}, gpa "
+            f"{request.guest_phys_addr:#x}, {size}"
+        )
         if "userspace_addr" not in step.assumed:
             text += f", hva {request.userspace_addr:#x}"
         text += ")"
@@ -47,7 +50,9 @@ def result_text(result: int | None) -> str:
 
 
 def explanation_lines(explanation: Explanation, paint: Paint, where: str = "") -> list[str]:
-    """One explanation as text of at most 100 columns; where: its VM or file, if that has to be said."""
+    """One explanation as text of at most 100 columns; where: its VM or file, if that has to be
+    said.
+    """
     step = explanation.step
     line = paint("dim", f"  (line {step.event.line})") if step.event.line and not where else ""
     lines = [paint("bold", f"step {step.number}") + f"  {call_text(step)}{line}"]
@@ -59,7 +64,9 @@ def explanation_lines(explanation: Explanation, paint: Paint, where: str = "") -
 
 
 def place_text(step: Step, vm_text: str, *, with_file: bool = False) -> str:
-    """`VM 2 of qemu[77], vmm.strace line 12`: where a call stands; empty if there is one VM in one file."""
+    """`VM 2 of qemu[77], vmm.strace line 12`: where a call stands; empty if there is one VM in one
+    file.
+    """
     event = step.event
     if not vm_text and not (with_file and event.source):
         return ""
@@ -142,7 +149,10 @@ def other_text(explanation: Explanation) -> str:
     shift = explanation.step.page_shift
     name = f"KVM's own {slot.owner}" if slot.owner else f"slot {slot.id}"
     space = f" of address space {slot.as_id}" if slot.as_id else ""
-    text = f"{name}{space}, gfns [{slot.base_gfn:#x}, {slot.end_gfn:#x}), gpa {slot.base_gfn << shift:#x}, "
+    text = (
+        f"{name}{space}, gfns [{slot.base_gfn:#x}, {slot.end_gfn:#x}), gpa "
+        f"{slot.base_gfn << shift:#x}, "
+    )
     text += f"{format_bytes(slot.npages << shift)}, hva {slot.userspace_addr:#x}"
     return text + (f", made at step {explanation.other_step}" if explanation.other_step else "")
 

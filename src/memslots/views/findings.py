@@ -126,7 +126,10 @@ def _misaligned(seen: Seen) -> str:
 
 def _toggled(finding: Finding) -> str:
     slots = counted(len(finding.slots), "slot")
-    return f"{counted(finding.times, 'change')} of {slots}, steps {finding.steps[0]} to {finding.steps[-1]}"
+    return (
+        f"{counted(finding.times, 'change')} of {slots}, steps {finding.steps[0]} to "
+        f"{finding.steps[-1]}"
+    )
 
 
 def _of(name: str, most: str, unit: str) -> Callable[[Seen], str]:
@@ -208,7 +211,8 @@ def elsewhere_lines(found: list[RefusedElsewhere], paint: Paint) -> list[str]:
     if not found:
         return []
     lines = [
-        f"{paint('blue', REFUSED_ELSEWHERE.severity)}  {REFUSED_ELSEWHERE.id}: {REFUSED_ELSEWHERE.title}"
+        f"{paint('blue', REFUSED_ELSEWHERE.severity)}  {REFUSED_ELSEWHERE.id}: "
+        f"{REFUSED_ELSEWHERE.title}"
     ]
     for each in found:
         lines += wrapped("", elsewhere_text(each), label_width=0, indent=4)
@@ -243,9 +247,12 @@ def findings_markdown() -> str:
     lines = [
         "# Findings",
         "",
-        "`memslots explain` reports these on calls that were accepted. `--ignore ID` leaves one out. A note",
-        "becomes a warning where it concerns 64 MiB of guest memory or more, as the page of its kind says.",
-        "Warnings count for the exit code, notes do not. What is counted: slots, pieces of host memory, or",
+        "`memslots explain` reports these on calls that were accepted. `--ignore ID` leaves one "
+        "out. A note",
+        "becomes a warning where it concerns 64 MiB of guest memory or more, as the page of its "
+        "kind says.",
+        "Warnings count for the exit code, notes do not. What is counted: slots, pieces of host "
+        "memory, or",
         "how often it happened.",
     ]
     for kind in KINDS.values():

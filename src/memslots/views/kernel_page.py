@@ -30,7 +30,8 @@ def kernel_lines(profile: Profile) -> list[str]:
 
     machine = Machine(profile)
     return [
-        f"{profile.name}: release {profile.version}, {profile.arch.name}, {profile.arch.long_bits} bits, "
+        f"{profile.name}: release {profile.version}, {profile.arch.name}, "
+        f"{profile.arch.long_bits} bits, "
         f"host pages of {(1 << profile.page_shift) >> 10} KiB",
         "",
         "Limits",
@@ -53,7 +54,8 @@ def kernel_lines(profile: Profile) -> list[str]:
 def _limit_lines(profile: Profile, machine: Machine) -> list[str]:
     state = VmState(machine)
     lines = [
-        f"  {limit.name}: {value_text(limit_of(profile, limit.name))}.  {limit.summary}  [{limit.source}]"
+        f"  {limit.name}: {value_text(limit_of(profile, limit.name))}.  {limit.summary}  "
+        f"[{limit.source}]"
         for limit in LIMITS
     ]
     lines.append(f"  address spaces: {machine.spaces}")
@@ -103,7 +105,8 @@ def _rule_lines(profile: Profile) -> list[str]:
     there = rules_of(profile)
     missing = [rule.id for rule in all_rules() if rule not in there]
     return [
-        f"  {len(there)} of {len(all_rules())} can refuse a call here (`memslots rules --kernel {profile.name}`)",
+        f"  {len(there)} of {len(all_rules())} can refuse a call here (`memslots rules --kernel "
+        f"{profile.name}`)",
         f"  not here: {', '.join(missing)}",
     ]
 
@@ -158,9 +161,11 @@ def list_lines(arch: str) -> list[str]:
     """Releases with what each brought, distributions, architectures."""
     rows = news(arch)
     lines = [
-        f"Releases on {arch} (each stands for the newest point release of its branch), and what each changes"
+        f"Releases on {arch} (each stands for the newest point release of its branch), and what "
+        "each changes"
     ]
-    lines += [f"  {release:5} {' '.join([f'+{name}' for name in began] + [f'-{name}' for name in ended])}".rstrip()
+    lines += [f"  {release:5} "
+              f"{' '.join([f'+{name}' for name in began] + [f'-{name}' for name in ended])}".rstrip()
               for release, began, ended in rows]  # fmt: skip
     lines += ["", "Distributions whose kernel was asked"]
     lines += [

@@ -20,10 +20,13 @@ _MOST_ROWS = 40
 
 
 def survey_lines(found: Survey) -> list[str]:
-    """Verdict, kernels by group, matrix of the calls that are not accepted everywhere, explanations."""
+    """Verdict, kernels by group, matrix of the calls that are not accepted everywhere,
+    explanations.
+    """
     groups, among = found.groups(), list(found.columns)
     lines = [
-        f"{found.name or found.source}: {len(found.calls)} calls on {len(among)} kernel{'s'[: len(among) > 1]}",
+        f"{found.name or found.source}: {len(found.calls)} calls on {len(among)} "
+        f"kernel{'s'[: len(among) > 1]}",
         *(f"note: {note}" for note in found.notes),
         "",
     ]
@@ -71,7 +74,8 @@ def _matrix(
             lines.append(f"   ...  {texts[0]}")
         else:
             lines.append(
-                f"  {row.number:4}  {row_text(row):{width}}  {'  '.join(f'{text:2}' for text in texts)}".rstrip()
+                f"  {row.number:4}  {row_text(row):{width}}  "
+                f"{'  '.join(f'{text:2}' for text in texts)}".rstrip()
             )
     if len(shown) > _MOST_ROWS:
         lines = [
@@ -88,7 +92,9 @@ def _matrix(
 
 
 def row_text(row: Row) -> str:
-    """`slot 3 of space 1  SMRAM`, `delete slot 3`, `KVM_CREATE_IRQCHIP`: a call by its slot and name."""
+    """`slot 3 of space 1  SMRAM`, `delete slot 3`, `KVM_CREATE_IRQCHIP`: a call by its slot and
+    name.
+    """
     where = ""
     if row.slot is not None:
         where = f"slot {row.slot & 0xFFFF}" + (
@@ -212,7 +218,10 @@ def survey_junit(found: Survey) -> str:
             f'failures="{counts[REFUSED]}" skipped="{counts[DEPENDS] + counts[FOLLOWS]}">'
         )
         for call, cell in zip(found.calls, cells):
-            case = f"    <testcase classname={quoteattr(kernel)} name={quoteattr(f'{call.number} {row_text(call)}')}"
+            case = (
+                f"    <testcase classname={quoteattr(kernel)} "
+                f"name={quoteattr(f'{call.number} {row_text(call)}')}"
+            )
             reason = quoteattr(cell.outcome.reason) if cell.outcome is not None else '""'
             if cell.mark == ACCEPTED:
                 lines.append(f"{case}/>")
@@ -238,7 +247,10 @@ def survey_sarif(found: Survey) -> str:
             if call.line:
                 location["region"] = {"startLine": call.line}
             level = "error" if problem.mark == REFUSED else "note"
-            message = f"{row_text(call)}: {problem.outcome.reason} (on {kernel_spans(problem.kernels, among)})"
+            message = (
+                f"{row_text(call)}: {problem.outcome.reason} (on "
+                f"{kernel_spans(problem.kernels, among)})"
+            )
             results.append(
                 {
                     "ruleId": problem.rule.id,

@@ -1,4 +1,6 @@
-"""The report on a recording: explanations, findings, VMs and the kernel, as text, Markdown or JSON."""
+"""The report on a recording: explanations, findings, VMs and the kernel, as text, Markdown or
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ def _again_text(each: Alike, analysis: Analysis) -> str:
     """`4156 calls more, at steps 10, 11, 12, ...`."""
     others = each.numbers[1 : _MOST_STEPS + 1]
     more = ", ..." if each.count - 1 > len(others) else ""
-    text = f"{counted(each.count - 1, 'call')} more, at step{'s'[: each.count > 2]} {', '.join(map(str, others))}{more}"
+    text = (
+        f"{counted(each.count - 1, 'call')} more, at step{'s'[: each.count > 2]} "
+        f"{', '.join(map(str, others))}{more}"
+    )
     if analysis.vms_to_name and len(each.vm_names) > 1:
         text += f"; on {', '.join(each.vm_names[:_MOST_VMS])}{', ...' if len(each.vm_names) > _MOST_VMS else ''}"
     return text
@@ -75,7 +80,10 @@ def totals_lines(tracked: TrackedVm, summary: VmSummary | None = None) -> list[s
         if slots.count or not as_id
     )
     who = _who_text(summary)
-    text = f"{tracked.name}{f' ({who})' if who else ''}: slots {used}; {pages_text(vm.total_pages, vm.page_shift)}"
+    text = (
+        f"{tracked.name}{f' ({who})' if who else ''}: slots {used}; "
+        f"{pages_text(vm.total_pages, vm.page_shift)}"
+    )
     if vm.mmu_budget is not None:
         text += f"; MMU budget {vm.mmu_budget} pages"
     if tracked.uncertain_since:
@@ -96,7 +104,10 @@ def _who_text(summary: VmSummary | None) -> str:
 
 def _work_text(summary: VmSummary) -> str:
     """How many region calls there were, slots at most, and the time inside the calls."""
-    text = f"; {counted(summary.region_calls, 'region call')}, at most {counted(summary.most_slots, 'slot')}"
+    text = (
+        f"; {counted(summary.region_calls, 'region call')}, at most "
+        f"{counted(summary.most_slots, 'slot')}"
+    )
     if summary.timed_calls:
         part = (
             f" of {summary.timed_calls} calls" if summary.timed_calls < summary.region_calls else ""
@@ -150,7 +161,9 @@ def _reading_lines(analysis: Analysis) -> list[str]:
 
 
 def evidence_lines(evidence: Evidence) -> list[str]:
-    """Each kernel that the recording rules out, with the first call that it would have answered otherwise."""
+    """Each kernel that the recording rules out, with the first call that it would have answered
+    otherwise.
+    """
     return [f"ruled out: {name}, {first}" for name, first in evidence.ruled_out.items()]
 
 

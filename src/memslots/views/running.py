@@ -39,7 +39,10 @@ def vms_lines(found: Sequence[BesideModel], all_processes: bool = True) -> Itera
     else:
         yield "no VM is open in any process"
     if not all_processes:
-        yield "note: in a PID namespace of its own memslots sees only the processes of that; ask on the host for all"
+        yield (
+            "note: in a PID namespace of its own memslots sees only the processes of that; ask on "
+            "the host for all"
+        )
     for each in found:
         yield from (f"pid {_pid(each.vm)}: {line}" for line in _remarks(each))
 
@@ -77,7 +80,10 @@ def _remarks(each: BesideModel) -> Iterator[str]:
     if each.vm.numbers.get("vm_bugged") or each.vm.numbers.get("vm_dead"):
         yield "KVM has given this VM up: every call on it fails with EIO"
     for found in each.disagreements:
-        yield f"the model disagrees: {found.what} is {_value(found.kernel)} in the kernel, {_value(found.model)} here"
+        yield (
+            f"the model disagrees: {found.what} is {_value(found.kernel)} in the kernel, "
+            f"{_value(found.model)} here"
+        )
 
 
 def _value(value: object) -> str:
@@ -103,7 +109,10 @@ def slots_lines(each: BesideModel) -> Iterator[str]:
     for as_id, space in enumerate(vm.spaces):
         if len(vm.spaces) > 1:
             name = " (SMM)" if as_id == 1 and each.model.profile.arch.is_x86 else ""
-            yield f"address space {as_id}{name}, generation {vm.generations[as_id]}: {len(space)} slots"
+            yield (
+                f"address space {as_id}{name}, generation {vm.generations[as_id]}: {len(space)} "
+                "slots"
+            )
         if space:
             yield from table(
                 [_cells(slot, shift) for slot in space], _SLOT_HEADS, frozenset((0, 2))

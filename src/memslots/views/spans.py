@@ -14,7 +14,8 @@ _FEW = 10
 def release_spans(releases: Sequence[str], among: Sequence[str], *, is_open: bool = True) -> str:
     """`4.19 to 5.10, 6.1 and later`, or `all`: runs of releases that follow each other in `among`.
 
-    is_open: say `and later` of a run that ends with the newest, and `all` of all; otherwise both ends are named.
+    is_open: say `and later` of a run that ends with the newest, and `all` of all; otherwise both
+    ends are named.
     """
     if is_open and list(releases) == list(among):
         return ALL

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..replay.step import Step
 
 SCHEMA = "memslots.step/1"
-HEAD = f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} {'slots':>6}"
+HEAD = (
+    f"{'step':>5} {'call':46} {'result':>8} {'expected':>8} {'pages':>11} {'budget':>8} "
+    f"{'slots':>6}"
+)
 _COLOURS = {DIFFERS: "red", REFUSED: "yellow", UNDETERMINED: "blue"}
 _SHORT = dict(zip(REGION_CALLS, ("region", "region2")))
 
@@ -25,7 +28,8 @@ def step_line(step: Step, paint: Paint) -> str:
     pages, budget, slots = step.totals
     expected = "" if step.answer is None else _expected(step)
     line = (
-        f"{step.number:5} {_call(step):46.46} {result_text(step.observed):>8} {expected:>8} {pages:11} "
+        f"{step.number:5} {_call(step):46.46} {result_text(step.observed):>8} {expected:>8} "
+        f"{pages:11} "
         f"{'' if budget is None else budget:>8} {slots:6}"
     )
     colour = _COLOURS.get(step.verdict)
@@ -81,7 +85,9 @@ def step_json(step: Step) -> dict[str, object]:
 
 
 def _sets(step: Step) -> dict[str, object]:
-    """The slot sets after the step, by address space, and what a look-up in the step's own space now costs."""
+    """The slot sets after the step, by address space, and what a look-up in the step's own space
+    now costs.
+    """
     sets = step.sets
     if sets is None:
         return {}

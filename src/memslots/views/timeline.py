@@ -70,7 +70,8 @@ def timeline_lines(steps: list[Step]) -> list[str]:
         )
         where = f"{step.number:5} {numbers[step.vm_name]:3} " if numbers else f"{step.number:5} "
         lines.append(
-            f"{where}{time:>10}  {_SIGNS[change.kind]} {slot.slot_word:#6x} {slot.base_gfn << shift:#14x} "
+            f"{where}{time:>10}  {_SIGNS[change.kind]} {slot.slot_word:#6x} "
+            f"{slot.base_gfn << shift:#14x} "
             f"{format_bytes(slot.npages << shift):>10} {step.totals[2]:5}  "
             f"{bar} {format_bytes(step.totals[0] << shift)}"
         )

@@ -1,4 +1,6 @@
-"""The dates of facts beside changelogs: how two distributions quote stable updates, and what is made of it."""
+"""The dates of facts beside changelogs: how two distributions quote stable updates, and what is
+made of it.
+"""
 
 from __future__ import annotations
 

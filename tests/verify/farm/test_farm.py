@@ -1,4 +1,6 @@
-"""Kernels booted elsewhere, as far as it goes without booting one: archive, script, answers, crashes, packages."""
+"""Kernels booted elsewhere, as far as it goes without booting one: archive, script, answers,
+crashes, packages.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ def test_modules_come_with_what_they_need(tmp_path):
     base = tmp_path / "lib" / "modules" / "6.1"
     (base / "kernel").mkdir(parents=True)
     (base / "modules.dep").write_text(
-        "kernel/kvm-amd.ko.xz: kernel/kvm.ko.gz kernel/ccp.ko\nkernel/kvm.ko.gz: kernel/irqbypass.ko\n"
+        "kernel/kvm-amd.ko.xz: kernel/kvm.ko.gz kernel/ccp.ko\nkernel/kvm.ko.gz: "
+        "kernel/irqbypass.ko\n"
         "kernel/irqbypass.ko:\nkernel/ccp.ko:\nkernel/other.ko:\n"
     )
     (base / "kernel" / "kvm-amd.ko.xz").write_bytes(lzma.compress(b"amd"))
@@ -109,7 +112,8 @@ def test_the_script():
 def test_answers_between_what_a_console_shows():
     answers = Answers()
     for line in (
-        "[    0.1] Linux version", HEADER, '@{"module":"kvm","e":2}', '@{"probe":1,"budget":0,"word":5}',
+        "[    0.1] Linux version", HEADER, '@{"module":"kvm","e":2}',
+        '@{"probe":1,"budget":0,"word":5}',
         '@{"s":3,"i":0,"r":0}',
         '@{"s":3,"i":1,"r":-1,"e":22}',
         '@{"s":3,"i":2,"r@{"s":3,"i":3,"stop":17,"r":2}',   # the second of two lines survives
@@ -322,7 +326,8 @@ def tools(tmp_path, monkeypatch):
         folder,
         "apt-cache",
         """case "$*" in
-*show*linux-image-amd64) echo 'Package: linux-image-amd64'; echo 'Depends: linux-image-6.1.0 (= 1), kmod';;
+*show*linux-image-amd64) echo 'Package: linux-image-amd64'; echo 'Depends: linux-image-6.1.0 (= 1),
+kmod';;
 *) echo 'Package: linux-image-6.1.0'; echo 'Depends: kmod | mod, linux-base';; esac""",
     )
     tool(
@@ -370,7 +375,8 @@ def test_a_package_that_is_not_there_says_what_apt_says(tools):
         (
             "E: Failed to fetch http://m/x/Packages.xz  File has unexpected size (2 != 1). Mirror sync in progress?\n"
             "   Hashes of expected file:\n"
-            "E: Some index files failed to download. They have been ignored, or old ones used instead.",
+            "E: Some index files failed to download. They have been ignored, or old ones used "
+            "instead.",
             r"Failed to fetch http://m/x/Packages\.xz  File has unexpected size .*\(the mirror is being renewed: try",
         ),
         (

@@ -31,8 +31,8 @@ import corner_sequences
 
 ARCHIVE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "answers.tar.xz")
 KERNELS, ALL_OPERATIONS, ALL_SKIPPED, ALL_UNDECIDED = 50, 1_960_878, 26_835, 122
-"""What the archive holds: a comparer that silently skips would show here.  Undecided are capabilities with arguments,
-in the sequences made by hand alone."""
+"""What the archive holds: a comparer that silently skips would show here.  Undecided are
+capabilities with arguments, in the sequences made by hand alone."""
 
 
 def _names() -> list[str]:
@@ -76,7 +76,8 @@ def test_agrees_with_the_real_kernel(name, folder, sequences):
     _counts[name] = (result.operations, result.skipped, undecided)
     assert not undecided or _kind(name) == "corners", result.undecided
     shown = [
-        f"{found.sequence} op {found.index} {found.operations[found.index]}: {found.observed} != {found.expected}"
+        f"{found.sequence} op {found.index} {found.operations[found.index]}: {found.observed} != "
+        f"{found.expected}"
         for found in result.disagreements[:5]
     ]
     assert not result.disagreements, "\n".join(shown)
@@ -91,13 +92,16 @@ def test_every_operation_was_compared(record_property):
     operations, skipped, undecided = (sum(counts) for counts in zip(*_counts.values()))
     record_property("operations", operations)
     print(
-        f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run by the recorder"
+        f"{operations} operations of {len(NAMES)} recordings, 0 disagreements, {skipped} not run "
+        "by the recorder"
     )
     assert (operations, skipped, undecided) == (ALL_OPERATIONS, ALL_SKIPPED, ALL_UNDECIDED)
 
 
 def test_hand_made_sequences_are_those_that_were_asked(folder):
-    """The file in the archive can be made again: answers recorded later belong to the same questions."""
+    """The file in the archive can be made again: answers recorded later belong to the same
+    questions.
+    """
     with open(os.path.join(folder, "sequences-corners.jsonl"), encoding="utf-8") as recorded:
         assert recorded.read() == "".join(corner_sequences.lines())
 
@@ -105,7 +109,8 @@ def test_hand_made_sequences_are_those_that_were_asked(folder):
 def test_kernels_of_all_recorded_architectures_are_there():
     assert len({_kernel(name) for name in NAMES}) == KERNELS
     architectures = (
-        "x86_64", "i386", "arm64", "arm64-16k", "riscv64", "ppc64el", "ppc64el-64k", "ppc32", "compat32",
+        "x86_64", "i386", "arm64", "arm64-16k", "riscv64", "ppc64el", "ppc64el-64k", "ppc32",
+        "compat32",
     )  # fmt: skip
     for word in (*architectures, "experimental", "pa36", "protected", "gicv2", "mte"):
         assert any(word in name for name in NAMES), word

@@ -90,7 +90,8 @@ class Then:
     __slots__ = ("do", "flags", "gpa", "line", "name", "slot", "space")
 
     def __init__(
-        self, do: str, slot: int = 0, *, space: int = 0, gpa: int | None = None, flags: int | None = None,
+        self, do: str, slot: int = 0, *, space: int = 0, gpa: int | None = None,
+        flags: int | None = None,
         name: str = "", line: int = 0,
     ) -> None:  # fmt: skip
         self.do = do
@@ -123,7 +124,9 @@ class Layout:
         self.slots = slots
         self.name = name
         self.vm: Mapping[str, int | bool] = vm or {}
-        """Switches of the VM: type, irqchip, tss, identity-map, vcpus, vcpus-first, dirty-ring, manual-dirty-log."""
+        """Switches of the VM: type, irqchip, tss, identity-map, vcpus, vcpus-first, dirty-ring,
+        manual-dirty-log.
+        """
         self.then = then or []
         self.kernels = kernels or []
         """Kernels that the file names."""

@@ -1,4 +1,6 @@
-"""What a cause is: something that can be behind a failure and is no rule of the memory-slot layer."""
+"""What a cause is: something that can be behind a failure and is no rule of the memory-slot
+layer.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class Cause:
     """
 
     __slots__ = (
-        "against", "calls", "decides", "id", "is_general", "kernels", "names", "next", "page", "seen", "supports", "title",
+        "against", "calls", "decides", "id", "is_general", "kernels", "names", "next", "page",
+        "seen", "supports", "title",
     )  # fmt: skip
 
     def __init__(
@@ -53,11 +56,16 @@ class Cause:
         self.decides = decides
         """The fact that settles it."""
         self.next = next
-        """What to do: a sentence with its commands in backquotes.  PID, FILE, COMMAND, DOMAIN, BDF are filled in."""
+        """What to do: a sentence with its commands in backquotes.
+
+        PID, FILE, COMMAND, DOMAIN, BDF are filled in.
+        """
         self.kernels = kernels
         """Facts with releases."""
         self.is_general = is_general
-        """Whether it stands for what nobody has named more closely: it comes behind those, and is never certain."""
+        """Whether it stands for what nobody has named more closely: it comes behind those, and is
+        never certain.
+        """
 
     @property
     def commands(self) -> tuple[str, ...]:

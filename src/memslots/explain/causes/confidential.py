@@ -8,7 +8,8 @@ CAUSES = (
     Cause(
         "confidential-tree-mismatch",
         "Kernel, QEMU and firmware are of different development trees.",
-        names="snp launch start .. enotty; sev init .. enotty; tdx capabilities .. enotty; snp init "
+        names="snp launch start .. enotty; sev init .. enotty; tdx capabilities .. enotty; snp "
+        "init "
         ".. enotty; launch start ret 25; upm enabled; restricted memory upm; memory .. upm; "
         "sev snp .. enotty; tdx .. enotty; kvm tdx capabilities .. einval; sev .. ret 25; tdx "
         "init vm .. enotty; memory encrypt op .. enotty; private memory .. development tree; "
@@ -54,14 +55,16 @@ CAUSES = (
     Cause(
         "sev-firmware-error",
         "The PSP answers with an error of its own.",
-        names="fw error 1; fw error 2; fw error 3; fw error 4; fw error 7; fw error 9; fw error 11; "
+        names="fw error 1; fw error 2; fw error 3; fw error 4; fw error 7; fw error 9; fw error "
+        "11; "
         "fw error 12; fw error 15; fw error 16; fw error 20; fw error 22; fw error 24; fw "
         "error 0x~; sev .. invalid platform state; sev .. policy failure; sev .. bad "
         "measurement; sev firmware error",
         supports="launch; psp; policy",
         against="fw error 0",
         seen="fw_error=N other than 0.",
-        decides="N: 1 platform state, 2 guest state, 3 configuration, 4 length, 7 policy, 9 address, "
+        decides="N: 1 platform state, 2 guest state, 3 configuration, 4 length, 7 policy, 9 "
+        "address, "
         "0xb measurement, 0xc ASID in use.",
         next="`dmesg | grep -i ccp`; update the SEV firmware.",
         kernels="text behind the number comes from QEMU.",
@@ -82,8 +85,10 @@ CAUSES = (
     ),
     Cause(
         "sev-register-race",
-        "A race in KVM_MEMORY_ENCRYPT_REG_REGION with a failing KVM_SEV_INIT: an oops of the kernel.",
-        names="sev mem enc register region; mem enc register region; kvm sev init .. regions list; sev .. regions list",
+        "A race in KVM_MEMORY_ENCRYPT_REG_REGION with a failing KVM_SEV_INIT: an oops of the "
+        "kernel.",
+        names="sev mem enc register region; mem enc register region; kvm sev init .. regions "
+        "list; sev .. regions list",
         supports="kasan; oops; null ptr deref",
         seen="sev_mem_enc_register_region in RIP or the trace. Against it: a refused region call.",
         decides="the release.",
@@ -146,7 +151,8 @@ CAUSES = (
     ),
     Cause(
         "tdx-init-mem-region-failed",
-        "It fails otherwise: EIO a SEAMCALL, EINVAL no private memory or not aligned, EFAULT the source.",
+        "It fails otherwise: EIO a SEAMCALL, EINVAL no private memory or not aligned, EFAULT the "
+        "source.",
         names="tdx init mem region .. eio; tdx init mem region .. einval; tdx init mem region .. "
         "efault; tdx init mem region failed; tdx add mem region; init mem region .. failed; "
         "tdx .. mem page add; tdh mem page add",
@@ -159,7 +165,8 @@ CAUSES = (
     ),
     Cause(
         "gmem-offset-huge-misaligned",
-        "Guest address and offset in the guest_memfd differ modulo 2 MiB: no huge pages for that slot.",
+        "Guest address and offset in the guest_memfd differ modulo 2 MiB: no huge pages for that "
+        "slot.",
         names="gmem pgoff .. align~; non 2mb aligned gmem; gmem .. huge .. align~; guest memfd "
         "offset .. huge; guest memfd .. 2mb .. align~; misaligned .. guest memfd; guest memfd "
         ".. misaligned; gmem .. 2m .. align~; guest memfd .. huge pages .. offset; gmem pgoff",

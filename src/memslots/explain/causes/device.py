@@ -20,7 +20,8 @@ CAUSES = (
         seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No such file or directory".',
         decides="does the node exist on the host?",
         next="`ls -l /dev/kvm; lsmod | grep kvm; dmesg | grep -i -e kvm -e svm -e vmx`.",
-        kernels="kvm_intel and kvm_amd load by themselves where the CPU has the feature; arm64's KVM "
+        kernels="kvm_intel and kvm_amd load by themselves where the CPU has the feature; arm64's "
+        "KVM "
         "is built in and needs a boot at EL2.",
     ),
     Cause(
@@ -35,7 +36,8 @@ CAUSES = (
         against="create guest memfd; avc denied",
         seen='EACCES (13) from opening it; "make sure the user ... has access"; mode 0660 root:kvm '
         "beside it. Against it: EPERM (1) is a device policy instead.",
-        decides="owner, group, ACL of the node against the ids of the process; in a container the *numeric* group.",
+        decides="owner, group, ACL of the node against the ids of the process; in a container the "
+        "*numeric* group.",
         next="`ls -ln /dev/kvm; id; getfacl /dev/kvm`, then `sudo usermod -aG kvm $USER`.",
         kernels="all.",
     ),
@@ -45,12 +47,14 @@ CAUSES = (
         calls="open:EPERM",
         names="could not access kvm kernel module eperm; dev kvm .. eperm; create kvm .. eperm; "
         "open kvm .. eperm; eperm .. dev kvm; opening kvm .. eperm",
-        supports="docker; container~; lxc; kubernetes; pod; podman; crw rw rw; devices allow; cgroup"
+        supports="docker; container~; lxc; kubernetes; pod; podman; crw rw rw; devices allow; "
+        "cgroup"
         "docker; container~; lxc; kubernetes; pod; podman; crw rw rw; devices allow; cgroup",
         against="sev; run kvm .. eperm",
         seen="EPERM from open(/dev/kvm), mode rw for all, docker, LXC, Kubernetes.",
         decides="the device list of the cgroup.",
-        next="`docker run --device /dev/kvm ...` (or a device plugin; systemd: `DeviceAllow=/dev/kvm rw`).",
+        next="`docker run --device /dev/kvm ...` (or a device plugin; systemd: "
+        "`DeviceAllow=/dev/kvm rw`).",
         kernels="devices cgroup v1, BPF programs with v2 (since 4.15).",
     ),
     Cause(
@@ -74,7 +78,8 @@ CAUSES = (
     ),
     Cause(
         "kvm-busy",
-        "Another hypervisor holds the processor's virtualisation (VirtualBox, VMware, a second KVM).",
+        "Another hypervisor holds the processor's virtualisation (VirtualBox, VMware, a second "
+        "KVM).",
         calls="KVM_CREATE_VM:EBUSY",
         names="create vm .. ebusy; failed to initialize kvm ebusy; kvm .. in use by another "
         "hypervisor; virtualbox can t enable the amd v; virtualbox can t operate in vmx root "
@@ -85,13 +90,15 @@ CAUSES = (
         seen='EBUSY from KVM_CREATE_VM, "Device or resource busy", vboxdrv or vmmon in lsmod.',
         decides="which modules are loaded.",
         next="`lsmod | grep -e vbox -e vmmon -e vmw`, stop their VMs.",
-        kernels="EBUSY comes from enabling VMX on a CPU that has it on; since 6.12 KVM does that when "
+        kernels="EBUSY comes from enabling VMX on a CPU that has it on; since 6.12 KVM does that "
+        "when "
         "the module loads (`kvm.enable_virt_at_load=1`), so the other product fails instead; "
         "`kvm.enable_virt_at_load=0` restores the old order.",
     ),
     Cause(
         "nested-virtualization-missing",
-        "The machine is itself a guest whose hypervisor does not pass on VMX or SVM (or passes on too little).",
+        "The machine is itself a guest whose hypervisor does not pass on VMX or SVM (or passes on "
+        "too little).",
         names="kvm no hardware support; no kvm .. nested; nested virtualization is not; nested "
         "virtualization .. disabled; nested virtualization .. not enabled; nested "
         "virtualization .. not supported; hypervisor does not expose .. vmx; instance type .. "
@@ -132,7 +139,8 @@ CAUSES = (
         seen="EINVAL from KVM_CREATE_VCPU, `kvm_create_vcpu failed`, `kvm_init_vcpu`.",
         decides="the vCPU id against KVM_CAP_MAX_VCPU_ID, what the kernel log says.",
         next="`memslots record -o vmm.rec -- COMMAND; dmesg | tail`.",
-        kernels="EEXIST of the first vCPU on x86 is a memory slot over 0xfee00000 (rule slot-overlap), not this.",
+        kernels="EEXIST of the first vCPU on x86 is a memory slot over 0xfee00000 (rule "
+        "slot-overlap), not this.",
         is_general=True,
     ),
     Cause(
@@ -165,7 +173,8 @@ CAUSES = (
     ),
     Cause(
         "module-version-mismatch",
-        "Program and module disagree about a structure: changed uapi header, out-of-tree module, fork.",
+        "Program and module disagree about a structure: changed uapi header, out-of-tree module, "
+        "fork.",
         names="enotty .. uapi header; uapi header .. enotty; patching the uapi; field to struct .. "
         "enotty; struct kvm .. enotty; out of tree .. kvm .. enotty; kvm module .. built "
         "from; custom kvm module",
@@ -173,7 +182,8 @@ CAUSES = (
         seen="ENOTTY from a call that every kernel has; a patched tree in the text.",
         decides="the request number in strace against the header.",
         next="`strace -f -X raw -e trace=ioctl COMMAND 2>&1 | grep -m3 ENOTTY`.",
-        kernels="the request number contains the structure's size. Else: rule ioctl-unknown (the kernel is too old).",
+        kernels="the request number contains the structure's size. Else: rule ioctl-unknown (the "
+        "kernel is too old).",
     ),
     Cause(
         "lsm-denial",
@@ -229,7 +239,8 @@ CAUSES = (
         "virtualization framework; vz virtual machine; qemu system x86 64 exe; qemu system "
         "x86 64w exe; geniezone; gzvm; jailhouse .. failed; psp hypervisor; vbox .. e fail",
         supports="exe; darwin; macos; freebsd; windows",
-        against="kvm set user memory region; kvm error; kvm run failed; error kvm run; kvm create vm; vboxdrv; dev kvm",
+        against="kvm set user memory region; kvm error; kvm run failed; error kvm run; kvm create "
+        "vm; vboxdrv; dev kvm",
         seen="the names Gunyah, bhyve, VirtualBox (VERR_), Xen (libxl, xc_), Hyper-V or WHPX, HVF "
         "(HV_ERROR), mshv, VMware, ACRN; .exe. Against it: /dev/kvm or KVM_ in the same "
         "lines.",

@@ -16,7 +16,8 @@ CAUSES = (
         against="test assertion",
         seen='ASSERT with MemDetect, PlatformPei, "above 4 GiB", PhysMemAddressWidth.',
         decides="guest's phys-bits, memory size, firmware's release.",
-        next="`-cpu host,host-phys-bits=on`, `-debugcon file:ovmf.log -global isa-debugcon.iobase=0x402`.",
+        next="`-cpu host,host-phys-bits=on`, `-debugcon file:ovmf.log -global "
+        "isa-debugcon.iobase=0x402`.",
         kernels="KVM refuses nothing.",
     ),
     Cause(
@@ -30,7 +31,8 @@ CAUSES = (
         seen='iova or gpa just below 2^46 or 2^57 beside a device\'s BAR, "PciHostBridge", -22 from '
         "VFIO and later EFAULT.",
         decides="the guest's address bits against the IOMMU's.",
-        next="`-fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536`, `-cpu host,host-phys-bits-limit=39`.",
+        next="`-fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536`, `-cpu "
+        "host,host-phys-bits-limit=39`.",
         kernels="OVMF uses the CPU's real width since late 2022.",
     ),
     Cause(
@@ -52,7 +54,8 @@ CAUSES = (
     Cause(
         "firmware-accepts-below-4g",
         "TDVF accepts only memory below 4 GiB; the rest is left to the guest (unaccepted memory).",
-        names="accepts only memory below 4; unaccepted memory; accept .. below 4g; accept~ .. 4g .. "
+        names="accepts only memory below 4; unaccepted memory; accept .. below 4g; accept~ .. 4g "
+        ".. "
         "td~; tdvf .. accept~",
         supports="tdx; tdvf; accept",
         against="kvm set user memory addr",

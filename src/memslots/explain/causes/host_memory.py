@@ -16,7 +16,8 @@ CAUSES = (
         "enomem; ram .. mmap failed .. enomem; allocat~ .. bytes .. enomem; memory allocation "
         "failed .. guest; mmap failed enomem; mmap .. enomem",
         supports="swap; free m; ram",
-        against="hugepages; huge pages; hugetlb; vfio; backing store; max map count; kvm create vm; "
+        against="hugepages; huge pages; hugetlb; vfio; backing store; max map count; kvm create "
+        "vm; "
         "ulimit v; create vm",
         seen="\"cannot set up guest memory 'pc.ram': Cannot allocate memory\", ENOMEM from mmap of "
         "guest RAM. Against it: hugetlb paths, -12 from VFIO.",
@@ -29,7 +30,8 @@ CAUSES = (
         "host-overcommit",
         "The mapping is refused by overcommit accounting, not for want of pages.",
         calls="mmap:ENOMEM",
-        names="overcommit .. enomem; vm overcommit memory .. 2; enomem .. overcommit; committed as; "
+        names="overcommit .. enomem; vm overcommit memory .. 2; enomem .. overcommit; committed "
+        "as; "
         "commitlimit; commit limit; mmap null .. map private map anonymous 1 0 1 enomem",
         supports="overcommit; swap; commit; map private; map anonymous",
         against="mem lock; vfio; map noreserve; hugetlb; max map count",
@@ -68,7 +70,8 @@ CAUSES = (
         "address-space-rlimit",
         "RLIMIT_AS is smaller than the guest.",
         calls="mmap:ENOMEM",
-        names="ulimit v; rlimit as .. enomem; enomem .. rlimit as; rlimit as; limitas; max address space",
+        names="ulimit v; rlimit as .. enomem; enomem .. rlimit as; rlimit as; limitas; max "
+        "address space",
         supports="virtual memory; limits conf",
         against="ulimit l",
         seen="ENOMEM from mmap; `ulimit -v` in the paste.",
@@ -80,9 +83,11 @@ CAUSES = (
         "max-map-count",
         "Too many mappings in one process.",
         calls="mmap:ENOMEM mprotect:ENOMEM madvise:ENOMEM",
-        names="max map count; number of mappings; too many mappings; maps 65530; maps 65531; wc l .. maps",
+        names="max map count; number of mappings; too many mappings; maps 65530; maps 65531; wc l "
+        ".. maps",
         supports="65530; 65531; map fixed; mprotect; madvise",
-        seen="ENOMEM from mmap, mprotect or madvise with many small regions; gVisor, virtio-mem with many blocks.",
+        seen="ENOMEM from mmap, mprotect or madvise with many small regions; gVisor, virtio-mem "
+        "with many blocks.",
         decides="lines of /proc/PID/maps against vm.max_map_count (65530).",
         next="`wc -l /proc/PID/maps; sysctl vm.max_map_count`.",
         kernels="all.",
@@ -91,12 +96,14 @@ CAUSES = (
         "kernel-memory-for-slot",
         "The kernel cannot allocate a slot's own tables (rule allocation-failed).",
         calls="KVM_SET_USER_MEMORY_REGION:ENOMEM KVM_SET_USER_MEMORY_REGION2:ENOMEM",
-        names="set user memory region .. enomem; set user memory region2 .. enomem; page allocation "
+        names="set user memory region .. enomem; set user memory region2 .. enomem; page "
+        "allocation "
         "failure .. kvm; vzalloc .. kvm; kvm alloc memslot metadata; kvmalloc .. memslot; "
         "error registering slot .. enomem",
         supports="memory max; dmesg; cgroup",
         against="hugepages; loongarch; riscv",
-        seen="ENOMEM from the region call itself on x86 (riscv, loongarch and powerpc have rules with this errno).",
+        seen="ENOMEM from the region call itself on x86 (riscv, loongarch and powerpc have rules "
+        "with this errno).",
         decides="what the tables cost, cgroup limit, kernel log.",
         next="`memslots cost FILE; dmesg | grep -i -A3 'allocation failure'`.",
         kernels="charged to the cgroup since 5.1; with the TDP MMU reverse maps are made only when "
@@ -145,7 +152,8 @@ CAUSES = (
         "hugetlb-length-unaligned",
         "A length that is no multiple of the huge page size.",
         calls="ftruncate:EINVAL mmap:EINVAL",
-        names="shared file set len .. einval; set len .. einval; ftruncate .. einval; must be equal "
+        names="shared file set len .. einval; set len .. einval; ftruncate .. einval; must be "
+        "equal "
         "to or larger than page size; must be multiple of page size; not a multiple of .. "
         "huge page; not a multiple of .. hugepage; hugetlbfs .. einval; huge page size .. "
         "einval; hugepage size .. einval; map hugetlb .. einval; size .. multiple of .. huge; "
@@ -242,7 +250,8 @@ CAUSES = (
         "eacces",
         supports="prot write; o rdonly; readonly; read only; gpu; blob",
         against="dev kvm; backing store; create guest memfd",
-        seen="EACCES from mmap of a read-only file as writable, register_memory: Permission denied, MapFailed EACCES.",
+        seen="EACCES from mmap of a read-only file as writable, register_memory: Permission "
+        "denied, MapFailed EACCES.",
         decides="open flags of the file against PROT_WRITE.",
         next="`strace -f -e trace=openat,mmap COMMAND 2>&1 | grep EACCES`.",
         kernels="all; a read-only mapping needs a slot with KVM_MEM_READONLY.",
@@ -250,8 +259,10 @@ CAUSES = (
     Cause(
         "numa-policy",
         "A NUMA call failed: mbind, get_mempolicy, set_mempolicy.",
-        calls="mbind:EINVAL mbind:EIO get_mempolicy:EINVAL set_mempolicy:EINVAL mbind:EPERM mbind:ENOSYS",
-        names="mbind .. failed; mbind .. einval; mbind .. eperm; mbind .. eio; mbind .. enosys; get "
+        calls="mbind:EINVAL mbind:EIO get_mempolicy:EINVAL set_mempolicy:EINVAL mbind:EPERM "
+        "mbind:ENOSYS",
+        names="mbind .. failed; mbind .. einval; mbind .. eperm; mbind .. eio; mbind .. enosys; "
+        "get "
         "mempolicy; set mempolicy; cannot bind memory to host numa nodes; bind memory .. numa "
         "nodes; host nodes .. einval; numa node .. not available; apply numa policy; numa "
         "policy .. failed; node mask; nodeset .. unavailable",
@@ -259,7 +270,8 @@ CAUSES = (
         seen='their names; "cannot bind memory to host NUMA nodes".',
         decides="nodes online, length of the node mask.",
         next="`numactl -H; cat /sys/devices/system/node/online`.",
-        kernels="EINVAL if the mask is shorter than the highest node (maxnode), as in a selftest of "
+        kernels="EINVAL if the mask is shorter than the highest node (maxnode), as in a selftest "
+        "of "
         "6.19-rc on machines with many nodes.",
     ),
     Cause(
@@ -277,7 +289,8 @@ CAUSES = (
     Cause(
         "memory-poisoned",
         "The hardware reported an uncorrected error in a page of the guest.",
-        names="memory failure; hardware memory corruption; ehwpoison; hwpoison~; bus mceerr; mce .. "
+        names="memory failure; hardware memory corruption; ehwpoison; hwpoison~; bus mceerr; mce "
+        ".. "
         "hardware error; uncorrected .. memory error; uncorrectable .. memory error; memory "
         "error at; edac .. ue; hardware memory error; machine check .. memory; guest mce "
         "memory error; sigbus .. mce~; uncorrected error .. memory; hardware poisoned; ghes "

@@ -21,7 +21,8 @@ CAUSES = (
         "ioeventfd-limit",
         "KVM's I/O bus is full.",
         calls="KVM_IOEVENTFD:ENOSPC KVM_REGISTER_COALESCED_MMIO:ENOSPC",
-        names="ioevent~ .. enospc; register ioevent .. enospc; enospc .. ioevent~; adding ioeventfd "
+        names="ioevent~ .. enospc; register ioevent .. enospc; enospc .. ioevent~; adding "
+        "ioeventfd "
         ".. enospc; coalesced mmio .. enospc; nr iobus devs; io bus .. full",
         supports="queue; disk; virtio; 1000",
         seen="ENOSPC (28) from KVM_IOEVENTFD. Against it: -28 from VFIO, df.",
@@ -53,7 +54,8 @@ CAUSES = (
         against="enoent",
         seen="dirty pages missing after a failed snapshot.",
         decides="is KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 enabled?",
-        next="`memslots record -o vmm.rec -- COMMAND`; with it, clear by KVM_CLEAR_DIRTY_LOG after the data is safe.",
+        next="`memslots record -o vmm.rec -- COMMAND`; with it, clear by KVM_CLEAR_DIRTY_LOG "
+        "after the data is safe.",
         kernels="capability since 5.2.",
     ),
     Cause(
@@ -67,7 +69,8 @@ CAUSES = (
         supports="ms; srcu; vcpus running; latency; strace t",
         seen='`<0.04>` in strace -T, "takes ms", many small slots.',
         decides="durations with vCPUs stopped.",
-        next="`strace -f -T -e trace=ioctl -p PID`; fewer, larger slots; batch before the guest runs.",
+        next="`strace -f -T -e trace=ioctl -p PID`; fewer, larger slots; batch before the guest "
+        "runs.",
         kernels="all; deletes also drop page tables, on x86 all of them unless "
         "KVM_X86_QUIRK_SLOT_ZAP_ALL (6.12) is off.",
     ),
@@ -100,7 +103,8 @@ CAUSES = (
     Cause(
         "ioeventfd-refused",
         "KVM_IOEVENTFD is refused for a reason of its own.",
-        calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT KVM_IOEVENTFD:ENOMEM KVM_IOEVENTFD:EBADF",
+        calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT "
+        "KVM_IOEVENTFD:ENOMEM KVM_IOEVENTFD:EBADF",
         names="ioevent~ .. einval; ioevent~ .. enoent; ioevent~ .. enomem; adding ioeventfd .. "
         "failed; ioevent~ .. ebadf; deleting ioeventfd .. error; ioeventfd del .. error",
         supports="eventfd; notify",

@@ -7,7 +7,8 @@ from .cause import Cause
 CAUSES = (
     Cause(
         "run-efault-host-memory",
-        "EFAULT of KVM_RUN without more: a slot exists and the host memory behind it cannot be used.",
+        "EFAULT of KVM_RUN without more: a slot exists and the host memory behind it cannot be "
+        "used.",
         calls="KVM_RUN:EFAULT",
         names="kvm run failed efault; kvm run .. efault; vcpu run .. efault; vcpu .. error .. "
         "efault; running vcpu .. efault; run vcpu .. efault; vcpu .. efault; run failed .. "
@@ -18,7 +19,8 @@ CAUSES = (
         decides="what lies at the slot's host address at that moment.",
         next="`memslots record --mappings -o vmm.rec -- COMMAND; grep -A1 HVA /proc/PID/smaps; df "
         "-h /dev/shm; dmesg | tail -n 40`.",
-        kernels="since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 EFAULT)."
+        kernels="since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 "
+        "EFAULT)."
         "since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 EFAULT).",
         is_general=True,
     ),
@@ -30,7 +32,8 @@ CAUSES = (
         "efault; punch~ .. efault; shorter than .. efault; efault .. truncat~; truncat~ .. "
         "sigbus; sigbus .. truncat~; copied halfway .. efault; sparse .. efault; file .. "
         "smaller .. efault; efault .. ftruncate; efault .. shorter; efault .. file size",
-        supports="ftruncate; truncat~; shrink; punch hole; file size; snapshot; partial~; memory file; memfd",
+        supports="ftruncate; truncat~; shrink; punch hole; file size; snapshot; partial~; memory "
+        "file; memfd",
         against="dev shm .. 100; uffd; tmpfs .. full",
         seen="EFAULT or SIGBUS at a place in the guest that depends on how far memory is touched; "
         "a file size in the paste smaller than the guest.",
@@ -52,14 +55,16 @@ CAUSES = (
     ),
     Cause(
         "run-efault-hugepages-exhausted",
-        "Huge pages run out when the guest touches its memory (no preallocation, MAP_NORESERVE, hugetlb cgroup).",
+        "Huge pages run out when the guest touches its memory (no preallocation, MAP_NORESERVE, "
+        "hugetlb cgroup).",
         calls="KVM_RUN:EFAULT",
         names="hugepages free 0 .. efault; efault .. hugepages free 0; bus error .. hugepages free "
         "0; hugepages .. bus error; hugetlb .. bus error; hugepages .. sigbus; hugetlb .. "
         "sigbus; hugepages .. efault; efault .. hugepages; hugetlb .. efault; efault .. "
         "hugetlb; bus error .. hugepages; hugetlb cgroup .. efault; huge pages .. efault; "
         "efault .. huge pages; huge pages .. bus error; huge pages .. sigbus",
-        supports="hugepages free 0; hugepages free; hugepages on; hugetlb on; map noreserve; prealloc off; bus error",
+        supports="hugepages free 0; hugepages free; hugepages on; hugetlb on; map noreserve; "
+        "prealloc off; bus error",
         seen='EFAULT or "Bus error" with hugepages=on and HugePages_Free: 0.',
         decides="free huge pages when it fails; hugetlb.*.max.",
         next="`grep Huge /proc/meminfo`.",
@@ -80,7 +85,8 @@ CAUSES = (
         "access of a host-visible allocation.",
         decides="release of the host.",
         next="`uname -r`; 6.13 or later.",
-        kernels="valid pages without a reference count are refused from 5.13 (and stable) up to 6.12; "
+        kernels="valid pages without a reference count are refused from 5.13 (and stable) up to "
+        "6.12; "
         "since 6.13 KVM no longer takes references of PFNMAP memory.",
     ),
     Cause(
@@ -91,12 +97,14 @@ CAUSES = (
         names="aarch64 .. muvm; muvm .. aarch64; krun devices virtio gpu .. efault; arm64 .. "
         "pfnmap; pfnmap .. arm64; dma buf .. arm64 .. efault; muvm .. efault; libkrun .. "
         "aarch64 .. venus; asahi .. efault",
-        supports="aarch64; arm64; asahi; muvm; libkrun; venus; 7 1; 7 2; dma buf; krun devices; mapping host addr",
+        supports="aarch64; arm64; asahi; muvm; libkrun; venus; 7 1; 7 2; dma buf; krun devices; "
+        "mapping host addr",
         against="x86 64; 6 12; 6 6; 6 1",
         seen='arm64 and 7.0 to 7.2, libkrun or muvm, Venus or DRM native context, "mapping: '
         'host_addr=", works with older kernels or software rendering.',
         decides="does 7.0 or older work with the same user space?",
-        next="`uname -r`, try a kernel older than 7.1 or with the fix; the VMM can touch the mapping for writing once.",
+        next="`uname -r`, try a kernel older than 7.1 or with the fix; the VMM can touch the "
+        "mapping for writing once.",
         kernels="reports: 7.0.13 works, 7.1.5 and 7.2.2 do not; a fix was posted in August 2026.",
     ),
     Cause(
@@ -139,14 +147,16 @@ CAUSES = (
         against="truncat~; hugepages free 0",
         seen="munmap, madvise, mprotect, balloon, mremap in the text; MADV_DONTFORK, PROT_NONE.",
         decides="munmap of the slot's range before the failure.",
-        next="`memslots record --mappings -o vmm.rec -- COMMAND`; delete the slot first, then unmap.",
+        next="`memslots record --mappings -o vmm.rec -- COMMAND`; delete the slot first, then "
+        "unmap.",
         kernels="the slot stays; the next access fails.",
     ),
     Cause(
         "run-efault-userfaultfd",
         "A userfaultfd handler does not answer or went away.",
         calls="KVM_RUN:EFAULT",
-        names="uffd .. efault; userfaultfd .. efault; page fault handler .. efault; efault .. uffd; "
+        names="uffd .. efault; userfaultfd .. efault; page fault handler .. efault; efault .. "
+        "uffd; "
         "efault .. userfaultfd; uffd handler; page fault handler .. crash~; page fault "
         "handler .. panicked; uffd .. hang~; postcopy .. efault; page fault handler .. exit~",
         supports="uffd; backend type; snapshot; postcopy; page fault handler; restore",
@@ -167,17 +177,21 @@ CAUSES = (
         against="unknown exit reason 39",
         seen="`MemoryFault { flags: 8, gpa, size }`, exit reason 39, SNP, TDX, SW_PROTECTED.",
         decides="flag 8 says that the guest wants it private; the attributes of the range.",
-        next="`memslots record -o vmm.rec -- COMMAND` and look at KVM_SET_MEMORY_ATTRIBUTES of that gpa.",
+        next="`memslots record -o vmm.rec -- COMMAND` and look at KVM_SET_MEMORY_ATTRIBUTES of "
+        "that gpa.",
         kernels="since 6.8; the VMM answers with KVM_SET_MEMORY_ATTRIBUTES.",
     ),
     Cause(
         "run-enomem-worker",
-        "ENOMEM of the first KVM_RUN: a signal interrupted the creation of the NX-huge-page recovery worker.",
+        "ENOMEM of the first KVM_RUN: a signal interrupted the creation of the NX-huge-page "
+        "recovery worker.",
         calls="KVM_RUN:ENOMEM",
-        names="kvm run .. enomem; vcpu run .. enomem; run failed .. enomem; running vcpu .. enomem; "
+        names="kvm run .. enomem; vcpu run .. enomem; run failed .. enomem; running vcpu .. "
+        "enomem; "
         "vcpu .. enomem; nx huge page recovery; nx huge pages .. worker; kvm run failed "
         "enomem",
-        supports="random~; plenty of free memory; 6 8 0 58; 6 11 0 1015; 6 13; first switch; at start; sometimes",
+        supports="random~; plenty of free memory; 6 8 0 58; 6 11 0 1015; 6 13; first switch; at "
+        "start; sometimes",
         against="create vcpu .. enomem; set user memory region .. enomem",
         seen="KVM_RUN ENOMEM, random, at start, plenty of memory; VMMs that signal vCPU threads "
         "early. Against it: ENOMEM after running for long.",
@@ -196,13 +210,15 @@ CAUSES = (
         against="set user memory region; create vcpu",
         seen='"kvm run failed Invalid argument" with a register dump. Against it: memory regions.',
         decides="the sregs that were set, kvm_valid_regs, immediate_exit.",
-        next="`dmesg | tail -n 40; strace -f -e trace=ioctl COMMAND 2>&1 | grep -B5 'KVM_RUN.*EINVAL'`.",
+        next="`dmesg | tail -n 40; strace -f -e trace=ioctl COMMAND 2>&1 | grep -B5 "
+        "'KVM_RUN.*EINVAL'`.",
         kernels="x86 refuses unknown kvm_valid_regs or kvm_dirty_regs; also vCPU of a VM whose "
         "confidential set-up is not complete.",
     ),
     Cause(
         "run-vcpu-not-initialized",
-        "ENOEXEC (8) or EPERM of KVM_RUN on arm64: KVM_ARM_VCPU_INIT (or FINALIZE for SVE) was not made.",
+        "ENOEXEC (8) or EPERM of KVM_RUN on arm64: KVM_ARM_VCPU_INIT (or FINALIZE for SVE) was "
+        "not made.",
         calls="KVM_RUN:ENOEXEC KVM_RUN:EPERM",
         names="kvm run .. enoexec; vcpu run .. enoexec; run .. enoexec; kvm arm vcpu init .. not; "
         "kvm arm vcpu finalize; vcpu .. enoexec; vcpu run .. eperm; kvm run .. eperm; arm "
@@ -225,9 +241,11 @@ CAUSES = (
         against="userfaultfd",
         seen='"load/store instruction decoding not implemented", "Data abort outside memslots with '
         'no valid syndrome info", "Function not implemented".',
-        decides="gpa of the access against the slots; guest code with post-indexed or pair accesses on MMIO.",
+        decides="gpa of the access against the slots; guest code with post-indexed or pair "
+        "accesses on MMIO.",
         next="`dmesg | grep 'kvm \\['; memslots map FILE`.",
-        kernels="text up to 5.4 and since 5.5; KVM_CAP_ARM_NISV_TO_USER (5.5) hands it to the VMM as exit 28.",
+        kernels="text up to 5.4 and since 5.5; KVM_CAP_ARM_NISV_TO_USER (5.5) hands it to the VMM "
+        "as exit 28.",
     ),
     Cause(
         "run-interrupted",

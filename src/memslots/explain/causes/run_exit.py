@@ -64,13 +64,15 @@ CAUSES = (
         decides="N: 24 SYSTEM_EVENT, 31 DIRTY_RING_FULL, 28 ARM_NISV, 29 and 30 X86 MSRs, 33 "
         "X86_BUS_LOCK, 37 NOTIFY, 38 LOONGARCH_IOCSR, 39 MEMORY_FAULT, 40 TDX.",
         next="`qemu-system-x86_64 --version; uname -r`.",
-        kernels="numbers of development trees differ (24 was used for conversion of private memory in early trees).",
+        kernels="numbers of development trees differ (24 was used for conversion of private "
+        "memory in early trees).",
         is_general=True,
     ),
     Cause(
         "run-dirty-ring-full",
         "Exit 31, KVM_EXIT_DIRTY_RING_FULL: the ring must be collected and reset.",
-        names="dirty ring full; exit reason 31; dirty ring .. full; exit dirty ring; kvm exit dirty ring full",
+        names="dirty ring full; exit reason 31; dirty ring .. full; exit dirty ring; kvm exit "
+        "dirty ring full",
         supports="dirty ring size; reset dirty rings",
         seen="exit reason 31, dirty-ring-size=.",
         decides="is KVM_RESET_DIRTY_RINGS called?",
@@ -79,7 +81,8 @@ CAUSES = (
     ),
     Cause(
         "guest-access-without-slot",
-        "The guest touched an address without a slot: KVM_EXIT_MMIO (6), to the VMM a device access.",
+        "The guest touched an address without a slot: KVM_EXIT_MMIO (6), to the VMM a device "
+        "access.",
         names="unhandled mmio; kvm exit mmio .. phys addr; unexpected mmio; mmio exit; unmapped .. "
         "guest physical; mmio exits; no memslot .. gpa; mmio .. should be ram; outside of .. "
         "guest memory; exit mmio .. expected; outside memslots; unmapped mmio; invalid guest "
@@ -89,7 +92,8 @@ CAUSES = (
         seen='MMIO exit for what should be RAM, "unhandled mmio", lazy mapping.',
         decides="gpa of the exit against the slots.",
         next="`memslots map FILE`.",
-        kernels="reads of holes are ones in most VMMs; instruction fetches become run-internal-error."
+        kernels="reads of holes are ones in most VMMs; instruction fetches become "
+        "run-internal-error."
         "reads of holes are ones in most VMMs; instruction fetches become run-internal-error.",
         is_general=True,
     ),
@@ -107,7 +111,8 @@ CAUSES = (
         "(0xfee00000, 0xfec00000, m5ops 0xffff0000).",
         decides="window against slots.",
         next="`memslots check FILE`.",
-        kernels="KVM does not know the VMM's devices and refuses nothing (but for its own APIC page, "
+        kernels="KVM does not know the VMM's devices and refuses nothing (but for its own APIC "
+        "page, "
         "rule slot-overlap).",
         is_general=True,
     ),

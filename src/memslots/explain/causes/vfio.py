@@ -27,7 +27,8 @@ CAUSES = (
         "iommu-reserved-range",
         "The range covers one that the IOMMU keeps (MSI 0xfee00000, RMRR).",
         calls="VFIO_IOMMU_MAP_DMA:EINVAL VFIO_MAP_DMA:EINVAL",
-        names="reserved regions; reserved iova; rmrr; reserved region .. iommu; is reserved .. msi; "
+        names="reserved regions; reserved iova; rmrr; reserved region .. iommu; is reserved .. "
+        "msi; "
         "msi window; iova .. reserved; ineligible for iommu domain attach due to platform "
         "rmrr; dma map .. 0xfee00000; reserved memory region",
         supports="rmrr; msi; reserved; 0xfee00000; 0x00000000fee00000",
@@ -39,7 +40,8 @@ CAUSES = (
     Cause(
         "vfio-memlock-limit",
         "Pinned guest memory passes RLIMIT_MEMLOCK.",
-        calls="VFIO_IOMMU_MAP_DMA:ENOMEM VFIO_MAP_DMA:ENOMEM IOMMU_IOAS_MAP:ENOMEM VFIO_IOMMU_MAP_DMA:EPERM",
+        calls="VFIO_IOMMU_MAP_DMA:ENOMEM VFIO_MAP_DMA:ENOMEM IOMMU_IOAS_MAP:ENOMEM "
+        "VFIO_IOMMU_MAP_DMA:EPERM",
         names="vfio map dma .. enomem; vfio map dma failed enomem; vfio dma map .. enomem; vfio "
         "container dma map .. enomem; iommu dma map .. enomem; iommu map dma .. enomem; dma "
         "map .. enomem; map dma .. enomem; vfio pin pages .. rlimit memlock; vfio .. rlimit "
@@ -48,7 +50,8 @@ CAUSES = (
         seen='-12 (ENOMEM) from VFIO_IOMMU_MAP_DMA, "VFIO_MAP_DMA failed: Cannot allocate memory".',
         decides='limit against guest memory; kernel log "RLIMIT_MEMLOCK exceeded".',
         next="`prlimit --pid PID --memlock; dmesg | grep -i memlock`; libvirt: `<hard_limit>`.",
-        kernels="type1 counts each container on its own: twice the guest for two containers; iommufd counts per user.",
+        kernels="type1 counts each container on its own: twice the guest for two containers; "
+        "iommufd counts per user.",
     ),
     Cause(
         "vfio-mapping-limit",
@@ -79,7 +82,8 @@ CAUSES = (
         "vfio-map-exists",
         "The iova range is mapped in the container already.",
         calls="VFIO_IOMMU_MAP_DMA:EEXIST VFIO_MAP_DMA:EEXIST",
-        names="dma map .. eexist; map dma .. eexist; iommu dma map .. eexist; vfio .. eexist; eexist .. dma map",
+        names="dma map .. eexist; map dma .. eexist; iommu dma map .. eexist; vfio .. eexist; "
+        "eexist .. dma map",
         supports="unmap; hotplug; container",
         against="ioas; iommufd",
         seen="EEXIST (17) from a DMA map, IommuDmaMap(Error(17)).",
@@ -103,7 +107,8 @@ CAUSES = (
     Cause(
         "vfio-group-not-viable",
         "A device of the group belongs to a host driver.",
-        names="is not viable; group .. not viable; ensure all devices within the iommu group; bound "
+        names="is not viable; group .. not viable; ensure all devices within the iommu group; "
+        "bound "
         "to their vfio bus driver; iommu group .. in use by host driver; not viable; not "
         "attached to vfio; group viable",
         supports="lspci; iommu group",
@@ -146,7 +151,8 @@ CAUSES = (
         "iommufd-map-refused",
         "IOMMU_IOAS_MAP refuses: reserved iova, overlap, access.",
         calls="IOMMU_IOAS_MAP:EEXIST IOMMU_IOAS_MAP:EFAULT",
-        names="iommufd backend map dma; ioas map .. failed; iommu ioas map .. e~; iommufd .. map .. "
+        names="iommufd backend map dma; ioas map .. failed; iommu ioas map .. e~; iommufd .. map "
+        ".. "
         "failed; iommufd .. map .. e~",
         supports="iommufd; ioas",
         seen="iommufd_backend_map_dma, IOMMU_IOAS_MAP.",
@@ -164,7 +170,8 @@ CAUSES = (
         supports="balloon; virtio mem; mdev; vdpa",
         seen='"Discarding RAM is disabled", "discarding memory", virtio-mem or balloon with VFIO mdev, vhost-vdpa.',
         decides="the pair of devices.",
-        next="drop one; VFIO and virtio-mem agree through the RamDiscardManager (QEMU 6.0 and later).",
+        next="drop one; VFIO and virtio-mem agree through the RamDiscardManager (QEMU 6.0 and "
+        "later).",
         kernels="none.",
     ),
 )

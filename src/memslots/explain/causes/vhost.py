@@ -9,7 +9,8 @@ CAUSES = (
         "vhost-region-limit",
         "The vhost back end takes fewer regions than KVM has slots.",
         calls="VHOST_SET_MEM_TABLE:E2BIG",
-        names="used vhost backend has no free memory slots; vhost backend has no free memory slots; "
+        names="used vhost backend has no free memory slots; vhost backend has no free memory "
+        "slots; "
         "vhost .. e2big; set mem table .. e2big; vhost .. no free memory slots; vhost .. "
         "memory slots; vhost .. max mem regions; vhost .. too many memory regions; vhost user "
         ".. memory slots; vhost .. memory regions .. limit; max mem regions; vhost .. "
@@ -20,14 +21,16 @@ CAUSES = (
         '"Argument list too long".',
         decides="its limit.",
         next="`cat /sys/module/vhost/parameters/max_mem_regions`.",
-        kernels="64 by default, parameter since 4.2; vhost-user back ends 8, 32 or 509 (CONFIGURE_MEM_SLOTS).",
+        kernels="64 by default, parameter since 4.2; vhost-user back ends 8, 32 or 509 "
+        "(CONFIGURE_MEM_SLOTS).",
     ),
     Cause(
         "vhost-mem-table-failed",
         "VHOST_SET_MEM_TABLE with another errno: ENOMEM, EFAULT.",
         calls="VHOST_SET_MEM_TABLE:EFAULT VHOST_SET_MEM_TABLE:ENOMEM VHOST_SET_MEM_TABLE:EINVAL "
         "VHOST_SET_MEM_TABLE:EPERM",
-        names="vhost set mem table .. efault; vhost set mem table .. enomem; vhost set mem table .. "
+        names="vhost set mem table .. efault; vhost set mem table .. enomem; vhost set mem table "
+        ".. "
         "einval; set mem table .. efault; set mem table .. enomem; set mem table .. einval; "
         "set mem table failed; set mem table .. eopnotsupp",
         supports="vhost",
@@ -110,8 +113,10 @@ CAUSES = (
         against="spdk; huge",
         seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", memaddr.',
         decides="the numbers.",
-        next="`qom-get ID block-size`; in the guest `cat /sys/devices/system/memory/block_size_bytes`.",
-        kernels="x86 guests add memory in blocks of 128 MiB (2 GiB for large guests); KVM only asks for pages.",
+        next="`qom-get ID block-size`; in the guest `cat "
+        "/sys/devices/system/memory/block_size_bytes`.",
+        kernels="x86 guests add memory in blocks of 128 MiB (2 GiB for large guests); KVM only "
+        "asks for pages.",
     ),
     Cause(
         "guest-memory-not-onlined",
@@ -125,7 +130,8 @@ CAUSES = (
         against="broken; probe; virtio mem virtio~",
         seen='hot-plugged memory "does not appear", free unchanged, no error.',
         decides="offline blocks in the guest.",
-        next="in the guest `lsmem; echo online_movable > /sys/devices/system/memory/auto_online_blocks`.",
+        next="in the guest `lsmem; echo online_movable > "
+        "/sys/devices/system/memory/auto_online_blocks`.",
         kernels="memhp_default_state, CONFIG_MEMORY_HOTPLUG_DEFAULT_ONLINE.",
     ),
 )

@@ -23,7 +23,8 @@ CAUSES = (
         "Against it: vhost, DIMM, a smaller number than KVM's.",
         decides="KVM_CAP_NR_MEMSLOTS and the slots in use.",
         next="`memslots record -p PID -o vmm.rec; memslots timeline vmm.rec`.",
-        kernels="x86 509 up to 5.11, 32764 since 5.12 (all architectures since then but where stated).",
+        kernels="x86 509 up to 5.11, 32764 since 5.12 (all architectures since then but where "
+        "stated).",
     ),
     Cause(
         "vmm-own-slot-limit",
@@ -53,7 +54,8 @@ CAUSES = (
         seen='"about 512 slots", many small regions, virtio-mem per block, resizing.',
         decides="KVM_CAP_NR_MEMSLOTS; vhost's limit is smaller.",
         next="`memslots cost LAYOUT`.",
-        kernels="509 up to 5.11 on x86, 32764 since; vhost 64 by default, vhost-user 8 without CONFIGURE_MEM_SLOTS.",
+        kernels="509 up to 5.11 on x86, 32764 since; vhost 64 by default, vhost-user 8 without "
+        "CONFIGURE_MEM_SLOTS.",
         is_general=True,
     ),
     Cause(
@@ -119,7 +121,8 @@ CAUSES = (
     ),
     Cause(
         "phys-bits-too-low",
-        "QEMU's memory map (RAM, hotplug area, 64-bit PCI window) does not fit the guest CPU's physical address bits.",
+        "QEMU's memory map (RAM, hotplug area, 64-bit PCI window) does not fit the guest CPU's "
+        "physical address bits.",
         names="phys bits too low; address space limit .. phys bits; address space limit 0x; "
         "physical address bits .. too low; phys bits should be between; phys bits .. too "
         "small; maxmem .. phys bits; guest physical address .. exceeds .. physical bits; does "
@@ -128,7 +131,8 @@ CAUSES = (
         against="vfio; set user memory region .. einval",
         seen='"Address space limit 0x... < 0x... phys-bits too low (N)".',
         decides="bits of the host (`lscpu`), maxmem, machine type.",
-        next="lower maxmem, or `-cpu host` (host-phys-bits=on), `-global q35-pcihost.pci-hole64-size=32G`.",
+        next="lower maxmem, or `-cpu host` (host-phys-bits=on), `-global "
+        "q35-pcihost.pci-hole64-size=32G`.",
         kernels="a check of QEMU since 7.2; KVM was not asked; the limit is 2^N - 1.",
     ),
     Cause(
@@ -148,7 +152,8 @@ CAUSES = (
     Cause(
         "vmm-ram-limit",
         "A limit of the emulator's build or machine on RAM.",
-        names="at most 2047 mb ram; ram size too large; invalid ram size; ram size more than .. not "
+        names="at most 2047 mb ram; ram size too large; invalid ram size; ram size more than .. "
+        "not "
         "supported; too much memory for this machine; ram size .. limit; memory size .. "
         "exceeds the maximum; ram size must be; machine .. supports at most .. ram; more ram "
         "than .. machine; maximum memory size .. is; ram limit; mb ram can be simulated; "

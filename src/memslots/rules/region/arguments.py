@@ -27,14 +27,15 @@ _IOCTL = "kvm_vm_ioctl() in virt/kvm/kvm_main.c"
 # fmt: off
 ARGUMENT_UNREADABLE = Rule(
     "argument-unreadable", EFAULT, "The structure cannot be read from user memory in full.",
-    """32 bytes for KVM_SET_USER_MEMORY_REGION, 160 for KVM_SET_USER_MEMORY_REGION2: a caller that passes
-    the short structure to the long call fails only if it ends at the end of a mapping.""",
+    """32 bytes for KVM_SET_USER_MEMORY_REGION, 160 for KVM_SET_USER_MEMORY_REGION2: a caller that
+    passes the short structure to the long call fails only if it ends at the end of a mapping.""",
     "Pass the address of a whole structure.", _IOCTL,
 )
 FLAGS_OF_REGION2 = Rule(
-    "flags-of-region2", EINVAL, "The short call carries a flag beyond LOG_DIRTY_PAGES and READONLY.",
-    """Since 6.8 the first form of the call knows these two flags only; KVM_MEM_GUEST_MEMFD needs the
-    second form, which has the fields for it.""",
+    "flags-of-region2", EINVAL, "The short call carries a flag beyond LOG_DIRTY_PAGES and "
+                                "READONLY.",
+    """Since 6.8 the first form of the call knows these two flags only; KVM_MEM_GUEST_MEMFD needs
+    the second form, which has the fields for it.""",
     "Use KVM_SET_USER_MEMORY_REGION2 for KVM_MEM_GUEST_MEMFD; drop unknown bits.",
     "kvm_vm_ioctl_set_memory_region() in virt/kvm/kvm_main.c", needs=("region2",),
 )
@@ -46,21 +47,24 @@ SLOT_ID_TOO_HIGH = Rule(
     "kvm_vm_ioctl_set_memory_region() in virt/kvm/kvm_main.c",
 )
 FLAGS_INVALID = Rule(
-    "flags-invalid", EINVAL, "A flag is unknown, not supported here, or not allowed together with another.",
-    """READONLY needs an architecture with read-only memory (not s390, not powerpc) and, since 6.11, a VM
-    without protected state.  GUEST_MEMFD allows neither LOG_DIRTY_PAGES nor READONLY, and before 6.18 needs
-    a VM with private memory.""",
+    "flags-invalid", EINVAL, "A flag is unknown, not supported here, or not allowed together with "
+                             "another.",
+    """READONLY needs an architecture with read-only memory (not s390, not powerpc) and, since 6.11,
+    a VM without protected state.  GUEST_MEMFD allows neither LOG_DIRTY_PAGES nor READONLY, and
+    before 6.18 needs a VM with private memory.""",
     "Ask KVM_CAP_READONLY_MEM and KVM_CAP_GUEST_MEMFD on the VM's file descriptor; drop the flag.",
     "check_memory_region_flags() in virt/kvm/kvm_main.c",
 )
 SIZE_UNALIGNED = Rule(
     "size-unaligned", EINVAL, "memory_size is not a multiple of the host page size.",
-    "Slots are made of whole host pages: 4 KiB on x86, but 16 or 64 KiB on some arm64 and powerpc hosts.",
+    "Slots are made of whole host pages: 4 KiB on x86, but 16 or 64 KiB on some arm64 and powerpc "
+    "hosts.",
     "Round memory_size up to sysconf(_SC_PAGESIZE), and the backing memory with it.", _SET,
 )
 SIZE_EXCEEDS_ULONG = Rule(
     "size-exceeds-ulong", EINVAL, "memory_size does not fit an unsigned long of the host.",
-    "On 32-bit hosts one slot has less than 4 GiB.  Older kernels cut the size to 32 bits silently.",
+    "On 32-bit hosts one slot has less than 4 GiB.  Older kernels cut the size to 32 bits "
+    "silently.",
     "Split the range into slots below 4 GiB.", _SET, needs=("size-fits-ulong",),
     arches=NARROW,
 )
@@ -75,19 +79,23 @@ HVA_UNALIGNED = Rule(
 )
 HVA_TAGGED = Rule(
     "hva-tagged", EINVAL, "userspace_addr carries an address tag.",
-    "arm64 may tag the top byte of pointers; KVM keeps the address and cannot keep a tag apart from it.",
+    "arm64 may tag the top byte of pointers; KVM keeps the address and cannot keep a tag apart "
+    "from it.",
     "Pass the untagged address.", _SET, needs=("hva-tag-check",),
     arches=ARM64,
 )
 HVA_OUT_OF_RANGE = Rule(
     "hva-out-of-range", EINVAL, "The host range does not lie in user space.",
-    """userspace_addr + memory_size must not pass the end of user space: 2^47 - 4096 on x86-64 without five-level
-    paging, 3 GiB on i386.  The memory need not be mapped.  When the call deletes, userspace_addr itself is tested.""",
-    "Pass an address that mmap() returned for at least memory_size bytes.", "access_ok() as " + _SET + " calls it",
+    """userspace_addr + memory_size must not pass the end of user space: 2^47 - 4096 on x86-64
+    without five-level paging, 3 GiB on i386.  The memory need not be mapped.  When the call
+    deletes, userspace_addr itself is tested.""",
+    "Pass an address that mmap() returned for at least memory_size bytes.",
+    "access_ok() as " + _SET + " calls it",
 )
 GMEM_OFFSET_UNALIGNED = Rule(
     "gmem-offset-unaligned", EINVAL, "guest_memfd_offset is not a multiple of the host page size.",
-    "Checked with KVM_MEM_GUEST_MEMFD only, before the slot is looked at.", "Align the offset.", _SET,
+    "Checked with KVM_MEM_GUEST_MEMFD only, before the slot is looked at.", "Align the offset.",
+    _SET,
     needs=("guest-memfd",),
 )
 GMEM_OFFSET_WRAPS = Rule(
@@ -96,9 +104,10 @@ GMEM_OFFSET_WRAPS = Rule(
 )
 ADDRESS_SPACE_UNKNOWN = Rule(
     "address-space-unknown", EINVAL, "The VM has no such address space (bits 16-31 of slot).",
-    """Only x86 has a second one, for SMM; not if KVM was built without SMM (6.2 and later), nor in VMs with
-    private memory (6.8 and later).""",
-    "Ask KVM_CAP_MULTI_ADDRESS_SPACE on the VM; use address space 0 only if it says less than 2.", _SET,
+    """Only x86 has a second one, for SMM; not if KVM was built without SMM (6.2 and later), nor in
+    VMs with private memory (6.8 and later).""",
+    "Ask KVM_CAP_MULTI_ADDRESS_SPACE on the VM; use address space 0 only if it says less than 2.",
+    _SET,
 )
 GPA_WRAPS = Rule(
     "gpa-wraps", EINVAL, "guest_phys_addr + memory_size passes 2^64.",
@@ -107,8 +116,8 @@ GPA_WRAPS = Rule(
 )
 SLOT_TOO_LARGE = Rule(
     "slot-too-large", EINVAL, "The slot has more than 2^31 - 1 host pages.",
-    """Page numbers within a slot fit 31 bits.  With 4 KiB pages a slot is just under 8 TiB, with 64 KiB pages
-    128 TiB.""",
+    """Page numbers within a slot fit 31 bits.  With 4 KiB pages a slot is just under 8 TiB, with 64
+    KiB pages 128 TiB.""",
     "Split the range into several slots.", "KVM_MEM_MAX_NR_PAGES in " + _SET,
 )
 # fmt: on
@@ -224,7 +233,8 @@ def _check_far_hva(attempt: RegionAttempt) -> Refused | Undetermined | None:
     if end > machine.hva_end_high:
         return HVA_OUT_OF_RANGE.refuse(**numbers)
     return HVA_OUT_OF_RANGE.ask(
-        f"where does user space end on this host: between {machine.hva_end:#x} and {machine.hva_end_high:#x}? "
+        f"where does user space end on this host: between {machine.hva_end:#x} and "
+        f"{machine.hva_end_high:#x}? "
         "State it as +task-size=N (2^47 - 4096 without five-level paging on x86-64)",
         **numbers,
     )

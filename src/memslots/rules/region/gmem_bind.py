@@ -13,25 +13,28 @@ from ..attempt import RegionAttempt
 GMEM_FD_CLOSED = Rule(
     "gmem-fd-closed", EBADF, "guest_memfd is not an open file descriptor.",
     "Looked at only when everything else about the slot is in order.",
-    "Pass what KVM_CREATE_GUEST_MEMFD returned, and keep it open.", "kvm_gmem_bind() in virt/kvm/guest_memfd.c",
+    "Pass what KVM_CREATE_GUEST_MEMFD returned, and keep it open.", "kvm_gmem_bind() in "
+        "virt/kvm/guest_memfd.c",
     needs=("guest-memfd",),
 )
 GMEM_FD_OTHER_FILE = Rule(
     "gmem-fd-other-file", EINVAL, "guest_memfd is a file of another kind, or of another VM.",
     "A guest_memfd belongs to the VM that made it.",
-    "Make the file with KVM_CREATE_GUEST_MEMFD on the same VM.", "kvm_gmem_bind() in virt/kvm/guest_memfd.c",
+    "Make the file with KVM_CREATE_GUEST_MEMFD on the same VM.", "kvm_gmem_bind() in "
+        "virt/kvm/guest_memfd.c",
     needs=("guest-memfd",),
 )
 GMEM_RANGE = Rule(
     "gmem-range", EINVAL, "The range does not lie within the guest_memfd file.",
-    """Up to 7.0 the sum of offset and size is a signed number: an offset of 2^63 - 4096 with one page overflows
-    and is accepted.""",
+    """Up to 7.0 the sum of offset and size is a signed number: an offset of 2^63 - 4096 with one
+    page overflows and is accepted.""",
     "Pass an offset so that offset + memory_size is at most the file's size.",
     "kvm_gmem_bind() in virt/kvm/guest_memfd.c", needs=("guest-memfd",),
 )
 GMEM_RANGE_BOUND = Rule(
     "gmem-range-bound", EEXIST, "Another slot is bound to part of the same range of the file.",
-    "Bindings are tracked by file, not by guest address, over all address spaces.  EINVAL up to 7.1.",
+    "Bindings are tracked by file, not by guest address, over all address spaces.  EINVAL up to "
+    "7.1.",
     "Give each slot its own part of the file; delete the other slot first.",
     "kvm_gmem_bind() in virt/kvm/guest_memfd.c", needs=("guest-memfd",),
 )

@@ -48,7 +48,8 @@ def decide(attempt: RegionAttempt) -> Answer:
             # a slot that loses the flag (a bug up to 6.18) leaves its binding behind
             binding = attempt.binding if old is None else old.binding
         new = SpecialSlot(
-            attempt.as_id, attempt.slot_id, attempt.gfn, attempt.npages, attempt.hva, flags, binding, attempt.owner
+            attempt.as_id, attempt.slot_id, attempt.gfn, attempt.npages, attempt.hva, flags,
+            binding, attempt.owner
         )  # fmt: skip
     change = SlotChange(kind, old, new)
     return PREPARE_HOOKS[attempt.machine.arch](attempt, change) or Accepted(change)

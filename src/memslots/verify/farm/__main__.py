@@ -1,19 +1,21 @@
-"""`python -m memslots.verify.farm`: ask the kernels again what they were asked for the recorded answers.
+"""`python -m memslots.verify.farm`: ask the kernels again what they were asked for the recorded
+answers.
 
     python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz
     python -m memslots.verify.farm tests/verify/recorded/answers.tar.xz debian-6.1-i386 host
     python -m memslots.verify.farm dates
     python -m memslots.verify.farm --refresh tests/verify/recorded/answers.tar.xz debian-sid-x86_64
-    python -m memslots.verify.farm --add corners tests/verify/recorded/answers.tar.xz debian-experimental-arm64
+    python -m memslots.verify.farm --add corners tests/verify/recorded/answers.tar.xz
+    debian-experimental-arm64
 
-The last asks a kernel for the first time: `plain` the sequences of every kernel, `probe` the same with the
-kernel's own page total and budget, `totals` those that fill a VM up, `corners` those made by hand.  The newest
-kernels are Debian's candidates (debian-experimental-*); rare hosts end in -pa36, -protected, -gicv2 and -mte.
-The kernels that can be booted: `memslots verify --kernels`.
+The last asks a kernel for the first time: `plain` the sequences of every kernel, `probe` the same
+with the kernel's own page total and budget, `totals` those that fill a VM up, `corners` those made
+by hand.  The newest kernels are Debian's candidates (debian-experimental-*); rare hosts end in
+-pa36, -protected, -gicv2 and -mte. The kernels that can be booted: `memslots verify --kernels`.
 
-`make conformance-live` is the first of these.  `dates` compares the dates of facts with distributions' changelogs
-(`dates --help`).  Exit code 0 if all answers are the same, 1 if any differ, 4 if
-no kernel could be asked.
+`make conformance-live` is the first of these.  `dates` compares the dates of facts with
+distributions' changelogs (`dates --help`).  Exit code 0 if all answers are the same, 1 if any
+differ, 4 if no kernel could be asked.
 """
 
 from __future__ import annotations
@@ -107,7 +109,10 @@ def _lines(result: Rerun, *, is_new: bool) -> Iterator[str]:
     if result.other_kernel:
         yield f"    another build: {result.other_kernel}"
     for sequence, index, before, now in result.differing[:_SHOWN]:
-        yield f"    {sequence}, operation {index}: recorded {before}, now {'no answer' if now is None else now}"
+        yield (
+            f"    {sequence}, operation {index}: recorded {before}, now "
+            f"{'no answer' if now is None else now}"
+        )
     if len(result.differing) > _SHOWN:
         yield f"    and {len(result.differing) - _SHOWN} more sequences"
 

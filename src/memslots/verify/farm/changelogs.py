@@ -1,4 +1,5 @@
-"""Which stable release a commit came in, from the changelogs that distributions write for their kernels.
+"""Which stable release a commit came in, from the changelogs that distributions write for their
+kernels.
 
 Debian and Ubuntu quote each stable update of upstream with the subjects of its commits:
 
@@ -35,7 +36,9 @@ _NOT_SUBJECT = re.compile(r"\[[^\]]*\]|\(cve-[^)]*\)|[\"'`]")
 
 
 def quoted_commits(lines: Iterable[str]) -> Iterator[tuple[Version, str]]:
-    """Each stable release that a changelog quotes, with a subject; (release, "") when one begins."""
+    """Each stable release that a changelog quotes, with a subject; (release, "") when one
+    begins.
+    """
     release: Version | None = None
     words: list[str] = []
     for line in lines:

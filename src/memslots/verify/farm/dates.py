@@ -1,4 +1,5 @@
-"""`python -m memslots.verify.farm dates`: the dates of facts beside the changelogs of distributions.
+"""`python -m memslots.verify.farm dates`: the dates of facts beside the changelogs of
+distributions.
 
     python -m memslots.verify.farm dates             all facts; fetches about 100 MB the first time
     python -m memslots.verify.farm dates size-fits-ulong bad-vm-eio
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 _DEBIAN = "linux-libc-dev"
 """The smallest package with the kernel's whole changelog."""
 _DEBIAN_SUITES = (
-    "bullseye-security", "bookworm-security", "trixie-security", "bookworm-backports", "trixie-backports", "sid",
+    "bullseye-security", "bookworm-security", "trixie-security", "bookworm-backports",
+    "trixie-backports", "sid",
     "experimental",
 )  # fmt: skip
 
@@ -56,7 +58,8 @@ class Looked:
             release for release in releases if release.branch < commit.release.branch
         )
         """First point release of each older branch in which a changelog has it."""
-        # whoever says "between 6.1.0 and 6.1.192" is not contradicted by a release in between, but is told
+        # whoever says "between 6.1.0 and 6.1.192" is not contradicted by a release in between, but
+        # is told
         self.unstated = tuple(release for release in self.found if release not in commit.stable)
         """Found, and not what the fact says."""
         rest = [release for release in commit.stable if release not in self.found]
@@ -95,7 +98,10 @@ def report(facts: Sequence[Fact], changelogs: Changelogs) -> Iterator[str]:
         for fact in facts
         if fact.unsure or isinstance(fact.began, Bound) or isinstance(fact.ended, Bound)
     ]
-    yield f"{len(undated)} facts without a commit for some date, or with releases at which nobody looked"
+    yield (
+        f"{len(undated)} facts without a commit for some date, or with releases at which nobody "
+        "looked"
+    )
     for fact in undated:
         bounds = fact.unsure or [
             date for date in (fact.began, fact.ended) if isinstance(date, Bound)
@@ -142,7 +148,8 @@ def main(arguments: Sequence[str]) -> int:
     print("\n".join(report(facts, changelogs)))
     differing = sum(bool(looked.unstated) for looked in look(facts, changelogs))
     print(
-        f"{len(changelogs.quoted)} stable releases are quoted; {differing} commits differ from what the facts say"
+        f"{len(changelogs.quoted)} stable releases are quoted; {differing} commits differ from "
+        "what the facts say"
     )
     return 1 if differing else 0
 

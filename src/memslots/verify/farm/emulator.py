@@ -1,7 +1,7 @@
 """QEMU with one value of its processors changed, for hosts that it does not offer.
 
-A processor's identification register is a constant in the program.  The changed copy lies in the cache; the
-program that is installed stays as it is.
+A processor's identification register is a constant in the program.  The changed copy lies in the
+cache; the program that is installed stays as it is.
 """
 
 from __future__ import annotations

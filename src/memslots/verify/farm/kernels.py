@@ -81,7 +81,9 @@ _P64, _P32, _WRITE_TRACKED, _FREE = 1 << 26, 1 << 23, 1 << 28, 1 << 34
 
 
 class Changed:
-    """A value of an identification register that QEMU's copy in the cache has in place of another."""
+    """A value of an identification register that QEMU's copy in the cache has in place of
+    another.
+    """
 
     __slots__ = ("new", "old", "register")
 
@@ -99,7 +101,8 @@ class Kernel:
     """One kernel, and the machine it is booted on."""
 
     __slots__ = (
-        "arch", "changed", "command_line", "limit_pages", "module_arguments", "name", "package", "program_arch", "qemu",
+        "arch", "changed", "command_line", "limit_pages", "module_arguments", "name", "package",
+        "program_arch", "qemu",
         "ram", "suite", "totals_command_line", "totals_ram",
     )  # fmt: skip
 
@@ -268,7 +271,8 @@ def recorded_as(name: str) -> Kernel:
         return KERNELS[NATIVE if word == "x86_64" else f"{NATIVE}-{word}"]
     if name.startswith("built-"):
         raise UnknownKernelError(
-            f"{name} was compiled by hand from Debian's source, in a configuration nobody packages: not booted here"
+            f"{name} was compiled by hand from Debian's source, in a configuration nobody "
+            "packages: not booted here"
         )
     return find_kernel(name)
 

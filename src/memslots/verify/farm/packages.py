@@ -130,7 +130,8 @@ class Apt:
     """An apt for one suite and architecture, with its own lists."""
 
     def __init__(self, suite: str, arch: str, *, uri: str = "") -> None:
-        """Fetches the lists if there are none; `uri` is another archive of Debian than the mirror's main one.
+        """Fetches the lists if there are none; `uri` is another archive of Debian than the mirror's
+        main one.
 
         Raises DeviceUnavailableError.
         """
@@ -212,7 +213,10 @@ class Apt:
 
 
 def image(folder: str, release: str) -> str:
-    """The kernel to boot in an unpacked package.  Raises DeviceUnavailableError if there is none."""
+    """The kernel to boot in an unpacked package.
+
+    Raises DeviceUnavailableError if there is none.
+    """
     for path in (
         f"boot/vmlinuz-{release}", f"boot/vmlinux-{release}",
         f"usr/lib/modules/{release}/vmlinuz", f"lib/modules/{release}/vmlinuz",

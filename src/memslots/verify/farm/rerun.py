@@ -1,4 +1,6 @@
-"""Asks the kernels again what they were asked for the recorded answers, and compares; or asks a new one."""
+"""Asks the kernels again what they were asked for the recorded answers, and compares; or asks a
+new one.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Rerun:
         self.answers = 0
         """Answers that were compared."""
         self.differing: list[tuple[str, int, object, object]] = []
-        """Sequence, operation, recorded answer, answer of now (None: none): the first of each sequence."""
+        """Sequence, operation, recorded answer, answer of now (None: none): the first of each
+        sequence.
+        """
         self.other_kernel = ""
         """If it is not the build that was recorded: which was, and which is it."""
         self.seconds = 0.0
@@ -81,8 +85,9 @@ def rerun(
 ) -> Iterator[Rerun]:
     """Ask again, file by file.
 
-    folder: unpacked recorded answers; names: kernels (default: all; "host" is the one under us); refresh: write
-    what is answered now into the folder.  Raises UnknownKernelError for a name without recorded answers.
+    folder: unpacked recorded answers; names: kernels (default: all; "host" is the one under us);
+    refresh: write what is answered now into the folder.  Raises UnknownKernelError for a name
+    without recorded answers.
     """
     recordings = [Recorded(path, kind) for path, kind in answer_files(folder)]
     _check_names(names, {recorded.name for recorded in recordings})
@@ -149,8 +154,8 @@ def record(
 ) -> Rerun:
     """Ask a kernel for the first time, and write a file of answers into the folder.
 
-    kind: "", "probe", "totals" or "corners".  Raises UnknownKernelError, DeviceUnavailableError, and
-    TraceError where the folder has no such sequences, or has the answers already.
+    kind: "", "probe", "totals" or "corners".  Raises UnknownKernelError, DeviceUnavailableError,
+    and TraceError where the folder has no such sequences, or has the answers already.
     """
     kernel = recorded_as(name)
     label = f"{name}.{kind}" if kind else name

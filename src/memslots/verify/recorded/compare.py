@@ -118,7 +118,9 @@ def open_answers(path: str) -> Iterator[str]:
 
 
 def compare_folder(path: str, kernel: str = "") -> Iterator[KernelResult]:
-    """Replay every file of answers whose name contains `kernel`; `path` is a folder or a tar archive."""
+    """Replay every file of answers whose name contains `kernel`; `path` is a folder or a tar
+    archive.
+    """
     with open_answers(path) as folder:
         loaded: dict[str, dict[str, list[list[object]]]] = {}
         found = False
@@ -164,7 +166,10 @@ def _stem(name: str) -> str | None:
 
 
 def load_sequences(folder: str, kind: str) -> dict[str, list[list[object]]]:
-    """Sequence id -> operations, for a kind of answers.  Raises TraceError if the file is missing or bad."""
+    """Sequence id -> operations, for a kind of answers.
+
+    Raises TraceError if the file is missing or bad.
+    """
     for ending in _ENDINGS:
         path = os.path.join(folder, KINDS[kind] + ending)
         if os.path.exists(path):

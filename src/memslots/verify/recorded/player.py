@@ -47,7 +47,9 @@ class Player:
     """Plays one sequence on a fresh process with no VM: each call as an event through `Replay`."""
 
     def __init__(self, profile: Profile, *, checksums: bool = False) -> None:
-        """checksums: answer a bitmap with the CRC-32 of all its bytes too, as the program does if told to."""
+        """checksums: answer a bitmap with the CRC-32 of all its bytes too, as the program does if
+        told to.
+        """
         self.profile = profile
         self.checksums = checksums
         self.process = process_of(profile)
@@ -134,7 +136,9 @@ class Player:
         return step
 
     def _ask(self, call: str, fields: dict[str, int], *, on_vcpu: bool = False) -> int:
-        """The answer of a call on the current VM's file descriptor, or on that of its first vCPU."""
+        """The answer of a call on the current VM's file descriptor, or on that of its first
+        vCPU.
+        """
         if self.vm is None:
             return -EBADF
         fd = self.vcpus[self.current][0] if on_vcpu else self.vm_fds[self.current]
@@ -182,7 +186,9 @@ class Player:
     # -- VMs
 
     def _new_fd(self) -> int:
-        """The lowest number that is free: closed ones come back, under which the program may still know a file."""
+        """The lowest number that is free: closed ones come back, under which the program may still
+        know a file.
+        """
         fd = _FIRST_FD
         while fd in self.process.fds:
             fd += 1
@@ -247,7 +253,8 @@ class Player:
         return self._value(operand)
 
     def _op_fill(
-        self, first: int, number: int, flags: int, gpa: int, size: int, hva: int, step: int | None = None
+        self, first: int, number: int, flags: int, gpa: int, size: int, hva: int,
+        step: int | None = None
     ) -> Seen:  # fmt: skip
         if step is None:
             step = size
@@ -381,7 +388,9 @@ class Player:
         return 1
 
     def _op_raw(self, kind: str, nr: int, direction: int, nbytes: int, payload: object = "") -> int:
-        """An ioctl by number; numbers that the model does not answer here are treated as unknown calls."""
+        """An ioctl by number; numbers that the model does not answer here are treated as unknown
+        calls.
+        """
         encoding = (nr, direction, nbytes)
         call = next(
             (

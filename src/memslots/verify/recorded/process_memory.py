@@ -1,4 +1,6 @@
-"""The memory of the program that asked the real kernels: its mappings, and what KVM wrote into them."""
+"""The memory of the program that asked the real kernels: its mappings, and what KVM wrote into
+them.
+"""
 
 from __future__ import annotations
 

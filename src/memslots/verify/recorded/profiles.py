@@ -47,7 +47,8 @@ _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
     (r"debian-6\.12-riscv64", {"task-size": 1 << 56}),
     (r"debian-sid-riscv64", {"task-size": 1 << 47}),
     (r"built-(5\.10|6\.1)-ppc32", {"task-size": 0xC000_0000}),
-    # accepted up to 0xb0010000, refused from 0xbffff000 on: any end between them fits what was asked
+    # accepted up to 0xb0010000, refused from 0xbffff000 on: any end between them fits what was
+    # asked
     (r"built-sid-ppc32", {"task-size": 0xBFFE_0000}),
 )
 

@@ -20,16 +20,19 @@ _PREPARE = "kvm_arch_prepare_memory_region() in arch/arm64/kvm/mmu.c"
 
 # fmt: off
 PROTECTED_VM_CHANGE = Rule(
-    "protected-vm-change", EPERM, "A protected VM deletes or moves a slot once it runs, or logs or write-protects one.",
-    "The hypervisor owns the memory of a protected VM.", "Set up the memory before the first vCPU runs.", _PREPARE,
+    "protected-vm-change", EPERM, "A protected VM deletes or moves a slot once it runs, or logs "
+                                  "or write-protects one.",
+    "The hypervisor owns the memory of a protected VM.", "Set up the memory before the first vCPU "
+                                                         "runs.", _PREPARE,
     needs=("arm64-protected-vm",),
     arches=ARM64,
 )
 IPA_LIMIT = Rule(
     "ipa-limit", EFAULT, "The slot ends beyond the VM's intermediate physical address size.",
-    """The size is the VM's type in bits, 40 if it is 0.  Up to 5.11 a slot that ends exactly at the limit is
-    refused too.""",
-    "Create the VM with more IPA bits (KVM_CAP_ARM_VM_IPA_SIZE says how many the host has).", _PREPARE,
+    """The size is the VM's type in bits, 40 if it is 0.  Up to 5.11 a slot that ends exactly at the
+    limit is refused too.""",
+    "Create the VM with more IPA bits (KVM_CAP_ARM_VM_IPA_SIZE says how many the host has).",
+    _PREPARE,
     arches=ARM64,
 )
 GMEM_NOT_MAPPABLE = Rule(

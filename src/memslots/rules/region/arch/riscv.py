@@ -13,8 +13,8 @@ from .vma import check_mappings
 # fmt: off
 GPA_LIMIT = Rule(
     "stage2-limit", EFAULT, "The slot reaches the end of the second-stage address space.",
-    """The size follows from the paging mode (Sv39x4 41 bits, Sv48x4 50, Sv57x4 59).  A slot that ends exactly at
-    the limit is refused.""",
+    """The size follows from the paging mode (Sv39x4 41 bits, Sv48x4 50, Sv57x4 59).  A slot that
+    ends exactly at the limit is refused.""",
     "Keep guest memory below 2^KVM_CAP_VM_GPA_BITS, without the last page.",
     "kvm_arch_prepare_memory_region() in arch/riscv/kvm/mmu.c",
     arches=RISCV,

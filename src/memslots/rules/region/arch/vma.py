@@ -15,7 +15,8 @@ _PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
 
 # fmt: off
 VMA_NOT_WRITABLE = Rule(
-    "vma-not-writable", EPERM, "The slot is writable and part of its host memory is mapped read-only.",
+    "vma-not-writable", EPERM, "The slot is writable and part of its host memory is mapped "
+                               "read-only.",
     "riscv, and arm64 up to 5.6.  Parts that are not mapped at all are fine.",
     "Map the memory PROT_WRITE, or register the slot with KVM_MEM_READONLY.", _PREPARE,
     arches=WITH_VMA_WALK,
@@ -23,17 +24,22 @@ VMA_NOT_WRITABLE = Rule(
 VMA_MTE = Rule(
     "vma-mte", EINVAL, "The VM uses memory tagging and the host mapping does not allow it.",
     "From 5.14 to 6.1 shared mappings are refused, since then those without VM_MTE_ALLOWED.",
-    "Back the guest with private anonymous memory, or with a file system that allows tags.", _PREPARE,
+    "Back the guest with private anonymous memory, or with a file system that allows tags.",
+    _PREPARE,
     arches=ARM64, any_of=("arm64-mte-shared", "arm64-mte-vma"),
 )
 VMA_PFN_LOGGING = Rule(
-    "vma-pfn-logging", EINVAL, "The slot logs dirty pages and part of its host memory is a raw device mapping.",
-    "Writes to device memory cannot be logged.", "Do not log dirty pages of passed-through device memory.", _PREPARE,
+    "vma-pfn-logging", EINVAL, "The slot logs dirty pages and part of its host memory is a raw "
+                               "device mapping.",
+    "Writes to device memory cannot be logged.", "Do not log dirty pages of passed-through device "
+                                                 "memory.", _PREPARE,
     arches=WITH_VMA_WALK,
 )
 VMA_PFN_CACHEABLE = Rule(
-    "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it coherent.",
-    "arm64 since 6.17; whether the host can (FWB and DIC) decides.", "Map the device memory uncached.", _PREPARE,
+    "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it "
+                                 "coherent.",
+    "arm64 since 6.17; whether the host can (FWB and DIC) decides.", "Map the device memory "
+        "uncached.", _PREPARE,
     needs=("arm64-pfn-cacheable",),
     arches=WITH_VMA_WALK,
 )
