@@ -1,5 +1,6 @@
 """`memslots diff`."""
 
+# ruff: noqa: E501 (what is printed is as long as it is)
 from __future__ import annotations
 
 import itertools
@@ -31,12 +32,10 @@ def test_the_release_that_capped_the_total() -> None:
 
 Begins to hold
   page-total-cap: A slot that would wrap the VM's page total is refused.
-      since 5.17; commit afa319a54a8c ("KVM: Require total number of memslot pages to fit in an
-      unsigned long");\
+      since 5.17; commit afa319a54a8c ("KVM: Require total number of memslot pages to fit in an unsigned long");\
  asked: built-6.1-ppc32, debian-6.1-i386
   budget-from-total: The MMU budget is total / 50, set on create and delete only.
-      since 5.17; commit f5756029eef5 ("KVM: x86: Use nr_memslot_pages to avoid traversing the
-      memslots array");\
+      since 5.17; commit f5756029eef5 ("KVM: x86: Use nr_memslot_pages to avoid traversing the memslots array");\
  asked: debian-5.10-i386, debian-6.1-i386
 
 Rules that begin

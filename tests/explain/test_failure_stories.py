@@ -18,8 +18,8 @@ PAGE = "docs/failures.md"
 HEAD = """\
 # Public failures, explained
 
-Failures that people reported in public, the lines they quoted, and what `memslots explain` makes of
-these lines alone.
+Failures that people reported in public, the lines they quoted, and what `memslots explain` makes
+of these lines alone.
 """
 
 

@@ -14,9 +14,8 @@ examples:
   memslots live probe                     what KVM here can do, and how that is known
   memslots live run vmm.strace            make the recorded calls here; what is answered otherwise?
   memslots live guest                     a guest that dirties pages and writes to a read-only slot
-  memslots live vms                       every VM of this host: slots, pages, budget, kernel memory
-  (root) memslots live slots -p 1234             the slots that KVM really has, its own included
-  (root)
+  memslots live vms                       every VM of this host: slots, pages, budget (root)
+  memslots live slots -p 1234             the slots that KVM really has, its own included (root)
 
 Nothing is left behind.  Slots whose bookkeeping could cost more kernel memory than --budget
 are not made.  Exit code 4 without /dev/kvm.

@@ -27,9 +27,10 @@ calls run untouched.  Each call is in the file at once.  The exit status is the 
 and the terminal reach it.  A recording that cannot go on (a full disk) harms nobody.  If the
 recorder is killed with SIGKILL, the program ends too.  The file is for you alone (mode 0600); one
 of the same name is replaced when the program has started.  Only the command's name is kept, its
-arguments on request. With --bpf and --system, bpftrace looks on and no call stops; a recorder that
+arguments on request.  With --bpf and --system, bpftrace looks on and no call stops; a recorder that
 is killed harms nothing then, but calls of the last moment are not in the file.  Calls that were
-lost are counted and reported. In Python: record(command, path) of memslots.record.recorder and of
+lost are counted and reported.
+In Python: record(command, path) of memslots.record.recorder and of
 memslots.record.bpf.
 """
 

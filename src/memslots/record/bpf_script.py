@@ -82,8 +82,8 @@ tracepoint:syscalls:sys_exit_ioctl /@call[ME].0/ {
   TAKE_WORDS
   $ending = (uint64)FINISHED_ENDING;
   $at = $call.ARGUMENT_COLUMN;
-  if ($call.REQUEST_COLUMN > LAST_WITHOUT_STRUCTURE && ((ALL_WORDS) == 0 || ($at & OFFSET_MASK) >
-  LAST_WHOLE)) {
+  if ($call.REQUEST_COLUMN > LAST_WITHOUT_STRUCTURE &&
+      ((ALL_WORDS) == 0 || ($at & OFFSET_MASK) > LAST_WHOLE)) {
     $ending = (uint64)UNSURE_ENDING;
     READ_AGAIN
   }
@@ -102,8 +102,10 @@ tracepoint:sched:sched_process_exit /@call[ME].0/ {
 _STORE = "if (@filling) { @b[ME, nsecs] = COLUMNS; } else { @a[ME, nsecs] = COLUMNS; }"
 _TREE = """\
 BEGIN { @tree[(uint64)RECORDER] = 1; }
-tracepoint:sched:sched_process_fork /@tree[ME]/ { @tree[(uint64)args->child_pid] = 1; @born =
-count(); } tracepoint:sched:sched_process_exec {
+tracepoint:sched:sched_process_fork /@tree[ME]/ {
+  @tree[(uint64)args->child_pid] = 1; @born = count();
+}
+tracepoint:sched:sched_process_exec {
   $before = (uint64)args->old_pid;
   if ($before != ME && @tree[$before]) { delete(@tree[$before]); @tree[ME] = 1; }
 }

@@ -326,8 +326,8 @@ def tools(tmp_path, monkeypatch):
         folder,
         "apt-cache",
         """case "$*" in
-*show*linux-image-amd64) echo 'Package: linux-image-amd64'; echo 'Depends: linux-image-6.1.0 (= 1),
-kmod';;
+*show*linux-image-amd64) echo 'Package: linux-image-amd64'; \
+    echo 'Depends: linux-image-6.1.0 (= 1), kmod';;
 *) echo 'Package: linux-image-6.1.0'; echo 'Depends: kmod | mod, linux-base';; esac""",
     )
     tool(
