@@ -27,7 +27,7 @@ def mul_ulong(a: int, b: int, bits: int) -> int:
 
 
 def wraps_ulong(a: int, b: int, bits: int) -> bool:
-    """Does a + b exceed the largest unsigned long of `bits` bits?"""
+    """Whether a + b exceeds the largest unsigned long of `bits` bits."""
     return (a + b) >> bits != 0
 
 

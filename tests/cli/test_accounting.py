@@ -8,7 +8,7 @@ import pytest
 from epilog import call, examples
 
 from memslots.compare.designs import (
-    Change,
+    PagesChange,
     aliases_needed,
     compare,
     compare_totals,
@@ -77,7 +77,12 @@ def test_the_5462nd_slot_of_just_under_3_gib_is_refused() -> None:
 
 def test_a_refused_slot_takes_nothing_away_when_it_is_deleted() -> None:
     big = (1 << 32) - 1
-    changes = [Change("1", big, 1), Change("2", 100, 2), Change("3", -100, 2), Change("4", -big, 1)]
+    changes = [
+        PagesChange("1", big, 1),
+        PagesChange("2", 100, 2),
+        PagesChange("3", -100, 2),
+        PagesChange("4", -big, 1),
+    ]
     totals = [
         (row.figure(32, "d").total, row.figure(32, "a").total) for row in compare(changes, (32,))
     ]

@@ -21,7 +21,7 @@ from memslots.compare.design_faults import (
     shortest_fault,
     slot_pages,
 )
-from memslots.compare.designs import OWN, Change, compare, equal_slots
+from memslots.compare.designs import OWN, PagesChange, compare, equal_slots
 from memslots.compare.designs import first_wrong_total as first_known
 from memslots.compare.own_design import BudgetFirst, Merged, OwnDesign, load_design
 from memslots.state.change import FLAGS_ONLY, MOVE
@@ -217,13 +217,13 @@ def test_merged_keeps_the_same_books_as_d():
         kind = draw.choice(("create", "create", "delete", "other"))
         if kind == "create" or not live:
             live[key] = draw.choice(slot_pages(32))
-            changes.append(Change("", live[key], key))
+            changes.append(PagesChange("", live[key], key))
         elif kind == "delete":
             gone = draw.choice(sorted(live))
-            changes.append(Change("", -live.pop(gone), gone))
+            changes.append(PagesChange("", -live.pop(gone), gone))
         else:
             changes.append(
-                Change("", 0, draw.choice(sorted(live)), draw.choice((MOVE, FLAGS_ONLY)))
+                PagesChange("", 0, draw.choice(sorted(live)), draw.choice((MOVE, FLAGS_ONLY)))
             )
     verdicts = set()
     for row in compare(changes, (32, 64), OwnDesign(Merged)):
@@ -251,9 +251,9 @@ def test_edges_stand_beside_what_wraps():
 
 def test_two_vms_have_a_total_each():
     changes = [
-        Change("1", 1 << 18, 0, vm="one"),
-        Change("2", 1 << 18, 0, vm="two"),
-        Change("3", 1 << 18, 1, vm="one"),
+        PagesChange("1", 1 << 18, 0, vm="one"),
+        PagesChange("2", 1 << 18, 0, vm="two"),
+        PagesChange("3", 1 << 18, 1, vm="one"),
     ]
     rows = list(compare(changes, (64,), OwnDesign(Merged)))
     assert [(row.pages, row.figure(64, "d").budget, row.figure(64, OWN).budget) for row in rows] == [

@@ -28,7 +28,12 @@ SAYS = {"ask", "Unmodelled", "note", "skip", "say", "warn"}
 """Calls whose text is part of an answer (a question), or what a reader met: they go out as they
 are.
 """
-REASONS: dict[str, str] = {}
+REASONS = {
+    "errors": "the text of an error is put together before it is raised",
+    "export.c": "the text of a C program",
+    "export.c_prelude": "the text of a C program",
+    "export.python": "the text of a Python program",
+}
 """Modules that hold sentences all the same, and why."""
 MOST_SPACES = 2
 
@@ -78,3 +83,8 @@ def test_it_can_fail():
         (1, "the slot ends beyond the limit")
     ]
     assert sentences(ast.parse('raise ValueError("the slot ends beyond the limit")')) == []
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_every_reason_is_needed(name):
+    assert sentences(ast.parse(MODULES[name].read_text()))

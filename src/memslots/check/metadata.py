@@ -70,7 +70,7 @@ def large_pages(base_gfn: int, npages: int, level: int) -> int:
 
 
 def has_rmaps(profile: Profile, conditions: Conditions) -> bool:
-    """Have slots reverse maps (x86)?"""
+    """Whether slots have reverse maps (x86)."""
     if (
         not footprint.has(profile, "rmap-optional")
         or conditions.shadow
@@ -81,7 +81,7 @@ def has_rmaps(profile: Profile, conditions: Conditions) -> bool:
 
 
 def has_write_track(profile: Profile, conditions: Conditions) -> bool:
-    """Have slots write-track counters (x86)?"""
+    """Whether slots have write-track counters (x86)."""
     if (
         not footprint.has(profile, "write-track-optional")
         or conditions.shadow
@@ -94,7 +94,7 @@ def has_write_track(profile: Profile, conditions: Conditions) -> bool:
 def arrays_of(
     profile: Profile, slot: Slot, conditions: Conditions, *, bitmaps: bool = True
 ) -> list[Array]:
-    """The allocations of a slot; `bitmaps`: does the VM log with bitmaps (not only with a ring)?"""
+    """The allocations of a slot; `bitmaps`: whether the VM logs with bitmaps (not only a ring)."""
     return [
         Array(kind, level, requested, _allocated(profile, kind, requested))
         for kind, level, requested in _requested(profile, slot, conditions, bitmaps)

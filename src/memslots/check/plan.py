@@ -133,7 +133,7 @@ def _bytes(path: str) -> bytes:
 
 
 def _is_one_object(text: str) -> bool:
-    """Is it a layout in JSON, and not a recording of one JSON object a line?"""
+    """Whether it is a layout in JSON, and not a recording of one JSON object a line."""
     import json
 
     try:

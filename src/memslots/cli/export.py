@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         required=True,
         choices=("c", "python", "jsonl", "strace", "perfetto"),
-        help="the form",
+        help="c, python: programs that make the calls again; jsonl: an object for each call; "
+        "strace: its text; perfetto: VMs, slots and totals over time",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write there instead of standard output"

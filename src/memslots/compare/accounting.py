@@ -9,7 +9,7 @@ made.rows, made.wrong_totals, made.faults
 from __future__ import annotations
 
 from .design_faults import SMALL_WORDS, Fault, WrongTotal, first_wrong_total, shortest_fault
-from .designs import KNOWN_TOTALS, Row, compare, compare_totals, equal_slots, totals_of
+from .designs import KNOWN_TOTALS, DesignRow, compare, compare_totals, equal_slots, totals_of
 from .own_design import OwnDesign, load_design
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Comparison:
     def _ask(
         self, source: str | None, kernel: str, slots: int | None, slot_pages: int | None,
         pages: str | None
-    ) -> tuple[str, Iterable[Row]]:  # fmt: skip
+    ) -> tuple[str, Iterable[DesignRow]]:  # fmt: skip
         if sum(given is not None for given in (source, slot_pages, pages)) > 1:
             raise ValueError("give one of FILE, --slot-pages and --pages")
         if source is not None:
@@ -83,5 +83,5 @@ class Comparison:
 
     @property
     def is_own_wrong(self) -> bool:
-        """Was anything wrong found of one's own design, on any width?"""
+        """Whether anything wrong was found of one's own design, on any width."""
         return any(self.faults.values()) or any(self.wrong_totals.values())

@@ -66,7 +66,7 @@ class WrongTotal:
         self.pages = pages
         self.fault = fault
         self.is_smallest = is_smallest
-        """Has every smaller total been tried?  If not, it is the smallest that was found."""
+        """Whether every smaller total has been tried.  If not, it is the smallest one found."""
 
 
 def run(design: OwnDesign, host_bits: int, changes: list[Change]) -> Fault | None:

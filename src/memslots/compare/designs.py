@@ -31,6 +31,8 @@ made.
 """
 OWN = "own"
 """Stands for a letter where a design of one's own is compared."""
+PAGE_BYTES = 4096
+"""The designs are those of x86."""
 _WRAP = -(-(1 << 32) // 20)
 KNOWN_TOTALS = (
     *(3199, 3200, 3249, 3250, 1 << 18, 3 << 18, _WRAP - 1, _WRAP),
@@ -41,7 +43,7 @@ wrap.
 """
 
 
-class Change:
+class PagesChange:
     """Pages that come or go: one slot created or deleted."""
 
     __slots__ = ("key", "kind", "label", "pages", "vm")
@@ -77,7 +79,7 @@ class Figure:
         """EXACT, WRONG or REFUSED."""
 
 
-class Row:
+class DesignRow:
     """All designs after one change."""
 
     __slots__ = ("figures", "label", "pages")
@@ -109,7 +111,7 @@ class _Books:
         self.total = 0
         self.refused: set[Hashable] = set()
 
-    def enter(self, change: Change) -> Figure:
+    def enter(self, change: PagesChange) -> Figure:
         pages, refused = change.pages, False
         if pages > 0 and self.design.refuses(self.total, pages):
             self.refused.add(change.key)
@@ -131,7 +133,7 @@ class _OwnBooks:
     def __init__(self, books: OwnBooks) -> None:
         self.books = books
 
-    def enter(self, change: Change) -> Figure:
+    def enter(self, change: PagesChange) -> Figure:
         kind, books = KINDS.get(change.kind), self.books
         known = books.slots.get(change.key, 0)
         npages = change.pages if kind == "create" else known
@@ -156,8 +158,10 @@ class _OwnBooks:
 
 
 def compare(
-    changes: Iterable[Change], host_bits: tuple[int, ...] = (32, 64), own: OwnDesign | None = None
-) -> Iterator[Row]:
+    changes: Iterable[PagesChange],
+    host_bits: tuple[int, ...] = (32, 64),
+    own: OwnDesign | None = None,
+) -> Iterator[DesignRow]:
     """The designs, and one's own beside them, after each change on hosts whose unsigned long has
     these widths.
     """
@@ -168,7 +172,7 @@ def compare(
         if vm not in all_books:
             all_books[vm] = _books_of_a_vm(host_bits, own)
         pages[vm] = pages.get(vm, 0) + change.pages
-        yield Row(
+        yield DesignRow(
             change.label,
             pages[vm],
             {key: book.enter(change) for key, book in all_books[vm].items()},
@@ -186,18 +190,18 @@ def _books_of_a_vm(
     return books
 
 
-def equal_slots(count: int, pages: int) -> Iterator[Change]:
+def equal_slots(count: int, pages: int) -> Iterator[PagesChange]:
     """`count` slots of `pages` host pages each, created one after the other."""
     for number in range(1, count + 1):
-        yield Change(str(number), pages, number)
+        yield PagesChange(str(number), pages, number)
 
 
 def compare_totals(
     totals: Iterable[int], host_bits: tuple[int, ...] = (32, 64), own: OwnDesign | None = None
-) -> Iterator[Row]:
+) -> Iterator[DesignRow]:
     """One VM for each total: what the designs make of it."""
     for pages in totals:
-        yield from compare([Change("", pages, 0)], host_bits, own)
+        yield from compare([PagesChange("", pages, 0)], host_bits, own)
 
 
 def totals_of(text: str) -> list[int]:
@@ -215,7 +219,7 @@ def totals_of(text: str) -> list[int]:
     return totals
 
 
-def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
+def changes_of(steps: Iterable[Step]) -> Iterator[PagesChange]:
     """The changes of a recording or layout, step by step; several VMs are told apart, not added
     up.
     """
@@ -231,16 +235,16 @@ def changes_of(steps: Iterable[Step]) -> Iterator[Change]:
                 if step.is_region and step.change is not None and not pages
                 else None
             )
-            yield Change(str(step.number), pages, word, kind, vm)
+            yield PagesChange(str(step.number), pages, word, kind, vm)
 
 
-def interesting(rows: Iterable[Row], around: int = 1) -> list[Row | None]:
+def interesting(rows: Iterable[DesignRow], around: int = 1) -> list[DesignRow | None]:
     """The first and last row and those where a verdict changes, with neighbours; None stands for
     rows left out.
     """
-    chosen: list[Row | None] = []
-    held: list[Row] = []
-    last: Row | None = None
+    chosen: list[DesignRow | None] = []
+    held: list[DesignRow] = []
+    last: DesignRow | None = None
     follow = 0
     for row in rows:
         if last is None or row.verdicts != last.verdicts:
@@ -280,7 +284,9 @@ def first_refused_total(letter: str, host_bits: int) -> int | None:
     return 1 << host_bits if letter == "d" else None
 
 
-def aliases_needed(pages: int, process_bytes: int, spaces: int = 1, page_bytes: int = 4096) -> int:
+def aliases_needed(
+    pages: int, process_bytes: int, spaces: int = 1, page_bytes: int = PAGE_BYTES
+) -> int:
     """How often each page of a process must be a guest page, in each address space, to reach a
     total.
 

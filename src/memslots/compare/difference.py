@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.fact import Fact
     from ..rules.answer import Rule
-    from .questions import Question, Reply
+    from .questions import Question, QuestionReply
 
 
 ONLY_NARROW = frozenset({"hva-compared-truncated", "size-fits-ulong", "zero-size-is-delete"})
@@ -28,7 +28,7 @@ WORD, PAGE = "word", "page"
 """Names of two changes that are no limits: bits of an unsigned long, bytes of a host page."""
 
 
-class Change:
+class LimitChange:
     """Something with two values."""
 
     __slots__ = ("after", "before", "name", "summary")
@@ -45,7 +45,9 @@ class Noticed:
 
     __slots__ = ("after", "before", "question")
 
-    def __init__(self, question: Question, before: Reply | None, after: Reply | None) -> None:
+    def __init__(
+        self, question: Question, before: QuestionReply | None, after: QuestionReply | None
+    ) -> None:
         self.question = question
         self.before = before
         """None where it makes no sense on that architecture."""
@@ -81,7 +83,7 @@ class Difference:
         """Facts that come or go and say nothing about hosts as wide as these."""
         self.limits = _limits(before, after)
         self.options = [
-            Change(
+            LimitChange(
                 option.name, option.summary, before.option(option.name), after.option(option.name)
             )
             for option in OPTIONS.values()
@@ -116,14 +118,14 @@ def fact_of(name: str, profile: Profile) -> Fact:
 _LIMIT_OPTIONS = frozenset(limit.name for limit in LIMITS)
 
 
-def _limits(before: Profile, after: Profile) -> list[Change]:
+def _limits(before: Profile, after: Profile) -> list[LimitChange]:
     found = [
-        Change(limit.name, limit.summary, limit_of(before, limit.name), limit_of(after, limit.name))
+        LimitChange(limit.name, limit.summary, limit_of(before, limit.name), limit_of(after, limit.name))
         for limit in LIMITS
     ]  # fmt: skip
     found += [
-        Change(WORD, "", before.arch.long_bits, after.arch.long_bits),
-        Change(PAGE, "", 1 << before.page_shift, 1 << after.page_shift),
+        LimitChange(WORD, "", before.arch.long_bits, after.arch.long_bits),
+        LimitChange(PAGE, "", 1 << before.page_shift, 1 << after.page_shift),
     ]
     return [change for change in found if change.before != change.after]
 

@@ -52,7 +52,7 @@ class Merged:
         self.budget: int = 0
 
     def refuses(self, kind: str, npages: int) -> bool:
-        """Would the total wrap, or take away more than there is?"""
+        """Whether the total would wrap, or take away more than there is."""
         return self.total + npages < self.total if kind == "create" else self.total < npages
 
     def commit(self, kind: str, npages: int, slots: Iterable[int]) -> None:
@@ -196,7 +196,7 @@ class OwnBooks:
         """Their sum."""
 
     def refuses(self, kind: str, npages: int) -> bool:
-        """Does the design refuse the change?"""
+        """Whether the design refuses the change."""
         if self._refuses is None:
             return False
         return bool(self.design.call("refuses()", self._refuses, kind, self._ulong(npages)))
@@ -237,5 +237,5 @@ class OwnBooks:
 
     @property
     def is_right(self) -> bool:
-        """Are total and budget what the slots make them?"""
+        """Whether total and budget are what the slots make them."""
         return self.total in (None, self.exact) and self.budget == ratio_budget(self.exact)

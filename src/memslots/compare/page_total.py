@@ -25,7 +25,7 @@ can map it.
 """
 _HVA = 1 << 16
 FILL, CREATE, DELETE, MOVE, FLAGS, LOSE, REQUEST, OVER = (
-    "fill", "create", "delete", "move", "flags", "lose", "request", "create over slot 0",
+    "fill", "create", "delete", "move", "flags", "lose", "request", "create-over",
 )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..kernel.profile import Profile
     from ..rules.answer import Answer, Rule
 
-    Ask = Callable[[Vm], "Answer | Reply"]
+    Ask = Callable[[Vm], "Answer | QuestionReply"]
 
 H = 0x1000_0000
 """A host address that every architecture has."""
@@ -52,7 +52,7 @@ FINDS_SLOT = "finds-slot"
 LEAVES_NOTHING, LEAVES_INVALID, LEAVES_SLOT = "leaves-nothing", "leaves-invalid", "leaves-slot"
 
 
-class Reply:
+class QuestionReply:
     """What a kernel answers to a question; replies that look the same are equal."""
 
     __slots__ = ("errno", "high", "kind", "number", "remark", "rule", "slot")
@@ -84,13 +84,13 @@ class Reply:
         return self.kind, self.number, self.high, self.rule, self.errno, self.slot, self.remark
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Reply) and self._key() == other._key()
+        return isinstance(other, QuestionReply) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"<Reply {self._key()}>"
+        return f"<QuestionReply {self._key()}>"
 
 
 class Question:
@@ -112,7 +112,7 @@ class Question:
         return f"<Question {self.id}>"
 
 
-def answers(profile: Profile) -> dict[Question, Reply]:
+def answers(profile: Profile) -> dict[Question, QuestionReply]:
     """Each question that applies to the kernel, with the kernel's reply."""
     return {
         question: reply_of(question, profile)
@@ -121,7 +121,7 @@ def answers(profile: Profile) -> dict[Question, Reply]:
     }
 
 
-def reply_of(question: Question, profile: Profile) -> Reply:
+def reply_of(question: Question, profile: Profile) -> QuestionReply:
     """The reply of one kernel to one question."""
     if question.gpa_bits is not None and profile.option("gpa-bits") is None:
         profile = profile.edited({"gpa-bits": question.gpa_bits})
@@ -131,15 +131,19 @@ def reply_of(question: Question, profile: Profile) -> Reply:
         return _reply(error.refused)
 
 
-def _reply(answer: Answer | Reply, slot: int = 0, remark: str = "") -> Reply:
+def _reply(answer: Answer | QuestionReply, slot: int = 0, remark: str = "") -> QuestionReply:
     if isinstance(answer, Refused):
-        return Reply(REFUSED, rule=answer.rule, errno=answer.errno, slot=slot, remark=remark)
+        return QuestionReply(
+            REFUSED, rule=answer.rule, errno=answer.errno, slot=slot, remark=remark
+        )
     if isinstance(answer, Undetermined):
-        return Reply(DEPENDS, rule=answer.rule, slot=slot, remark=remark)
+        return QuestionReply(DEPENDS, rule=answer.rule, slot=slot, remark=remark)
     if isinstance(answer, Unmodelled):
-        return Reply(UNMODELLED, slot=slot, remark=remark)
+        return QuestionReply(UNMODELLED, slot=slot, remark=remark)
     if isinstance(answer, Accepted):
-        return Reply(NUMBER if answer.value else ACCEPTED, answer.value, slot=slot, remark=remark)
+        return QuestionReply(
+            NUMBER if answer.value else ACCEPTED, answer.value, slot=slot, remark=remark
+        )
     return answer
 
 
@@ -165,7 +169,7 @@ def _rewritten_upper_half(vm: Vm) -> Answer:
     return vm.set_user_memory_region(0, KVM_MEM_LOG_DIRTY_PAGES, 0, 1 << vm.page_shift, hva)
 
 
-def _after_refused_move(vm: Vm) -> Reply:
+def _after_refused_move(vm: Vm) -> QuestionReply:
     _page(vm)
     move = vm.set_user_memory_region(0, 0, 1 << 60, 1 << vm.page_shift, H)
     slot = vm.slot(0)
@@ -179,18 +183,18 @@ def _at_ipa_limit(vm: Vm) -> Answer:
     return vm.set_user_memory_region(0, 0, (1 << 40) - page, page, H)
 
 
-def _many_pages(vm: Vm) -> Reply:
+def _many_pages(vm: Vm) -> QuestionReply:
     """Slots of just under 3 GiB until the total would wrap 32 bits."""
     npages = 786416
     for number in range(1, 5463):
         outcome = vm.set_user_memory_region(number, 0, number * 786432 << 12, npages << 12, _LOW_H)
         if not isinstance(outcome, Accepted):
             return _reply(outcome, number, FINDS_SLOT)
-    return Reply(SLOTS_ACCEPTED, 5462)
+    return QuestionReply(SLOTS_ACCEPTED, 5462)
 
 
 def _budget_of(pages: int) -> Ask:
-    def ask(vm: Vm) -> Reply:
+    def ask(vm: Vm) -> QuestionReply:
         slot_pages, slot = 786416, 0
         left = pages
         while left:
@@ -199,16 +203,16 @@ def _budget_of(pages: int) -> Ask:
             if not isinstance(outcome, Accepted):
                 return _reply(outcome, slot, FINDS_SLOT)
             slot, left = slot + 1, left - npages
-        return Reply(NUMBER, vm.mmu_budget or 0)
+        return QuestionReply(NUMBER, vm.mmu_budget or 0)
 
     return ask
 
 
-def _budget_after_flags(vm: Vm) -> Reply:
+def _budget_after_flags(vm: Vm) -> QuestionReply:
     _page(vm, npages=65536)
     vm.state.budget.goal, vm.state.budget.n_used = 99, 1  # as a guest that runs may leave it
     _page(vm, npages=65536, flags=KVM_MEM_LOG_DIRTY_PAGES)
-    return Reply(BUDGET_KEPT if vm.mmu_budget == 99 else BUDGET_WORKED_OUT)
+    return QuestionReply(BUDGET_KEPT if vm.mmu_budget == 99 else BUDGET_WORKED_OUT)
 
 
 def _initially_set(vm: Vm) -> Answer:
@@ -268,17 +272,17 @@ def _get_nr_mmu(vm: Vm) -> Answer:
     return vm.get_nr_mmu_pages()
 
 
-def _spaces(vm: Vm) -> Reply:
-    return Reply(NUMBER, len(vm.state.spaces))
+def _spaces(vm: Vm) -> QuestionReply:
+    return QuestionReply(NUMBER, len(vm.state.spaces))
 
 
-def _user_slots(vm: Vm) -> Reply:
-    return Reply(NUMBER, vm.state.machine.user_slots)
+def _user_slots(vm: Vm) -> QuestionReply:
+    return QuestionReply(NUMBER, vm.state.machine.user_slots)
 
 
-def _hva_end(vm: Vm) -> Reply:
+def _hva_end(vm: Vm) -> QuestionReply:
     machine = vm.state.machine
-    return Reply(BOUNDS, machine.hva_end, high=machine.hva_end_high)
+    return QuestionReply(BOUNDS, machine.hva_end, high=machine.hva_end_high)
 
 
 QUESTIONS = (

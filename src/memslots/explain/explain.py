@@ -74,7 +74,7 @@ class Explanation:
 
 
 def needs_explanation(step: Step) -> bool:
-    """Is there anything about this step that a user wants to know?  Every error is, but for a
+    """Whether there is anything about this step that a user wants to know.  Every error is, but for a
     probing program's.
     """
     if step.verdict == DIFFERS:
@@ -173,7 +173,7 @@ _ARGUMENT_OF_RULE = {
 
 
 def _depends_on_assumed(step: Step, refused: Refused) -> bool:
-    """Was the rule decided by an argument that the recording does not have?"""
+    """Whether the rule was decided by an argument that the recording does not have."""
     return any(
         refused.rule.id.startswith(prefix)
         for name in step.assumed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..kernel.dated_text import dated
+
 WARNING, NOTE = "warning", "note"
 """Warnings count for the exit code, notes do not."""
 SLOTS, BACKINGS, TIMES = "slots", "backings", "times"
@@ -22,7 +24,7 @@ class FindingKind:
         self.severity = severity
         """WARNING or NOTE, before anything is known of the case."""
         self.title = title
-        self.page = " ".join(page.split())
+        self.page = dated(" ".join(page.split()))
         self.remedy = " ".join(remedy.split())
         self.counts = counts
         """SLOTS, BACKINGS or TIMES."""
@@ -99,7 +101,7 @@ TOTAL_NEAR_CAP = FindingKind(
     "total-near-cap",
     WARNING,
     "the page total is near the largest unsigned long",
-    """From 5.17 on a slot that would wrap the total is refused; before, on 32-bit hosts, the total
+    """From {page-total-cap} on a slot that would wrap the total is refused; before, on 32-bit hosts, the total
     and the MMU budget wrap silently.""",
     "Use fewer or smaller slots; on a 32-bit host each page counts once for every slot it is in.",
 )

@@ -161,7 +161,7 @@ class Watch:
                 watched.unbacked.add(slot.slot_word)
 
     def _see_use(self, step: Step, watched: _Watched) -> None:
-        """A VM with a slot whose memory is gone: is that slot removed, or does the VM go on?"""
+        """Whether a VM with a slot whose memory is gone removes that slot, or goes on."""
         if step.event.call not in CALLS:
             return
         if step.change is not None and step.change.old is not None:

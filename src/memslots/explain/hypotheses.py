@@ -1,4 +1,4 @@
-"""Under which circumstances would the answer be as observed?
+"""The circumstances under which the answer would be as observed.
 
 Hosts, builds, types of VM, host mappings and histories that are not ruled out are put to the
 model one by one; those that give the observed errno are possibilities.  What the text says
@@ -51,7 +51,7 @@ class Possibility:
         self.cause = cause
         self.text = text
         self.certain = certain
-        """Does nothing but this rule give this answer, whatever the circumstances?"""
+        """Whether nothing but this rule gives this answer, whatever the circumstances."""
         self.points = points
         """What speaks for it; only the order counts."""
         self.named = named

@@ -35,7 +35,7 @@ def candidates(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]
 
 
 def passes(vm: Vm, requests: tuple[Region, ...]) -> str | None:
-    """Would the requests be accepted, one after the other?  The VM stays as it is.
+    """Whether the requests would be accepted, one after the other.  The VM stays as it is.
 
     None if not; a condition, empty or to be added to the text, if so.
     """

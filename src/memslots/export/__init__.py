@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
     from ..kernel.profile import Profile
 
-FORMATS = {
-    "c": "a stand-alone C program that makes the calls and prints the results",
-    "python": "the same as a Python script, on the live kernel or the model",
-    "jsonl": "one JSON object for each call; `memslots explain` reads it",
-    "strace": "text in the form of strace",
-    "perfetto": "a trace for the Perfetto UI or chrome://tracing: VMs, slots, totals",
-}
+FORMATS = ("c", "python", "jsonl", "strace", "perfetto")
 
 
 def export(events: Iterable[Event], to: str, profile: Profile | None = None) -> Iterator[str]:

@@ -6,7 +6,7 @@ from ..errors import errno_name
 from ..trace.event import Event
 from ..uapi.calls import CALLS, VALUE_CALLS
 from .c_prelude import PRELUDE
-from .sequence import Call, Sequence
+from .sequence import Sequence, SequenceCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def c_lines(events: Iterable[Event]) -> Iterator[str]:
     yield "}"
 
 
-def _step(call: Call) -> Iterator[str]:
+def _step(call: SequenceCall) -> Iterator[str]:
     event = call.event
     if call.implicit:
         yield f"    vm[{call.vm}] = kvm_ioctl(kvm, KVM_CREATE_VM_, 0); /* not recorded */"
@@ -64,7 +64,7 @@ def _number(value: int) -> str:
     return f"{value:#x}ULL" if value > 0x7FFF_FFFF else (hex(value) if value > 9 else str(value))
 
 
-def _expression(call: Call) -> str:
+def _expression(call: SequenceCall) -> str:
     event, fields = call.event, call.event.fields
     vm = "kvm" if call.vm < 0 else f"vm[{call.vm}]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..trace.event import Event
 from ..uapi.calls import CALLS
-from .sequence import Call, Sequence
+from .sequence import Sequence, SequenceCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def python_lines(events: Iterable[Event]) -> Iterator[str]:
     yield "sys.exit(differing > 0)"
 
 
-def _step(call: Call) -> Iterator[str]:
+def _step(call: SequenceCall) -> Iterator[str]:
     event = call.event
     if event.call == "KVM_CREATE_VM":
         yield f"vm{call.vm} = new_vm({call.number}, {event.fields.get('type', 0)}, {event.result})"
@@ -95,7 +95,7 @@ def _step(call: Call) -> Iterator[str]:
     yield f"file{call.file} = {done}" if event.call == "KVM_CREATE_GUEST_MEMFD" else done
 
 
-def _method(call: Call) -> str:
+def _method(call: SequenceCall) -> str:
     """The call of a method of `Vm` or `LiveVm`: its arguments are the fields in the order of the
     table.
     """

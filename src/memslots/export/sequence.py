@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-class Call:
+class SequenceCall:
     """One call of the sequence, with its VM and file as numbers from 0."""
 
     __slots__ = ("event", "file", "implicit", "number", "vcpu", "vm")
@@ -42,7 +42,7 @@ class Sequence:
         self._session: Session[int] = Session()
         self._files: dict[tuple[str, int], int] = {}
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[SequenceCall]:
         """The calls that can be repeated."""
         for number, event in enumerate(self._events, 1):
             call = self._call(number, event)
@@ -51,7 +51,7 @@ class Sequence:
             else:
                 yield call
 
-    def _call(self, number: int, event: Event) -> Call | None:
+    def _call(self, number: int, event: Event) -> SequenceCall | None:
         name, fields = event.call, event.fields
         process = self._session.process(event.process, event.pid)
         if event.format == "message":
@@ -62,10 +62,14 @@ class Sequence:
             self._session.closed(process, event.fd)
             file = self._files.pop((process, event.fd), None)
             vm = self._session.current(process)
-            return None if file is None else Call(number, event, -1 if vm is None else vm, file)
+            return (
+                None
+                if file is None
+                else SequenceCall(number, event, -1 if vm is None else vm, file)
+            )
         if name == "KVM_SET_MSRS":
             return (
-                Call(number, event, self._session.current(process) or 0)
+                SequenceCall(number, event, self._session.current(process) or 0)
                 if "data" in fields
                 else None
             )
@@ -75,7 +79,7 @@ class Sequence:
         place = self._session.place(name, process, event.fd)
         if place.on == VCPU and known.on != VCPU:
             return None
-        call = Call(number, event, -1 if place.vm is None else place.vm)
+        call = SequenceCall(number, event, -1 if place.vm is None else place.vm)
         if place.vm is None and place.on != SYSTEM:
             call.vm, call.implicit = self._new_vm(), True
             self._session.opened(process, event.fd, VM, call.vm)
@@ -95,8 +99,8 @@ class Sequence:
         self.vms += 1
         return self.vms - 1
 
-    def _create_vm(self, number: int, event: Event, process: str) -> Call:
-        call = Call(number, event, self._new_vm())
+    def _create_vm(self, number: int, event: Event, process: str) -> SequenceCall:
+        call = SequenceCall(number, event, self._new_vm())
         if event.result is None or event.result >= 0:
             made = event.new_fd if event.new_fd is not None else event.result
             self._session.opened(process, made, VM, call.vm)

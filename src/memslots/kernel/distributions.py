@@ -105,7 +105,7 @@ _CLONES = {
 
 
 def is_distribution(name: str) -> bool:
-    """Does the name begin with a distribution instead of a release?"""
+    """Whether the name begins with a distribution instead of a release."""
     return _canonical(name) in BUILDS or _canonical(name) in BUILT_FROM
 
 

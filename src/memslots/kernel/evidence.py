@@ -37,7 +37,7 @@ class Commit:
         """Older branches of which the point release is not known."""
 
     def reached(self, version: Version) -> bool | None:
-        """Does this release have the commit?  None: nobody looked."""
+        """Whether this release has the commit.  None: nobody looked."""
         for port in self.stable:
             if version.branch == port.branch:
                 return port.patch <= version.patch
@@ -67,14 +67,14 @@ class Bound:
         return self.absent if self.present is None else self.present
 
     def reached(self, version: Version) -> bool | None:
-        """Is it in this release?  None: nobody looked."""
+        """Whether it is in this release.  None: nobody looked."""
         if version <= self.absent:
             return False
         return True if self.present is not None and _at_or_after(version, self.present) else None
 
     @property
     def is_exact(self) -> bool:
-        """Does no branch lie between the two releases?"""
+        """Whether no branch lies between the two releases."""
         present = self.present
         if present is None or self.absent.patch != NEWEST:
             return False
@@ -135,7 +135,7 @@ class Asked:
 
 
 def _at_or_after(version: Version, dated: Version) -> bool:
-    """Is the release at or after the dated one?  A date without a patch level means its branch,
+    """Whether the release is at or after the dated one.  A date without a patch level means its branch,
     candidates too.
     """
     patch = MERGE_WINDOW if dated.patch == NEWEST else dated.patch

@@ -42,7 +42,7 @@ class Fact:
         self.arches = arches
 
     def holds(self, version: Version, arch: str) -> bool | None:
-        """Does a kernel of this release and architecture behave so?  None: nobody looked."""
+        """Whether a kernel of this release and architecture behaves so.  None: nobody looked."""
         if arch not in self.arches:
             return False
         began = self.began.reached(version)

@@ -67,5 +67,5 @@ SLAB_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 
 
 def has(profile: Profile, name: str) -> bool:
-    """Has the kernel this fact of the footprint?"""
+    """Whether the kernel has this fact of the footprint."""
     return FOOTPRINT_FACTS[name].holds(profile.version, profile.arch.name) is True

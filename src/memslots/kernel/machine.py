@@ -90,7 +90,7 @@ class Machine:
 
     @property
     def hva_tagged_refused(self) -> bool:
-        """Is a userspace_addr with an address tag refused?"""
+        """Whether a userspace_addr with an address tag is refused."""
         return self.arch == "arm64" and self.profile.has("hva-tag-check")
 
 
@@ -127,7 +127,7 @@ def _valid_flags(profile: Profile, machine: Machine) -> tuple[int, int]:
 
 
 def guest_memfd_built(profile: Profile) -> bool:
-    """Does this kernel have guest_memfd?"""
+    """Whether this kernel has guest_memfd."""
     return profile.has("guest-memfd") and bool(profile.option("guest-memfd-built"))
 
 

@@ -185,7 +185,7 @@ class Profile:
         """
 
     def has(self, fact: str) -> bool:
-        """Does this behaviour hold?  Raises UnobservedError where nobody knows: the call is
+        """Whether this behaviour holds.  Raises UnobservedError where nobody knows: the call is
         undetermined.
         """
         if fact in self.facts:
@@ -207,7 +207,7 @@ class Profile:
 
     @property
     def apic_access_page(self) -> bool | None:
-        """Does KVM make a slot of its own for the APIC page?  None: that depends on what was not
+        """Whether KVM makes a slot of its own for the APIC page.  None: that depends on what was not
         stated.
         """
         intel, amd = self.option("flexpriority"), self.option("apicv")

@@ -75,5 +75,5 @@ def enable_with_zero(profile: Profile, capability: int) -> int | None:
 
 
 def is_known(capability: int) -> bool:
-    """Is this one of the capabilities of which only the zero case is known?"""
+    """Whether this is one of the capabilities of which only the zero case is known."""
     return capability in _ENABLED_WITH_ZERO

@@ -35,7 +35,7 @@ class Shown:
 
     @property
     def as_expected(self) -> bool:
-        """Did the kernel do what the model does?"""
+        """Whether the kernel did what the model does."""
         exit_ = self.rom_exit
         return (
             self.live_pages == self.expected_pages

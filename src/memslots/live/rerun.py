@@ -28,7 +28,7 @@ class Answered:
 
     @property
     def differs(self) -> bool:
-        """Did this kernel answer otherwise than the recorded one?"""
+        """Whether this kernel answered otherwise than the recorded one."""
         recorded = self.event.result
         if self.result is None or recorded is None:
             return False

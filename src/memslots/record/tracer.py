@@ -161,7 +161,7 @@ class Tracer:
             )  # it was killed here, and the kernel does not make the call
 
     def _look(self, tid: int, entry: tuple[int, int, int, int, int, int, int]) -> None:
-        """A call of any kind begins: is it one to keep?"""
+        """Take up a call of any kind that begins, if it is one to keep."""
         _, arch, number, first, second, third, _ = entry
         if number in IOCTL_NUMBERS.get(arch, ()):
             self._begin(tid, first, second, third)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ..errors import MemslotsError, errno_name
+from ..kernel.dated_text import dated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ class Rule:
         """Positive errno, the usual one where the kernel decides between two."""
         self.title = title
         """One line: refuses when."""
-        self.page = " ".join(page.split())
+        self.page = dated(" ".join(page.split()))
         """Why KVM checks it, and what is easy to miss."""
-        self.remedy = " ".join(remedy.split())
+        self.remedy = dated(" ".join(remedy.split()))
         """What to do."""
         self.source = source
         """Function in the kernel, or the specification's row."""

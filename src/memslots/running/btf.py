@@ -175,7 +175,7 @@ class Btf:
         return None
 
     def _has_bits(self, number: int) -> bool:
-        """Do the offsets of a structure carry widths in bits?"""
+        """Whether the offsets of a structure carry widths in bits."""
         file, at, _, _, _, _ = self._record(number)
         info: int = _RECORD.unpack_from(file._data, at - 12)[1]
         return bool(info >> 31)

@@ -60,7 +60,7 @@ def processes() -> list[int]:
 
 
 def sees_all_processes() -> bool:
-    """Are we in the PID namespace of the host?"""
+    """Whether we are in the PID namespace of the host."""
     try:
         return os.readlink("/proc/self/ns/pid") == _HOST_PID_NAMESPACE
     except OSError:

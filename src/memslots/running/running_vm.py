@@ -40,11 +40,11 @@ class RunningSlot(Slot):
         self.owner = ""
         """What KVM made it for; see `RunningVm.name_own_slots`."""
         self.has_bitmap = has_bitmap
-        """Is there a dirty bitmap?"""
+        """Whether there is a dirty bitmap."""
         self.has_rmaps = has_rmaps
-        """Are there reverse maps (x86)?  None where the kernel has no such thing."""
+        """Whether there are reverse maps (x86).  None where the kernel has no such thing."""
         self.has_write_track = has_write_track
-        """Are there write-track counters (x86)?  None likewise."""
+        """Whether there are write-track counters (x86).  None likewise."""
         self.gmem_file = gmem_file
         """Kernel address of the struct file of its guest_memfd; 0 without one."""
         self.gmem_offset_pages = gmem_offset_pages
@@ -98,7 +98,7 @@ class RunningVm:
         `arch.n_max_mmu_pages`, ...
         """
         self.consistent = consistent
-        """Are all slots of one moment?  False if they changed at every try to read them."""
+        """Whether all slots are of one moment.  False if they changed at every try to read them."""
         self.tries = tries
         self.holders: list[Holder] = []
         """The process that made it comes first, if it holds it still."""

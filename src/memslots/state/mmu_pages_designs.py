@@ -35,7 +35,7 @@ class Design:
         self.long_bits = long_bits
 
     def refuses(self, total_pages: int, npages: int) -> bool:
-        """Does it refuse to create a slot of `npages` at this (exact) total?"""
+        """Whether it refuses to create a slot of `npages` at this (exact) total."""
         return False
 
     def total(self, total_pages: int) -> int:

@@ -6,7 +6,7 @@ from ..units import wraps_ulong
 
 
 def total_would_wrap(total_pages: int, npages: int, long_bits: int) -> bool:
-    """Would creating a slot of `npages` wrap the total, an unsigned long?
+    """Whether creating a slot of `npages` would wrap the total, an unsigned long.
 
     Since 5.17 such a create is refused with EINVAL, so that the total is exact.
     """
@@ -14,5 +14,5 @@ def total_would_wrap(total_pages: int, npages: int, long_bits: int) -> bool:
 
 
 def total_would_underflow(total_pages: int, npages: int) -> bool:
-    """Would deleting take away more than there is?  A kernel bug, answered with EIO."""
+    """Whether deleting would take away more than there is.  A kernel bug, answered with EIO."""
     return total_pages < npages

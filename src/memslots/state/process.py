@@ -117,7 +117,7 @@ class Process:
         return reached >= end
 
     def _cut(self, start: int, end: int) -> Iterator[tuple[Mapping, bool]]:
-        """The mappings cut at both ends, each with: does it lie in [start, end)?"""
+        """The mappings cut at both ends, each with whether it lies in [start, end)."""
         for mapping in self.mappings:
             low, high = max(mapping.start, start), min(mapping.end, end)
             if low >= high:

@@ -267,7 +267,7 @@ class VmState:
 
     @property
     def uses_bitmaps(self) -> bool:
-        """Do slots that log get a bitmap (no ring, or a ring with bitmap)?"""
+        """Whether slots that log get a bitmap (no ring, or a ring with bitmap)."""
         config = self.config
         return not config.ring_bytes or config.ring_with_bitmap
 
@@ -306,7 +306,7 @@ class VmState:
         return None
 
     def is_bound(self, binding: Binding) -> bool:
-        """Is the file of this binding still there?"""
+        """Whether the file of this binding is still there."""
         return binding in self._bindings.get(binding.file, ())
 
     def unbind_all(self, file: GuestMemfd) -> None:

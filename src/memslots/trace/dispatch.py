@@ -95,7 +95,7 @@ class Style:
             patterns.append(rb"kvm_set_(?:user|phys)_mem")
         self._searches = [re.compile(pattern).search for pattern in patterns]
         self.huge = self._is_strace(sample)
-        """May the recording be searched instead of read?"""
+        """Whether the recording may be searched instead of read."""
 
     @staticmethod
     def _is_strace(sample: bytes) -> bool:

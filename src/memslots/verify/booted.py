@@ -62,7 +62,7 @@ class Planned:
         self.plan: list[tuple[Event, int] | Comparison] = []
         """Each call with the number of its operation, or the step of one that is not asked."""
         self.is_over = False
-        """Does the model not know how it goes on?"""
+        """Whether the model does not know how it goes on."""
         for operation in (["create_vm", usual_vm_type(profile)], *SETUP[1:]):
             self._predict(operation)
         vm = self._player.vm

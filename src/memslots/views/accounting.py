@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..compare.accounting import KNOWN, SLOTS, STEP
 from ..compare.designs import (
     OWN,
+    PAGE_BYTES,
     REFUSED,
     WRONG,
     aliases_needed,
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ..compare.accounting import Comparison
-    from ..compare.designs import Row
+    from ..compare.designs import DesignRow
     from ..compare.own_design import OwnDesign
 
 SCHEMA = "memslots.accounting/1"
-PAGE_BYTES = 4096
 PROCESS_BYTES = 3 << 30
 """What a process on a 32-bit x86 host can map."""
 MAXPHYADDR_BITS = (32, 36, 39, 40, 42, 43, 46, 52)
@@ -41,7 +41,7 @@ def comparison_lines(made: Comparison) -> list[str]:
     own.
     """
     by_change = made.what in (STEP, SLOTS)
-    shown: Sequence[Row | None] = interesting(made.rows) if by_change else made.rows
+    shown: Sequence[DesignRow | None] = interesting(made.rows) if by_change else made.rows
     lines = [
         *legend_lines(made.own),
         "",
@@ -69,7 +69,7 @@ def legend_lines(own: OwnDesign | None = None) -> list[str]:
     return lines if own is None else [*lines, f"  ({OWN}) {own.title}"]
 
 
-def _columns(rows: Iterable[Row | None]) -> list[str]:
+def _columns(rows: Iterable[DesignRow | None]) -> list[str]:
     """The letters of the designs that the rows hold."""
     first = next((row for row in rows if row is not None), None)
     letters = [design.letter for design in DESIGNS]
@@ -81,7 +81,7 @@ def _columns(rows: Iterable[Row | None]) -> list[str]:
 
 
 def table_lines(
-    rows: Sequence[Row | None], host_bits: Sequence[int], first_column: str
+    rows: Sequence[DesignRow | None], host_bits: Sequence[int], first_column: str
 ) -> list[str]:
     """Header and rows; None is a gap."""
     letters = _columns(rows)
@@ -108,14 +108,14 @@ def table_lines(
     ]
 
 
-def _cell(row: Row, key: tuple[int, str]) -> str:
+def _cell(row: DesignRow, key: tuple[int, str]) -> str:
     figure = row.figures[key]
     if figure.verdict == REFUSED:
         return "refused "
     return f"{figure.budget}*" if figure.verdict == WRONG else f"{figure.budget} "
 
 
-def meaning_lines(rows: Iterable[Row | None], host_bits: Sequence[int]) -> list[str]:
+def meaning_lines(rows: Iterable[DesignRow | None], host_bits: Sequence[int]) -> list[str]:
     """What the marks mean, and where the designs part."""
     seen = [row for row in rows if row is not None]
     verdicts = {figure.verdict for row in seen for figure in row.figures.values()}
@@ -220,7 +220,7 @@ def _reach_line(bits: int) -> str:
 
 
 def as_json(
-    rows: Sequence[Row], host_bits: Sequence[int], own: dict[str, object] | None = None
+    rows: Sequence[DesignRow], host_bits: Sequence[int], own: dict[str, object] | None = None
 ) -> str:
     """One JSON object: every row, not only the interesting ones; `own`: what was found of a design
     of one's own.
@@ -249,7 +249,7 @@ def as_json(
     )
 
 
-def _row_json(row: Row) -> dict[str, object]:
+def _row_json(row: DesignRow) -> dict[str, object]:
     return {
         "label": row.label,
         "pages": row.pages,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ..compare.designs import OWN
+from ..compare.designs import OWN, PAGE_BYTES
 from ..state.mmu_pages_designs import DESIGNS
 from ..units import format_bytes
 
@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..compare.designs import Row
+    from ..compare.designs import DesignRow
 
 # a colour-blind safe set; (d) is drawn last and thin, so that what coincides with it shows beneath
 _COLOURS = {"a": "#d55e00", "b": "#999999", "c": "#0072b2", "d": "#000000", OWN: "#009e73"}
@@ -24,7 +24,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _LEGEND_HEIGHT = 560, 320, 80, 126
 _TICKS = 4
 
 
-def _titles(rows: Sequence[Row], own_title: str = "") -> list[tuple[str, str]]:
+def _titles(rows: Sequence[DesignRow], own_title: str = "") -> list[tuple[str, str]]:
     """(letter, title) of every design that the rows hold."""
     titles = [(design.letter, design.title) for design in DESIGNS]
     return (
@@ -35,7 +35,7 @@ def _titles(rows: Sequence[Row], own_title: str = "") -> list[tuple[str, str]]:
 
 
 def plot_svg(
-    rows: Sequence[Row], host_bits: Sequence[int], page_bytes: int = 4096, own_title: str = ""
+    rows: Sequence[DesignRow], host_bits: Sequence[int], page_bytes: int = PAGE_BYTES, own_title: str = ""
 ) -> str:  # fmt: skip
     """An SVG document of the rows; `own_title` names a design of one's own.
 
@@ -63,7 +63,7 @@ def plot_svg(
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _panel(rows: Sequence[Row], bits: int, left: int, page_bytes: int) -> list[str]:
+def _panel(rows: Sequence[DesignRow], bits: int, left: int, page_bytes: int) -> list[str]:
     top, bottom = _MARGIN // 2, _MARGIN // 2 + _PANEL_HEIGHT
     most_pages = max(row.pages for row in rows) or 1
     most_budget = (

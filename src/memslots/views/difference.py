@@ -9,7 +9,7 @@ from .questions import question_text, reply_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..compare.difference import Change, Difference, Noticed
+    from ..compare.difference import Difference, LimitChange, Noticed
     from ..kernel.fact import Fact
     from ..kernel.profile import Profile
     from ..rules.answer import Rule
@@ -70,7 +70,7 @@ def _until(fact: Fact) -> str:
     return f"{text}, also from {' and '.join(ports)} on" if ports else text
 
 
-def _changes(changes: list[Change]) -> list[str]:
+def _changes(changes: list[LimitChange]) -> list[str]:
     lines = []
     for change in changes:
         lines.append(f"  {change.name}: {value_text(change.before)} -> {value_text(change.after)}")
@@ -137,7 +137,7 @@ def fact_json(fact: Fact) -> dict[str, object]:
     }
 
 
-def _change_json(change: Change) -> dict[str, object]:
+def _change_json(change: LimitChange) -> dict[str, object]:
     return {"name": change.name, "before": change.before, "after": change.after}
 
 

@@ -164,9 +164,9 @@ def list_lines(arch: str) -> list[str]:
         f"Releases on {arch} (each stands for the newest point release of its branch), and what "
         "each changes"
     ]
-    lines += [f"  {release:5} "
-              f"{' '.join([f'+{name}' for name in began] + [f'-{name}' for name in ended])}".rstrip()
-              for release, began, ended in rows]  # fmt: skip
+    for release, began, ended in rows:
+        changes = [f"+{name}" for name in began] + [f"-{name}" for name in ended]
+        lines.append(f"  {release:5} {' '.join(changes)}".rstrip())
     lines += ["", "Distributions whose kernel was asked"]
     lines += [
         f"  {name:12} {build.release:9} {', '.join(build.arches)}  ({build.package})"

@@ -22,7 +22,7 @@ _MOST_SHOWN = 8
 # -- calls on one VM
 
 
-def act_lines(acts: Iterable[Act], page_bytes: int = 4096) -> list[str]:
+def act_lines(acts: Iterable[Act], page_bytes: int) -> list[str]:
     """A table: the call, its answer, total, budget, swaps of the slot sets."""
     rows = [("", "answer", "pages", "budget", "slots read", "swaps", "")]
     for act in acts:
@@ -47,11 +47,9 @@ def _what(act: Act, page_bytes: int) -> str:
     if act.kind == FILL:
         memory = format_bytes(act.count * act.npages * page_bytes)
         return f"{act.count} slots of {_pages(act.npages)} ({memory})"
-    return (
-        f"{act.kind}, {_pages(act.npages)}"
-        if act.kind == OVER
-        else f"{act.kind} {_pages(act.npages)}"
-    )
+    if act.kind == OVER:
+        return f"create over slot 0, {_pages(act.npages)}"
+    return f"{act.kind} {_pages(act.npages)}"
 
 
 def _answer(act: Act) -> str:

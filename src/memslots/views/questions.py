@@ -17,7 +17,7 @@ from ..compare.questions import (
     SLOTS_ACCEPTED,
     UNMODELLED,
     Question,
-    Reply,
+    QuestionReply,
     answers,
 )
 from ..errors import errno_name
@@ -79,7 +79,7 @@ def question_text(question: Question) -> str:
     return _TITLES[question.id]
 
 
-def reply_text(reply: Reply | None) -> str | None:
+def reply_text(reply: QuestionReply | None) -> str | None:
     """A reply in a few words: `accepted`, `EINVAL gfn-above-max`, a number."""
     if reply is None:
         return None
@@ -89,7 +89,7 @@ def reply_text(reply: Reply | None) -> str | None:
     return f"{text}; {_REMARKS[reply.remark]}" if reply.remark in _REMARKS else text
 
 
-def _kind_text(reply: Reply) -> str:
+def _kind_text(reply: QuestionReply) -> str:
     rule = reply.rule.id if reply.rule is not None else ""
     bounds = f"{reply.number:#x}"
     if reply.high != reply.number:

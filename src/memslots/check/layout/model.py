@@ -26,7 +26,7 @@ _NO_ROOM = 0xC000_0000
 """Where a 32-bit process ends at the latest."""
 
 
-class Slot:
+class LayoutSlot:
     """One or several equal slots."""
 
     __slots__ = (
@@ -112,7 +112,7 @@ class Layout:
 
     def __init__(
         self,
-        slots: list[Slot],
+        slots: list[LayoutSlot],
         *,
         name: str = "",
         vm: Mapping[str, int | bool] | None = None,
@@ -190,7 +190,7 @@ class _Calls:
         for number in range(int(self.layout.vm.get("vcpus", 0))):
             yield _call("KVM_CREATE_VCPU", f"vCPU {number}", vcpu_id=number)
 
-    def _slots(self, slot: Slot) -> Iterator[Event]:
+    def _slots(self, slot: LayoutSlot) -> Iterator[Event]:
         hva, file = self._place(slot), 0
         first = self.used.get(slot.space, 0) if slot.id is None else slot.id
         if slot.flags & KVM_MEM_GUEST_MEMFD:
@@ -220,7 +220,7 @@ class _Calls:
             yield Event(call, fields, fd=VM_FD, text=name, line=slot.line)
         self.used[slot.space] = max(self.used.get(slot.space, 0), first + slot.count)
 
-    def _place(self, slot: Slot) -> int:
+    def _place(self, slot: LayoutSlot) -> int:
         """Host address of a slot's memory."""
         if slot.alias:
             return self.placed[slot.alias] + slot.offset

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 
 from ...uapi.flags import KVM_MEM_READONLY
-from .model import Layout, Slot
+from .model import Layout, LayoutSlot
 
 _LINE = re.compile(
     r"\s+([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (ram|rom|romd|nv-ram|ramd|i/o)\): (.*?)"
@@ -30,7 +30,7 @@ _FIRST_HVA = 0x20_0000_0000
 
 
 def is_mtree(text: str) -> bool:
-    """Is this the output of `info mtree -f`?"""
+    """Whether this is the output of `info mtree -f`."""
     return "FlatView #" in text[:65536] and "Root memory region" in text
 
 
@@ -66,11 +66,11 @@ def layout_of_mtree(text: str, source: str = "") -> Layout:
     return Layout(slots, name="QEMU's flat view", source=source)
 
 
-def _slot(found: re.Match[str], space: int, blocks: dict[str, int]) -> Slot:
+def _slot(found: re.Match[str], space: int, blocks: dict[str, int]) -> LayoutSlot:
     start, end = int(found[1], 16), int(found[2], 16)
     hva = blocks.setdefault(found[4], _FIRST_HVA + len(blocks) * _HOST_STRIDE) + int(
         found[5] or "0", 16
     )
-    return Slot(
+    return LayoutSlot(
         start, end - start + 1, space=space, flags=_MAPPED[found[3]], hva=hva, name=found[4]
     )

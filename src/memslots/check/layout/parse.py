@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
-from .model import Layout, Slot, Then
+from .model import Layout, LayoutSlot, Then
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ class _Table:
                 from difflib import get_close_matches
 
                 near = get_close_matches(key, names, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(names)}"
-                raise ValueError(f"{self.where}: no such key: {key!r}{hint}")
+                if near:
+                    raise ValueError(
+                        f"{self.where}: no such key: {key!r}; did you mean {near[0]!r}?"
+                    )
+                raise ValueError(f"{self.where}: no such key: {key!r}; known: {', '.join(names)}")
 
     def need(self, key: str, read: Callable[[object], T]) -> T:
         if key not in self.values:
@@ -142,12 +145,12 @@ def _entries(top: _Table, key: str, text: str) -> list[tuple[object, tuple[str, 
     ]
 
 
-def _slot(table: _Table) -> Slot:
+def _slot(table: _Table) -> LayoutSlot:
     table.only(
         "name", "slot", "space", "gpa", "size", "hva", "flags", "alias", "offset", "count", "every"
     )
     get = table.get
-    return Slot(
+    return LayoutSlot(
         table.need("gpa", size_of),
         table.need("size", size_of),
         id=get("slot", _u16, None),

@@ -15,7 +15,7 @@ from __future__ import annotations
 from ...trace.guest_machine import SEV_SNP, TDX, GuestMachine
 from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ...units import format_bytes, round_up
-from .model import Layout, Slot
+from .model import Layout, LayoutSlot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,24 +89,24 @@ def below_4g(machine: GuestMachine) -> int:
     return min(ram, most)
 
 
-def _x86(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int | bool]]:
+def _x86(machine: GuestMachine, note: Note) -> tuple[list[LayoutSlot], dict[str, int | bool]]:
     below = below_4g(machine)
     above = machine.ram_bytes - below
     private = _private_flags(machine)
     low = 640 * KIB
     if below <= MIB:
-        pieces = [Slot(0, below, name="RAM", flags=private)]
+        pieces = [LayoutSlot(0, below, name="RAM", flags=private)]
     else:
         pieces = [
-            Slot(0, low, name="low RAM", flags=private),
-            Slot(MIB, below - MIB, name="RAM", flags=private),
+            LayoutSlot(0, low, name="low RAM", flags=private),
+            LayoutSlot(MIB, below - MIB, name="RAM", flags=private),
         ]
     if above:
-        pieces.append(Slot(_FOUR_GIB, above, name="high RAM", flags=private))
+        pieces.append(LayoutSlot(_FOUR_GIB, above, name="high RAM", flags=private))
     slots = [*pieces, *_firmware(machine, private, note)]
     if machine.has_video is not False and machine.kind != "microvm" and not private:
         slots.append(
-            Slot(0xFD00_0000, 16 * MIB, name="video memory", flags=KVM_MEM_LOG_DIRTY_PAGES)
+            LayoutSlot(0xFD00_0000, 16 * MIB, name="video memory", flags=KVM_MEM_LOG_DIRTY_PAGES)
         )
         note("the guest decides where video memory and other memory of PCI devices lie")
     slots += _devices(machine, _FOUR_GIB + above, private)
@@ -119,7 +119,7 @@ def _x86(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int |
     if smm:
         # SMM sees the same RAM
         slots += [
-            Slot(each.gpa, each.size, name=f"SMM: {each.name}", space=1, alias=each.name)
+            LayoutSlot(each.gpa, each.size, name=f"SMM: {each.name}", space=1, alias=each.name)
             for each in pieces
         ]
     note(f"SMM is taken for {'on: address space 1 has the RAM again' if smm else 'off'}")
@@ -128,26 +128,26 @@ def _x86(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int |
     return slots, vm
 
 
-def _firmware(machine: GuestMachine, private: int, note: Note) -> list[Slot]:
+def _firmware(machine: GuestMachine, private: int, note: Note) -> list[LayoutSlot]:
     if private:
         note("the slots of the firmware are left out: what they are depends on QEMU's release")
         return []
     if machine.kind == "microvm":
-        return [Slot(0xFFFF_0000, 64 * KIB, name="BIOS")]
+        return [LayoutSlot(0xFFFF_0000, 64 * KIB, name="BIOS")]
     note("the firmware is taken for a BIOS of 256 KiB")
     return [
-        Slot(0xC_0000, 128 * KIB, name="option ROMs", flags=KVM_MEM_READONLY),
-        Slot(0xE_0000, 128 * KIB, name="shadowed BIOS", flags=KVM_MEM_READONLY),
-        Slot(0xFFFC_0000, 256 * KIB, name="BIOS", flags=KVM_MEM_READONLY),
+        LayoutSlot(0xC_0000, 128 * KIB, name="option ROMs", flags=KVM_MEM_READONLY),
+        LayoutSlot(0xE_0000, 128 * KIB, name="shadowed BIOS", flags=KVM_MEM_READONLY),
+        LayoutSlot(0xFFFC_0000, 256 * KIB, name="BIOS", flags=KVM_MEM_READONLY),
     ]
 
 
-def _virt(machine: GuestMachine, note: Note) -> tuple[list[Slot], dict[str, int | bool]]:
+def _virt(machine: GuestMachine, note: Note) -> tuple[list[LayoutSlot], dict[str, int | bool]]:
     end = _VIRT_RAM + machine.ram_bytes
     slots = [
-        Slot(0, 64 * MIB, name="flash 0", flags=KVM_MEM_READONLY),
-        Slot(64 * MIB, 64 * MIB, name="flash 1", flags=KVM_MEM_READONLY),
-        Slot(_VIRT_RAM, machine.ram_bytes, name="RAM"),
+        LayoutSlot(0, 64 * MIB, name="flash 0", flags=KVM_MEM_READONLY),
+        LayoutSlot(64 * MIB, 64 * MIB, name="flash 1", flags=KVM_MEM_READONLY),
+        LayoutSlot(_VIRT_RAM, machine.ram_bytes, name="RAM"),
     ]
     slots += _devices(machine, end, 0)
     highest = max(each.gpa + each.size for each in slots)
@@ -164,14 +164,14 @@ def machine_end(machine: GuestMachine, ram_end: int) -> int:
     return round_up(ram_end, GIB) + room
 
 
-def _devices(machine: GuestMachine, ram_end: int, private: int) -> list[Slot]:
+def _devices(machine: GuestMachine, ram_end: int, private: int) -> list[LayoutSlot]:
     """Memory devices one behind the other, each aligned to its pages."""
     at = round_up(ram_end, GIB)
     slots = []
     for number, device in enumerate(machine.devices):
         at = round_up(at, max(device.align_bytes, _LEAST_ALIGNMENT))
         name = f"{device.kind} {device.name or number}"
-        slots.append(Slot(at, device.nbytes, name=name, flags=private))
+        slots.append(LayoutSlot(at, device.nbytes, name=name, flags=private))
         at += device.nbytes
     return slots
 

@@ -42,7 +42,7 @@ GUEST_MEMFD_CHANGE = Rule(
 USERSPACE_ADDR_CHANGE = Rule(
     "userspace-addr-change", EINVAL, "The slot exists with another userspace_addr.",
     """The backing of a slot cannot change.  On 32-bit hosts the address given is compared with all
-    64 bits, the stored one has 32 (not on 5.7 to 5.16): a slot made with rubbish in the upper half
+    64 bits, the stored one has 32 (not from {hva-compared-truncated} until {hva-compared-truncated.until}): a slot made with rubbish in the upper half
     cannot be named again.""",
     "Delete the slot, then create it with the new address; guests must not touch it in between.",
     _SET,
@@ -58,7 +58,7 @@ READONLY_CHANGE = Rule(
 )
 GUEST_MEMFD_TOGGLE = Rule(
     "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the region is not.",
-    """Kernels before the fix (6.19, 6.18.y) converted the slot and left a dangling binding behind,
+    """Kernels before the fix ({guest-memfd-toggle-refused}, and stable releases) converted the slot and left a dangling binding behind,
     a memory-safety bug.""",
     "Delete the slot and create it anew.", _SET,
     needs=("guest-memfd", "guest-memfd-toggle-refused"),
@@ -128,7 +128,6 @@ def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
 def _no_pages(attempt: RegionAttempt) -> Refused | Unmodelled:
     if attempt.region.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
         return Unmodelled(
-            "a size of a multiple of 2^44 on a 32-bit host from 5.7 to 5.14 makes a slot of no "
-            "pages"
+            "a size of a multiple of 2^44 on a 32-bit host of this release makes a slot of no pages"
         )
     return DELETE_MISSING.refuse(slot_id=attempt.slot_id, as_id=attempt.as_id)

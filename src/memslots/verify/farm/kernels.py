@@ -147,7 +147,7 @@ class Kernel:
 
     @property
     def is_native(self) -> bool:
-        """Is it the kernel under us?"""
+        """Whether it is the kernel under us."""
         return not self.suite
 
 

@@ -78,13 +78,13 @@ class Answers:
         """Which probes there are: `budget` and `commit` 0 or -1, `word` of the total or -1."""
         self.failed_modules: list[dict[str, object]] = []
         self.is_done = False
-        """Has the program come to the end of its script?"""
+        """Whether the program has come to the end of its script."""
         self.is_off = False
-        """Will it say no more?"""
+        """Whether it will say no more."""
 
     @property
     def has_kvm(self) -> bool:
-        """Could the program open /dev/kvm?"""
+        """Whether the program could open /dev/kvm."""
         return self.header is not None and "open_kvm" not in self.header
 
     def sequence(self, number: int) -> Heard:

@@ -13,7 +13,7 @@ from ...attempt import RegionAttempt
 POWERPC_RMAP_TOO_LARGE = Rule(
     "rmap-exceeds-ram", ENOMEM, "The reverse map of the slot (8 bytes a page) would not fit the "
                                 "host's memory.",
-    "powerpc HV since 5.16 compares with all RAM of the host.", "Use a smaller slot.",
+    "powerpc HV since {powerpc-rmap-cap} compares with all RAM of the host.", "Use a smaller slot.",
     "kvmppc_core_prepare_memory_region_hv() in arch/powerpc/kvm/book3s_hv.c",
     needs=("powerpc-rmap-cap",),
     arches=PPC64,

@@ -23,7 +23,7 @@ PAGE_TRACK_MOVE = Rule(
 GFN_ABOVE_MAX = Rule(
     "gfn-above-max", EINVAL, "The slot ends beyond the guest-physical address bits of the host.",
     """With EPT or NPT a guest can address what the host processor can (MAXPHYADDR: 36 to 52 bits);
-    with shadow paging 52 bits.  Before 5.18 such slots were accepted and useless.""",
+    with shadow paging 52 bits.  Before {x86-max-gfn} such slots were accepted and useless.""",
     """Keep guest memory below 2^MAXPHYADDR (`address sizes` in /proc/cpuinfo); lower the VMM's idea
     of it (QEMU: host-phys-bits=on).""",
     _PREPARE, needs=("x86-max-gfn",),
@@ -40,10 +40,10 @@ ALIAS_BIT = Rule(
 )
 METADATA_ALLOCATION = Rule(
     "metadata-allocation", ENOMEM, "An array of the slot's metadata would pass 2^31 - 1 bytes.",
-    """From 5.15 to 5.17 one allocation may not have 2 GiB or more.  A reverse-map entry has 8 bytes
+    """From {x86-kvmalloc-2g} until {x86-kvmalloc-2g.until} one allocation may not have 2 GiB or more.  A reverse-map entry has 8 bytes
     for each 4 KiB page: a slot of more than 1 TiB fails where reverse maps are needed (shadow
     paging, nested guests); a write-track counter has 2 bytes: more than 4 TiB.""",
-    "Split the slot, or use 5.18 and later.", "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c",
+    "Split the slot, or use {x86-kvmalloc-2g.until} and later.", "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c",
     needs=("x86-kvmalloc-2g",),
     arches=X86,
 )
