@@ -96,8 +96,10 @@ def _next(generator: Generator, oracle: Oracle) -> Row | None:
         event = generator.next()
     except MemslotsError:
         return None  # a limit that is not known for this architecture
-    if event.call in _UNPLAYED:
-        return None
+    if event.call in _UNPLAYED or (
+        event.call == "KVM_PRE_FAULT_MEMORY" and not oracle.vm.state.config.vcpu_ids
+    ):
+        return None  # the second: no vCPU to ask
     fields = _fields(event)
     # an answer that is neither changes nothing
     answer = oracle.call(event.call, fields)

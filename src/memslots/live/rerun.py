@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+_CLOSED = 0xFFFF_FFFF
+"""-1 as the 32 bits of guest_memfd: no file, whatever the recorded number stands for here."""
+
+
 class Answered:
     """One recorded call and what this kernel answered."""
 
@@ -50,7 +54,7 @@ class LivePlayer:
         self._session: Session[LiveVm] = Session()
         self._vms: list[LiveVm] = []
         self._files: dict[tuple[str, int], int] = {}
-        """Process and recorded number of a guest_memfd: its number here."""
+        """Process and recorded number of a guest_memfd: its number here, or _CLOSED."""
 
     def __enter__(self) -> LivePlayer:
         return self
@@ -94,9 +98,10 @@ class LivePlayer:
 
     def _close(self, event: Event, process: str, fd: int) -> Answered:
         self._session.closed(process, fd)
-        file = self._files.pop((process, fd), None)
-        if file is None:
+        file = self._files.get((process, fd), _CLOSED)
+        if file == _CLOSED:
             return Answered(event, None, "not a call of a VM")
+        self._files[process, fd] = _CLOSED
         for vm in self._vms:
             vm.close_guest_memfd(file)
         return Answered(event, 0)
