@@ -15,7 +15,7 @@ in its wing:
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
         arch version evidence fact limits history profile distributions footprint user_range
-        vm_capabilities machine names dated_text
+        vm_capabilities machine dated_text vendors names
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
         change hva_index apply mmu_pages_designs set_pairs slot_set vm_state

@@ -85,3 +85,20 @@ def test_what_refuses_a_question_exists_on_that_kernel(profile: object) -> None:
         outcome = question.ask(Vm(profile))
         if isinstance(outcome, Refused):
             assert exists(outcome.rule, profile), (question.id, outcome)
+
+
+@pytest.mark.parametrize(
+    ("word", "rules"),
+    [
+        ("EEXIST", ["slot-overlap", "gmem-range-bound", "vcpu-exists", "irqchip-exists"]),
+        ("eexist", ["slot-overlap"]),
+        ("SLOT-OVERLAP", ["slot-overlap"]),
+        ("kvm_gmem_bind", ["gmem-fd-closed", "gmem-range"]),
+        ("kvm_check_memslot_overlap()", ["slot-overlap"]),
+        ("KVM_CLEAR_DIRTY_LOG", ["clear-range"]),
+    ],
+)
+def test_rules_by_the_words_that_people_have(word: str, rules: list[str]) -> None:
+    found = json.loads(call(f"memslots rule {word} --json")[1])["rules"]
+    assert set(rules) <= {rule["id"] for rule in found}
+    assert call(f"memslots rule {word}")[0] == 0

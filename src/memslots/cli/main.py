@@ -51,16 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     available = _available()
+    if words[:1] == ["help"] and words[1:2] and words[1] in available:
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview(available))
         return 0 if words else 2
-    if words[0] == "--version":
+    if words[0] in ("-V", "--version"):
         from .. import __version__
 
         print(f"memslots {__version__}")
         return 0
     if words[0] not in available:
-        print(f"memslots: no command {words[0]!r}; `memslots --help` lists them", file=sys.stderr)
+        print(f"memslots: no command {words[0]!r}{_hint(words[0], available)}", file=sys.stderr)
         return 2
     from .run import run_command
 
@@ -72,6 +74,19 @@ def _available() -> dict[str, tuple[str, str]]:
 
     here = dirname(__file__)
     return {name: entry for name, entry in COMMANDS.items() if exists(join(here, entry[0] + ".py"))}
+
+
+def _hint(word: str, available: dict[str, tuple[str, str]]) -> str:
+    """What may have been meant: a command in other letters, or a file to explain."""
+    from difflib import get_close_matches
+    from os.path import exists
+
+    near = get_close_matches(word.lower(), available, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    if exists(word):
+        return f"; `memslots explain {word}` reads a recording or a text"
+    return "; `memslots --help` lists them"
 
 
 def _overview(available: dict[str, tuple[str, str]]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..explain.causes.catalogue import CAUSES
 from ..explain.finding_kinds import KINDS
-from ..rules.catalogue import find_rule
+from ..rules.catalogue import rules_about
 from ..views.cause_page import cause_json, cause_lines
 from ..views.findings import finding_page
-from ..views.rule_page import as_json, rule_lines
+from ..views.rule_page import as_json, list_lines, rule_lines
 from .run import FINE
 
 TYPE_CHECKING = False
@@ -21,6 +21,8 @@ HELP = (
 EPILOG = """\
 examples:
   memslots rule slot-overlap
+  memslots rule EEXIST
+  memslots rule kvm_check_memslot_overlap
   memslots rule page-total-cap --json
   memslots rule unbacked-window
   memslots rule vfio-memlock-limit
@@ -31,18 +33,22 @@ In Python: memslots.rules.catalogue.find_rule("slot-overlap")."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "rule", metavar="RULE", help="the id of a rule, finding or cause, as in every report"
+        "rule",
+        metavar="RULE",
+        help="the id of a rule, finding or cause, as in every report; or an errno, a call, or a "
+        "function of the kernel: the rules about it",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Find and print; the exit code."""
-    if options.rule in KINDS and not options.json:
-        print("\n".join(finding_page(KINDS[options.rule])))
+    name = options.rule.lower()
+    if name in KINDS and not options.json:
+        print("\n".join(finding_page(KINDS[name])))
         return FINE
-    if options.rule in CAUSES:
-        cause = CAUSES[options.rule]
+    if name in CAUSES:
+        cause = CAUSES[name]
         if options.json:
             import json
 
@@ -50,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             print("\n".join(cause_lines(cause)))
         return FINE
-    rule = find_rule(options.rule)
-    print(as_json([rule]) if options.json else "\n".join(rule_lines(rule)))
+    rules = rules_about(options.rule)
+    lines = rule_lines(rules[0]) if len(rules) == 1 else list_lines(rules)
+    print(as_json(rules) if options.json else "\n".join(lines))
     return FINE

@@ -135,8 +135,8 @@ class Asked:
 
 
 def _at_or_after(version: Version, dated: Version) -> bool:
-    """Whether the release is at or after the dated one.  A date without a patch level means its branch,
-    candidates too.
+    """Whether the release is at or after the dated one.  A date without a patch level means its
+    branch, candidates too.
     """
     patch = MERGE_WINDOW if dated.patch == NEWEST else dated.patch
     return (version.branch, version.patch) >= (dated.branch, patch)

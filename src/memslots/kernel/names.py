@@ -1,5 +1,5 @@
 """Profiles by name: `6.1/x86_64`, `7.3-rc7/i386`, `6.12/arm64+16k`, `7.2/x86_64+pa46-smm`,
-`debian-12/arm64`.
+`debian-12/arm64`, or what `uname -r` says: `6.1.0-18-amd64`, `5.14.0-427.el9.x86_64`.
 
 The part after the architecture adds (`+`) and takes away (`-`) facts and
 options: any fact of the history, any option of the profile as `+name=value`,
@@ -22,6 +22,7 @@ from .arch import find_arch
 from .distributions import distributed, is_distribution
 from .history import LAST_BRANCH, NEWEST_KNOWN, OLDEST
 from .profile import FACT_NAMES, OPTIONS, Profile, dated
+from .vendors import profile_of, uname_name
 from .version import Version
 
 TYPE_CHECKING = False
@@ -60,6 +61,10 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
         from ..live.probe import probe
 
         return probe().edited(_parse_edits(name, name[4:]), "stated", name)
+    vendor = uname_name(name.strip())
+    if vendor is not None:
+        profile = profile_of(vendor, find_arch(vendor.arch or default_arch))
+        return _edited(profile, name, vendor.edits)
     match = _NAME.match(name.strip()) or _distribution(name.strip())
     if not match:
         raise UnknownKernelError(
@@ -69,11 +74,17 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
     arch = find_arch(match["arch"] or default_arch)
     release = match.groupdict().get("release")
     profile = distributed(match["name"], arch) if release is None else dated(_known(release), arch)
-    edits = _parse_edits(name, match["edits"])
+    return _edited(profile, name, match["edits"])
+
+
+def _edited(profile: Profile, name: str, text: str) -> Profile:
+    edits = _parse_edits(name, text)
     shift = edits.get("page-shift")
-    if shift is not None and shift not in arch.page_shifts:
-        raise UnknownKernelError(f"{arch.name} has no page size of {1 << int(shift) >> 10} KiB")
-    return profile.edited(edits, "stated", profile.name + match["edits"]) if edits else profile
+    if shift is not None and shift not in profile.arch.page_shifts:
+        raise UnknownKernelError(
+            f"{profile.arch.name} has no page size of {1 << int(shift) >> 10} KiB"
+        )
+    return profile.edited(edits, "stated", profile.name + text) if edits else profile
 
 
 def _known(release: str) -> Version:

@@ -5,6 +5,8 @@ Order is meaning: the kernel reports the first check that fails.
 
 from __future__ import annotations
 
+import errno
+import re
 from errno import ENOMEM
 
 from ..errors import UnknownKernelError
@@ -62,9 +64,30 @@ def find_rule(rule_id: str) -> Rule:
     """The rule with this id.  Raises UnknownKernelError with the nearest ones."""
     rules = {rule.id: rule for rule in (*all_rules(), ALLOCATION_FAILED)}
     if rule_id not in rules:
+        by_case = rules.get(rule_id.lower())
+        if by_case is not None:
+            return by_case
         from difflib import get_close_matches
 
         near = get_close_matches(rule_id, rules, 3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `memslots rules` lists them"
         raise UnknownKernelError(f"no rule {rule_id!r}{hint}")
     return rules[rule_id]
+
+
+def rules_about(word: str) -> list[Rule]:
+    """The rules with this id, errno (`EEXIST`), call, or function of the kernel.
+
+    Raises UnknownKernelError, with the nearest ids, if there are none.
+    """
+    rules = (*all_rules(), ALLOCATION_FAILED)
+    key = word.removesuffix("()")
+    number = getattr(errno, key.upper(), None) if key.upper().startswith("E") else None
+    found = [
+        rule
+        for rule in rules
+        if (number is not None and rule.errno == number)
+        or key.upper() in re.findall(r"\w+", rule.calls)
+        or re.search(rf"(?<!\w){re.escape(key.lower())}\(\)", rule.source)
+    ]
+    return found or [find_rule(word)]

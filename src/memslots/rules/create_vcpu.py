@@ -26,6 +26,12 @@ VCPU_EXISTS = Rule(
         ""
         ""
         ""
+        ""
+        ""
+        ""
+        ""
+        ""
+        ""
         "once.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )

@@ -20,9 +20,10 @@ _MAIN = "virt/kvm/kvm_main.c"
 # fmt: off
 VM_TYPE_UNSUPPORTED = Rule(
     "vm-type-unsupported", EINVAL, "KVM_CREATE_VM was given a type that this host does not offer.",
-    """x86 takes 0, and since {vm-type-argument} the types that KVM_CAP_VM_TYPES lists.  On arm64 the
-    type is the number of IPA bits, 0 being 40, which a host may not have; since {arm64-protected-vm} bit 31 makes
-    the VM a protected one.  In protected mode the number is not looked at.""",
+    """x86 takes 0, and since {vm-type-argument} the types that KVM_CAP_VM_TYPES lists.  On arm64
+    the type is the number of IPA bits, 0 being 40, which a host may not have; since
+    {arm64-protected-vm} bit 31 makes the VM a protected one.  In protected mode the number is not
+    looked at.""",
     "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()",
     calls="KVM_CREATE_VM",
 )

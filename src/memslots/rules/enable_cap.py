@@ -38,7 +38,8 @@ CAPABILITY_UNKNOWN = Rule(
 MANUAL_PROTECT_ARGUMENT = Rule(
     "manual-protect-argument", EINVAL, "The argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 is not "
                                        "0, 1 or 3.",
-    "3 (all pages dirty at first) since {dirty-log-initially-set}, on riscv much later; 2 alone never.", "Use 1.",
+    "3 (all pages dirty at first) since {dirty-log-initially-set}, on riscv much later; 2 alone "
+    "never.", "Use 1.",
     "kvm_vm_ioctl_enable_cap_generic() in virt/kvm/kvm_main.c", calls="KVM_ENABLE_CAP",
 )
 # fmt: on

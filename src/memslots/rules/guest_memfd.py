@@ -15,7 +15,8 @@ from .ioctl import unknown_ioctl
 # fmt: off
 GMEM_FLAGS = Rule(
     "gmem-flags", EINVAL, "KVM_CREATE_GUEST_MEMFD has an unknown flag.",
-    "No flags before {guest-memfd-mmap}; MMAP and INIT_SHARED since, INIT_SHARED not for VMs with private "
+    "No flags before {guest-memfd-mmap}; MMAP and INIT_SHARED since, INIT_SHARED not for VMs with "
+    "private "
     "memory.",
     "Ask KVM_CAP_GUEST_MEMFD_FLAGS on the VM.", "kvm_gmem_create() in virt/kvm/guest_memfd.c",
     calls="KVM_CREATE_GUEST_MEMFD", needs=("guest-memfd",),

@@ -34,8 +34,8 @@ ARGUMENT_UNREADABLE = Rule(
 FLAGS_OF_REGION2 = Rule(
     "flags-of-region2", EINVAL, "The short call carries a flag beyond LOG_DIRTY_PAGES and "
                                 "READONLY.",
-    """Since {region2} the first form of the call knows these two flags only; KVM_MEM_GUEST_MEMFD needs
-    the second form, which has the fields for it.""",
+    """Since {region2} the first form of the call knows these two flags only; KVM_MEM_GUEST_MEMFD
+    needs the second form, which has the fields for it.""",
     "Use KVM_SET_USER_MEMORY_REGION2 for KVM_MEM_GUEST_MEMFD; drop unknown bits.",
     "kvm_vm_ioctl_set_memory_region() in virt/kvm/kvm_main.c", needs=("region2",),
 )
@@ -49,9 +49,9 @@ SLOT_ID_TOO_HIGH = Rule(
 FLAGS_INVALID = Rule(
     "flags-invalid", EINVAL, "A flag is unknown, not supported here, or not allowed together with "
                              "another.",
-    """READONLY needs an architecture with read-only memory (not s390, not powerpc) and, since {readonly-per-vm},
-    a VM without protected state.  GUEST_MEMFD allows neither LOG_DIRTY_PAGES nor READONLY, and
-    before {guest-memfd-any-vm} needs a VM with private memory.""",
+    """READONLY needs an architecture with read-only memory (not s390, not powerpc) and, since
+    {readonly-per-vm}, a VM without protected state.  GUEST_MEMFD allows neither LOG_DIRTY_PAGES nor
+    READONLY, and before {guest-memfd-any-vm} needs a VM with private memory.""",
     "Ask KVM_CAP_READONLY_MEM and KVM_CAP_GUEST_MEMFD on the VM's file descriptor; drop the flag.",
     "check_memory_region_flags() in virt/kvm/kvm_main.c",
 )
@@ -104,8 +104,8 @@ GMEM_OFFSET_WRAPS = Rule(
 )
 ADDRESS_SPACE_UNKNOWN = Rule(
     "address-space-unknown", EINVAL, "The VM has no such address space (bits 16-31 of slot).",
-    """Only x86 has a second one, for SMM; not if KVM was built without SMM ({smm-optional} and later), nor in
-    VMs with private memory ({spaces-per-vm} and later).""",
+    """Only x86 has a second one, for SMM; not if KVM was built without SMM ({smm-optional} and
+    later), nor in VMs with private memory ({spaces-per-vm} and later).""",
     "Ask KVM_CAP_MULTI_ADDRESS_SPACE on the VM; use address space 0 only if it says less than 2.",
     _SET,
 )

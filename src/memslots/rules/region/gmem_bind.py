@@ -26,8 +26,8 @@ GMEM_FD_OTHER_FILE = Rule(
 )
 GMEM_RANGE = Rule(
     "gmem-range", EINVAL, "The range does not lie within the guest_memfd file.",
-    """Before {guest-memfd-offset-unsigned} the sum of offset and size is a signed number: an offset of 2^63 - 4096 with one
-    page overflows and is accepted.""",
+    """Before {guest-memfd-offset-unsigned} the sum of offset and size is a signed number: an offset
+    of 2^63 - 4096 with one page overflows and is accepted.""",
     "Pass an offset so that offset + memory_size is at most the file's size.",
     "kvm_gmem_bind() in virt/kvm/guest_memfd.c", needs=("guest-memfd",),
 )

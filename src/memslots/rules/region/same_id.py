@@ -42,8 +42,9 @@ GUEST_MEMFD_CHANGE = Rule(
 USERSPACE_ADDR_CHANGE = Rule(
     "userspace-addr-change", EINVAL, "The slot exists with another userspace_addr.",
     """The backing of a slot cannot change.  On 32-bit hosts the address given is compared with all
-    64 bits, the stored one has 32 (not from {hva-compared-truncated} until {hva-compared-truncated.until}): a slot made with rubbish in the upper half
-    cannot be named again.""",
+    64 bits, the stored one has 32 (not from {hva-compared-truncated} until
+    {hva-compared-truncated.until}): a slot made with rubbish in the upper half cannot be named
+    again.""",
     "Delete the slot, then create it with the new address; guests must not touch it in between.",
     _SET,
 )
@@ -58,8 +59,8 @@ READONLY_CHANGE = Rule(
 )
 GUEST_MEMFD_TOGGLE = Rule(
     "guest-memfd-toggle", EINVAL, "The slot is backed by guest_memfd and the region is not.",
-    """Kernels before the fix ({guest-memfd-toggle-refused}, and stable releases) converted the slot and left a dangling binding behind,
-    a memory-safety bug.""",
+    """Kernels before the fix ({guest-memfd-toggle-refused}, and stable releases) converted the slot
+    and left a dangling binding behind, a memory-safety bug.""",
     "Delete the slot and create it anew.", _SET,
     needs=("guest-memfd", "guest-memfd-toggle-refused"),
 )

@@ -29,8 +29,8 @@ PROTECTED_VM_CHANGE = Rule(
 )
 IPA_LIMIT = Rule(
     "ipa-limit", EFAULT, "The slot ends beyond the VM's intermediate physical address size.",
-    """The size is the VM's type in bits, 40 if it is 0.  Before {arm64-ipa-limit-inclusive} a slot that ends exactly at the
-    limit is refused too.""",
+    """The size is the VM's type in bits, 40 if it is 0.  Before {arm64-ipa-limit-inclusive} a slot
+    that ends exactly at the limit is refused too.""",
     "Create the VM with more IPA bits (KVM_CAP_ARM_VM_IPA_SIZE says how many the host has).",
     _PREPARE,
     arches=ARM64,

@@ -12,7 +12,8 @@ from ...attempt import RegionAttempt
 # fmt: off
 LOONGARCH_GPA_LIMIT = Rule(
     "gpa-size-limit", ENOMEM, "The slot ends beyond the guest-physical size.",
-    "loongarch since {loongarch-gpa-limit}: half of the virtual address size, all of it since {loongarch-gpa-full-width}.",
+    "loongarch since {loongarch-gpa-limit}: half of the virtual address size, all of it since "
+    "{loongarch-gpa-full-width}.",
     "Keep guest memory below the limit.", "kvm_arch_prepare_memory_region() in "
                                           "arch/loongarch/kvm/mmu.c",
     needs=("loongarch-gpa-limit",),

@@ -23,7 +23,8 @@ VMA_NOT_WRITABLE = Rule(
 )
 VMA_MTE = Rule(
     "vma-mte", EINVAL, "The VM uses memory tagging and the host mapping does not allow it.",
-    "From {arm64-mte-shared} on shared mappings are refused, since {arm64-mte-vma} only those without VM_MTE_ALLOWED.",
+    "From {arm64-mte-shared} on shared mappings are refused, since {arm64-mte-vma} only those "
+    "without VM_MTE_ALLOWED.",
     "Back the guest with private anonymous memory, or with a file system that allows tags.",
     _PREPARE,
     arches=ARM64, any_of=("arm64-mte-shared", "arm64-mte-vma"),
@@ -38,7 +39,8 @@ VMA_PFN_LOGGING = Rule(
 VMA_PFN_CACHEABLE = Rule(
     "vma-pfn-cacheable", EINVAL, "A cacheable device mapping, and the host cannot keep it "
                                  "coherent.",
-    "arm64 since {arm64-pfn-cacheable}; whether the host can (FWB and DIC) decides.", "Map the device memory "
+    "arm64 since {arm64-pfn-cacheable}; whether the host can (FWB and DIC) decides.",
+    "Map the device memory "
         "uncached.", _PREPARE,
     needs=("arm64-pfn-cacheable",),
     arches=WITH_VMA_WALK,

@@ -40,10 +40,12 @@ ALIAS_BIT = Rule(
 )
 METADATA_ALLOCATION = Rule(
     "metadata-allocation", ENOMEM, "An array of the slot's metadata would pass 2^31 - 1 bytes.",
-    """From {x86-kvmalloc-2g} until {x86-kvmalloc-2g.until} one allocation may not have 2 GiB or more.  A reverse-map entry has 8 bytes
-    for each 4 KiB page: a slot of more than 1 TiB fails where reverse maps are needed (shadow
-    paging, nested guests); a write-track counter has 2 bytes: more than 4 TiB.""",
-    "Split the slot, or use {x86-kvmalloc-2g.until} and later.", "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c",
+    """From {x86-kvmalloc-2g} until {x86-kvmalloc-2g.until} one allocation may not have 2 GiB or
+    more.  A reverse-map entry has 8 bytes for each 4 KiB page: a slot of more than 1 TiB fails
+    where reverse maps are needed (shadow paging, nested guests); a write-track counter has 2 bytes:
+    more than 4 TiB.""",
+    "Split the slot, or use {x86-kvmalloc-2g.until} and later.", "kvm_alloc_memslot_metadata() in "
+        "arch/x86/kvm/x86.c",
     needs=("x86-kvmalloc-2g",),
     arches=X86,
 )
