@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench conformance conformance-live docs clean
+.PHONY: demo test lint bench conformance conformance-live docs clean pyz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,3 +44,10 @@ docs: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV)
+
+# One file for hosts without pip: every core command, on any Python from 3.11 on.
+pyz:
+	rm -rf build/pyz && mkdir -p build/pyz
+	cp -r src/memslots build/pyz/ && find build/pyz -name __pycache__ -prune -exec rm -r {} +
+	printf 'import sys\nfrom memslots.cli.main import main\nsys.exit(main())\n' > build/pyz/__main__.py
+	python3 -m zipapp build/pyz -p '/usr/bin/env python3' -o build/memslots.pyz

@@ -19,7 +19,7 @@ needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came
 
 
 def test_sizes() -> None:
-    assert [size_of(text) for text in (4096, "4096", "0x1000", "4 KiB", "4K", "3 GiB", "1.5 GiB", "1_000", "2TiB")] == [
+    assert [size_of(text) for text in (4096, "4096", "0x1000", "4 KiB", "4K", "3 GiB", "1.5 GiB", "1_000", "2TiB")] == [  # noqa: E501
         4096, 4096, 4096, 4096, 4096, 3 << 30, 3 << 29, 1000, 2 << 40,
     ]  # fmt: skip
 

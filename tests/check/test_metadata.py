@@ -133,7 +133,7 @@ def test_other_architectures() -> None:
 
 
 def test_descriptors_and_heads() -> None:
-    assert [descriptor_bytes(find(f"{release}/x86_64")) for release in ("5.16", "5.17", "6.7", "6.8", "6.18")] == [
+    assert [descriptor_bytes(find(f"{release}/x86_64")) for release in ("5.16", "5.17", "6.7", "6.8", "6.18")] == [  # noqa: E501
         88, 264, 264, 280, 280,
     ]  # fmt: skip
     assert descriptor_bytes(find("6.18/x86_64-guest-memfd-built")) == 264

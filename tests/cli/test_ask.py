@@ -54,7 +54,7 @@ def test_one_answer_a_line_whatever_the_line() -> None:
         b'{"call": "KVM_CREATE_VCPU", "fields": {"vcpu_id": 0}}',
         b'{"call": "KVM_CREATE_VCPU"}',
         b'{"call": "KVM_NOTHING"}',
-        b'{"call": "KVM_SET_USER_MEMORY_REGION", "fields": {"slot": "0x1", "flags": 0, "guest_phys_addr": "0x2000",'
+        b'{"call": "KVM_SET_USER_MEMORY_REGION", "fields": {"slot": "0x1", "flags": 0, "guest_phys_addr": "0x2000",'  # noqa: E501
         b' "memory_size": 4096, "userspace_addr": 65536}}',
         b"[1],[2",
         b"3]",

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from memslots.cli.main import COMMANDS, _available, main
+from memslots.cli.main import COMMANDS, main
 
 
 def run(*words, data=b""):
@@ -34,8 +34,6 @@ def test_unknown_command(capsys):
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_has_help(name, capsys):
-    if name not in _available():
-        pytest.fail(f"{name} is announced and has no module")
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
     assert "examples:" in text

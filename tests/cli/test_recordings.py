@@ -48,7 +48,7 @@ def test_explain_forms():
 
 
 def test_explain_standard_input(monkeypatch):
-    text = b"bla\nkvm_set_user_memory Slot#1 flags=0x0 gpa=0x1000 size=0x1001 ua=0x7f0000000000 ret=-22\nbla\n"
+    text = b"bla\nkvm_set_user_memory Slot#1 flags=0x0 gpa=0x1000 size=0x1001 ua=0x7f0000000000 ret=-22\nbla\n"  # noqa: E501
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     code, out, _ = call("memslots explain")
     assert code == 1

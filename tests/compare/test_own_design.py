@@ -256,7 +256,7 @@ def test_two_vms_have_a_total_each():
         PagesChange("3", 1 << 18, 1, vm="one"),
     ]
     rows = list(compare(changes, (64,), OwnDesign(Merged)))
-    assert [(row.pages, row.figure(64, "d").budget, row.figure(64, OWN).budget) for row in rows] == [
+    assert [(row.pages, row.figure(64, "d").budget, row.figure(64, OWN).budget) for row in rows] == [  # noqa: E501
         (1 << 18, 5242, 5242), (1 << 18, 5242, 5242), (2 << 18, 10485, 10485),
     ]  # fmt: skip
 

@@ -25,7 +25,7 @@ REASONS = {
 }
 """Modules with releases in strings all the same, and why."""
 CAUSES = "explain.causes."
-"""Causes outside memory slots: dates of QEMU, libvirt, VFIO and vhost have no place in `kernel/`."""
+"""Causes outside memory slots: dates of QEMU, VFIO and vhost have no place in `kernel/`."""
 
 
 def dates(text):

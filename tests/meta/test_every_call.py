@@ -47,7 +47,7 @@ REASONS = {
 }  # fmt: skip
 """Where a call is not known, and why."""
 STORY_WORDS = {
-    "KVM_SET_USER_MEMORY_REGION": "set ", "KVM_SET_USER_MEMORY_REGION2": "set2 ", "KVM_CREATE_VM": "create_vm "
+    "KVM_SET_USER_MEMORY_REGION": "set ", "KVM_SET_USER_MEMORY_REGION2": "set2 ", "KVM_CREATE_VM": "create_vm "  # noqa: E501
         ""
         ""
         ""

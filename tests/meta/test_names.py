@@ -1,4 +1,4 @@
-"""Each noun once: public classes are unique, and a file name in two wings has two roles of one noun."""
+"""Each noun once: classes are unique, and a file name in two wings has two roles of one noun."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def named_kernels(names: Sequence[str]) -> list[Profile]:
     """
     found: dict[str, Profile] = {}
     for name in names:
-        match = re.fullmatch(r"all(?:/(\w+))?((?:[+-].*)?)", name)
+        match = re.fullmatch(r"all(?:/(\w+?(?:-(?:64|32))?))?((?:[+-].*)?)", name)
         if match is None:
             profile = find(name)
             found[profile.name] = profile

@@ -6,6 +6,7 @@ import sys
 
 from ..errors import MemslotsError
 from ..explain.analysis import Analysis
+from ..explain.finding_kinds import finding_kind
 from ..explain.unread import seen_in
 from ..kernel.names import find
 from ..views.report import alike_lines, analysis_json, evidence_lines, markdown_lines, report_lines
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
     """Analyse and print; the exit code."""
     if options.most < 1:
         raise ValueError(f"--most takes a number from 1, not {options.most}")
+    for name in options.ignore:
+        finding_kind(name)
     profile = find(options.kernel) if options.kernel else None
     source = options.files[0] if len(options.files) == 1 else options.files
     host = [word for word in options.host.split(",") if word]

@@ -50,38 +50,30 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    available = _available()
-    if words[:1] == ["help"] and words[1:2] and words[1] in available:
+    if words[:1] == ["help"] and words[1:2] and words[1] in COMMANDS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview(available))
+        print(_overview())
         return 0 if words else 2
     if words[0] in ("-V", "--version"):
         from .. import __version__
 
         print(f"memslots {__version__}")
         return 0
-    if words[0] not in available:
-        print(f"memslots: no command {words[0]!r}{_hint(words[0], available)}", file=sys.stderr)
+    if words[0] not in COMMANDS:
+        print(f"memslots: no command {words[0]!r}{_hint(words[0])}", file=sys.stderr)
         return 2
     from .run import run_command
 
-    return run_command(words[0], import_module(f"memslots.cli.{available[words[0]][0]}"), words[1:])
+    return run_command(words[0], import_module(f"memslots.cli.{COMMANDS[words[0]][0]}"), words[1:])
 
 
-def _available() -> dict[str, tuple[str, str]]:
-    from os.path import dirname, exists, join
-
-    here = dirname(__file__)
-    return {name: entry for name, entry in COMMANDS.items() if exists(join(here, entry[0] + ".py"))}
-
-
-def _hint(word: str, available: dict[str, tuple[str, str]]) -> str:
+def _hint(word: str) -> str:
     """What may have been meant: a command in other letters, or a file to explain."""
     from difflib import get_close_matches
     from os.path import exists
 
-    near = get_close_matches(word.lower(), available, 1)
+    near = get_close_matches(word.lower(), COMMANDS, 1)
     if near:
         return f"; did you mean {near[0]!r}?"
     if exists(word):
@@ -89,14 +81,14 @@ def _hint(word: str, available: dict[str, tuple[str, str]]) -> str:
     return "; `memslots --help` lists them"
 
 
-def _overview(available: dict[str, tuple[str, str]]) -> str:
-    width = max(map(len, available))
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
     lines = [
         "usage: memslots COMMAND [OPTION...]",
         "",
         "What KVM does with guest memory, on any kernel, and why.",
         "",
-        *(f"  {name:{width}}  {entry[1]}" for name, entry in available.items()),
+        *(f"  {name:{width}}  {entry[1]}" for name, entry in COMMANDS.items()),
         "",
         "`memslots COMMAND --help` has the options and examples.",
         "Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3 undetermined, 4 device "

@@ -47,12 +47,20 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--at takes a step number from 1, not {options.at}")
     source = options.files[0] if len(options.files) == 1 else options.files
     analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
+    last = 0
     for step, _ in analysis.run():
-        if options.at is not None and step.number >= options.at:
+        last = step.number
+        if options.at is not None and last >= options.at:
             break
+    if options.at is not None and 0 < last < options.at:
+        raise ValueError(f"there is no step {options.at}: the recording has {last}")
     shown = [tracked for tracked in analysis.replay.vms if tracked.vm.state.nr_slots]
     if not analysis.replay.vms:
-        print("memslots map: no memory-region call in the input", file=sys.stderr)
+        print(
+            "memslots map: no memory-region call in the input (of a layout, `memslots check` says "
+            "where its slots lie)",
+            file=sys.stderr,
+        )
         return USAGE
     if options.json:
         vms = [

@@ -35,6 +35,8 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     module.add_arguments(parser)
     try:
         options = parser.parse_args(words)
+        for option in _given_twice(parser, words):
+            parser.error(f"{option} is given twice: which one is meant?")
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -51,6 +53,18 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
         print(f"memslots {name}: {error}", file=sys.stderr)
         return _exit_code(error)
     return code
+
+
+def _given_twice(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Options that take one value and stand more than once: the first would be lost in silence."""
+    words = words[: words.index("--")] if "--" in words else words
+    given = [word.split("=")[0] for word in words]
+    return [
+        action.option_strings[-1]
+        for action in parser._actions
+        if type(action).__name__ == "_StoreAction"
+        and sum(given.count(name) for name in action.option_strings) > 1
+    ]
 
 
 def output_of(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import UnknownKernelError
 from ..kernel.dated_text import dated
 
 WARNING, NOTE = "warning", "note"
@@ -150,3 +151,14 @@ KINDS = {
         REFUSED_ELSEWHERE,
     )
 }
+
+
+def finding_kind(name: str) -> FindingKind:
+    """The kind with this id.  Raises UnknownKernelError with the nearest ones."""
+    if name not in KINDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, KINDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}"
+        raise UnknownKernelError(f"no finding {name!r}; {hint}")
+    return KINDS[name]

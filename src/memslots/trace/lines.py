@@ -49,6 +49,8 @@ def open_source(
         if path == "-":
             import sys
 
+            if sys.stdin is None:
+                raise TraceError("standard input is closed: name a file")
             return _decoded(_reader(sys.stdin.buffer), reading)[0], None
         try:
             if os.path.isdir(path):

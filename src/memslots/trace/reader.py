@@ -58,12 +58,15 @@ def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
     return list(read(text.encode("utf-8", "surrogatepass"), reading=reading))
 
 
-def _one(source: One, reading: Reading, context: bool, files: int = 1) -> Iterator[Event]:
+def _one(
+    source: One, reading: Reading, context: bool, files: int = 1, opened: int = 1
+) -> Iterator[Event]:
+    """files: of one strace -ff.  opened: all that are read together."""
     name = (
         os.fspath(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "")
     )
     name = name if isinstance(name, str) else ""
-    read_some, size = open_source(source, reading, frugal=files > OPEN_MAX)
+    read_some, size = open_source(source, reading, frugal=opened > OPEN_MAX)
     if len(reading.sources) < 100:
         reading.sources.append(name)
     read_some, head = binary.peeked(read_some)
@@ -120,7 +123,7 @@ def _several(paths: list[str], reading: Reading, context: bool) -> Iterator[Even
         sets.setdefault(thread.group(1) if thread else path, []).append(path)
     # Opened before the first event is asked for, so that a wrong name is an error at once.
     opened = {
-        name: [_one(path, reading, context, len(group)) for path in group]
+        name: [_one(path, reading, context, len(group), len(paths)) for path in group]
         for name, group in sets.items()
     }
     return _chained(opened, reading)

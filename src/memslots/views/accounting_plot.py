@@ -35,7 +35,10 @@ def _titles(rows: Sequence[DesignRow], own_title: str = "") -> list[tuple[str, s
 
 
 def plot_svg(
-    rows: Sequence[DesignRow], host_bits: Sequence[int], page_bytes: int = PAGE_BYTES, own_title: str = ""
+    rows: Sequence[DesignRow],
+    host_bits: Sequence[int],
+    page_bytes: int = PAGE_BYTES,
+    own_title: str = "",
 ) -> str:  # fmt: skip
     """An SVG document of the rows; `own_title` names a design of one's own.
 

@@ -38,7 +38,8 @@ def call_text(step: Step) -> str:
     elif event.call == MESSAGE:
         text = event.text.strip().splitlines()[0][:70] if event.text.strip() else MESSAGE
     else:
-        text = f"{event.call}({', '.join(f'{name} {value:#x}' for name, value in event.fields.items())})"
+        values = ", ".join(f"{name} {value:#x}" for name, value in event.fields.items())
+        text = f"{event.call}({values})"
     return f"{text} = {result_text(step.observed)}"
 
 

@@ -66,7 +66,8 @@ def _again_text(each: Alike, analysis: Analysis) -> str:
         f"{', '.join(map(str, others))}{more}"
     )
     if analysis.vms_to_name and len(each.vm_names) > 1:
-        text += f"; on {', '.join(each.vm_names[:_MOST_VMS])}{', ...' if len(each.vm_names) > _MOST_VMS else ''}"
+        rest = ", ..." if len(each.vm_names) > _MOST_VMS else ""
+        text += f"; on {', '.join(each.vm_names[:_MOST_VMS])}{rest}"
     return text
 
 

@@ -16,16 +16,25 @@ WIDTH = 100
 
 
 class Paint:
-    """Colours, if wanted: on a terminal and without NO_COLOR."""
+    """Colours, if wanted: on a terminal that has them and without NO_COLOR, or with FORCE_COLOR."""
 
     __slots__ = ("on",)
 
     def __init__(self, on: bool | None = None) -> None:
-        self.on = sys.stdout.isatty() and "NO_COLOR" not in os.environ if on is None else on
+        self.on = _has_colours() if on is None else on
 
     def __call__(self, style: str, text: str) -> str:
         """The text in a style, or as it is."""
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on else text
+
+
+def _has_colours() -> bool:
+    """As https://no-color.org and https://force-color.org have it: empty is not set."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def wrapped(label: str, text: str, indent: int = 2, label_width: int = 9) -> list[str]:

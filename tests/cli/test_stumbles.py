@@ -1,0 +1,139 @@
+"""What new users stumbled over: each gets an answer that says what to do."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import zipapp
+from pathlib import Path
+
+import pytest
+from epilog import ROOT, call
+
+from memslots.views.text import Paint
+
+REFUSED = "examples/refused-overlap.strace"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("memslots explian", 2, "did you mean 'explain'?"),
+        ("memslots README.md", 2, "`memslots explain README.md`"),
+        ("memslots nothing-of-the-kind", 2, "`memslots --help` lists them"),
+        (f"memslots map {REFUSED} --at 9999", 2, "the recording has 6"),
+        ("memslots map examples/layouts/pc.toml", 2, "memslots check"),
+        (f"memslots explain --ignore host-alais {REFUSED}", 2, "did you mean host-alias?"),
+        (f"memslots explain --ignore bogus {REFUSED}", 2, "there are unbacked-window"),
+        (f"memslots explain --kernel 6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
+        (f"memslots explain --kernel=6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
+        (f"memslots explain --kernel 6.8.0-45-generic {REFUSED}", 2, "`6.8/x86_64+fact`"),
+    ],
+)
+def test_a_wrong_word_is_told(line, code, said):
+    found, _, err = call(line)
+    assert found == code
+    assert said in err
+
+
+def test_help_of_a_command_and_the_short_version():
+    assert "usage: memslots explain" in call("memslots help explain")[1]
+    assert call("memslots -V")[1].startswith("memslots 0.")
+
+
+def test_all_releases_of_an_architecture_by_any_name_of_it():
+    named = [call(f"memslots check examples/layouts/pc.toml --kernel all/{arch} --json")[1]
+             for arch in ("x86_64", "x86-64", "amd64")]  # fmt: skip
+    assert named[0] == named[1] == named[2]
+    assert '"7.2/x86_64"' in named[0]
+
+
+def run(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "memslots", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False, **options,
+    )  # fmt: skip
+
+
+def test_a_closed_standard_input_is_told():
+    done = run("explain", preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stderr) == (
+        2,
+        "memslots explain: standard input is closed: name a file\n",
+    )
+
+
+def test_an_output_of_ascii_loses_nothing():
+    done = run("explain", REFUSED, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1
+    assert "slot-overlap" in done.stdout
+
+
+def test_more_recordings_than_files_may_be_open(tmp_path):
+    text = (Path(ROOT) / REFUSED).read_bytes()
+    for number in range(300):
+        (tmp_path / f"{number}.strace").write_bytes(text)
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))  # noqa: E731
+    done = run("explain", str(tmp_path), preexec_fn=few)
+    assert done.returncode == 1
+    assert "299 calls more" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "on"),
+    [
+        ({"NO_COLOR": "", "FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({}, False),  # no terminal
+    ],
+)
+def test_colours_as_the_environment_wants_them(monkeypatch, environment, on):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Paint().on is on
+
+
+def test_one_file_has_every_command(tmp_path):
+    """As `make pyz` makes it: no source tree, no site-packages."""
+    folder = tmp_path / "build"
+    shutil.copytree(Path(ROOT) / "src" / "memslots", folder / "memslots")
+    (folder / "__main__.py").write_text(
+        "import sys\nfrom memslots.cli.main import main\nsys.exit(main())\n"
+    )
+    target = tmp_path / "memslots.pyz"
+    zipapp.create_archive(folder, target)
+    for words, code, said in (
+        (["--help"], 0, "explain"),
+        (["explain", REFUSED], 1, "slot-overlap"),
+        (["rule", "EEXIST"], 0, "slot-overlap"),
+        (["check", "examples/layouts/pc.toml"], 0, "accepted"),
+        (["kernel", "6.1"], 0, "user-slots"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", str(target), *words],
+            cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout
+
+
+def test_the_core_needs_neither_uname_nor_modules_of_unix():
+    """Windows, macOS and browsers read recordings, check layouts and ask the model."""
+    program = (
+        "import os, sys; del os.uname\n"
+        "for name in ('fcntl', 'resource', 'termios', 'pwd', 'grp'): sys.modules[name] = None\n"
+        "from memslots import Vm; assert Vm('6.1').total_pages == 0\n"
+        "from memslots.cli.main import main\n"
+        f"assert main(['explain', {REFUSED!r}]) == 1\n"
+        "assert main(['check', 'examples/layouts/pc.toml']) == 0\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
