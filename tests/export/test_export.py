@@ -26,7 +26,7 @@ openat(AT_FDCWD, "/dev/kvm", O_RDWR|O_CLOEXEC) = 3
 10 1700000000.000600 ioctl(4, KVM_SET_TSS_ADDR, 0x100000000) = -1 EINVAL (Invalid argument)
 10 1700000000.000700 ioctl(4, KVM_ENABLE_CAP, {cap=KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, flags=0, args=[0x2, 0, 0, 0]}) = -1 EINVAL (Invalid argument)
 10 1700000000.000800 ioctl(4, KVM_SET_USER_MEMORY_REGION, {slot=0, flags=0, guest_phys_addr=0, memory_size=0, userspace_addr=0}) = 0
-"""  # noqa: E501
+"""
 
 
 @pytest.fixture

@@ -120,9 +120,11 @@ _LIMIT_OPTIONS = frozenset(limit.name for limit in LIMITS)
 
 def _limits(before: Profile, after: Profile) -> list[LimitChange]:
     found = [
-        LimitChange(limit.name, limit.summary, limit_of(before, limit.name), limit_of(after, limit.name))
+        LimitChange(
+            limit.name, limit.summary, limit_of(before, limit.name), limit_of(after, limit.name)
+        )
         for limit in LIMITS
-    ]  # fmt: skip
+    ]
     found += [
         LimitChange(WORD, "", before.arch.long_bits, after.arch.long_bits),
         LimitChange(PAGE, "", 1 << before.page_shift, 1 << after.page_shift),
