@@ -21,7 +21,9 @@ _KERNELS_INTRODUCTION = """\
 `memslots diff K1 K2` what changes between two. `K` is `6.1/x86_64`, `5.10/i386`, `6.12/arm64+16k`,
 or a distribution's name where its kernel was asked; `+name`, `-name` and `+name=value` add and take
 away facts and options, because distributions carry changes back. A release without a point release
-stands for the newest one of its branch.
+stands for the newest one of its branch. What `uname -r` says is a name too (`6.12.38+deb13-amd64`,
+`6.5.6-300.fc39.x86_64`, `6.1.0-18-amd64`); where it leaves open what decides, the error says what
+that is and which names to take.
 
 Each fact says how it is known: by which commit, with the stable releases in which it came; by which
 source that was read; by which recorded answers. Where nobody looked at the releases between one
