@@ -148,11 +148,11 @@ def test_facts_of_one_name_share_no_architecture():
         assert len(arches) == len(set(arches)), name
 
 
-STATING = ("kernel.history", "rules.unobserved")
+STATING = (
+    "kernel.history", "kernel.history_arch", "kernel.history_capabilities", "rules.unobserved",
+)  # fmt: skip
 """Modules that say of facts what they are, and ask for none."""
 ONLY_TOLD = {
-    "loongarch-irqchip": "dated for a rule that is not written yet",
-    "mips-nr-memslots": "dated for a rule that is not written yet",
     "x86-metadata-late": "when memory is allocated; allocations succeed in the model",
 }
 """Facts that explain and decide nothing."""
@@ -199,6 +199,8 @@ def test_branches_are_in_order_and_known():
 _RELEASE = re.compile(r"v?[4-7]\.\d{1,2}(\.\d+)?(/\w+.*)?")
 NAMES_RELEASES = {
     "kernel.history": "the dates of behaviours",
+    "kernel.history_arch": "the dates of behaviours, by architecture",
+    "kernel.history_capabilities": "the dates of capabilities",
     "kernel.limits": "the dates of numbers",
     "kernel.evidence": "the release before all that are covered",
     "kernel.footprint": "the dates of what slots cost, which decide no call",

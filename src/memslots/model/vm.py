@@ -68,7 +68,7 @@ class Vm:
             vm_type &= U32_MAX
         vm_type &= (1 << self.profile.arch.long_bits) - 1
         refused = check_vm_type(self.profile, vm_type) if state is None else None
-        if refused is not None:
+        if isinstance(refused, Refused):
             refused.unwrap()
         self.process = Process() if process is None else process
         self.state = VmState(Machine(self.profile, vm_type), design) if state is None else state
