@@ -27,7 +27,7 @@ in its wing:
         region.arch.hooks check_extension unobserved region.set_memory_region own_slots create_vcpu
         tss_and_identity catalogue decide presence
     model/            descriptors, and `Vm`: decide, carry out
-        kvm session vm
+        kvm session slot_lookups vm
     trace/            recordings in, as neutral events
         patterns noise decode mend message_table guest_machine excerpt event lines command_line
         libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
@@ -54,10 +54,10 @@ in its wing:
         calls mappings processes ptrace signals output bpf_script file seccomp bpf_output memory
         registers start tracer beginning recorder bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
-        draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
-        recorded.profiles farm.packages farm.emulator pair recorded.player native recorded.compare
-        farm.initramfs shrink farm.boot verify booted_vm booted farm.rerun farm.changelogs
-        farm.dates farm.__main__
+        farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
+        recorded.profiles farm.packages farm.emulator farm.initramfs farm.boot farm.changelogs
+        farm.dates draw_numbers draw pair native shrink verify booted_vm recorded.operands
+        recorded.player recorded.compare booted farm.rerun farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)

@@ -228,9 +228,7 @@ class Profile:
 
     @property
     def apic_access_page(self) -> bool | None:
-        """Whether KVM makes a slot of its own for the APIC page.  None: that depends on what was not
-        stated.
-        """
+        """Whether KVM makes a slot of its own for the APIC page; None: that was not stated."""
         intel, amd = self.option("flexpriority"), self.option("apicv")
         return {"intel": intel, "amd": amd, "pvm": False}.get(  # type: ignore[return-value]
             str(self.option("vendor")), None if intel is not False or amd is not False else False

@@ -20,7 +20,8 @@ VCPU_ID_TOO_HIGH = Rule(
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 VCPU_EXISTS = Rule(
-    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL before {vcpu-exists-first}.",
+    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.",
+    "powerpc answers EINVAL before {vcpu-exists-first}.",
     "Use each id once.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )

@@ -19,7 +19,8 @@ from ..rules.create_vm import usual_vm_type
 from ..trace.event import Event
 from ..units import U32_MAX
 from .booted_vm import SETUP, number_of
-from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
+from .draw import VM_CALLS, Generator
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 from .farm.boot import Asking
 from .farm.kernels import Kernel, find_kernel
 from .farm.script import Answers, Heard

@@ -9,7 +9,8 @@ from ..live import libc
 from ..live.device import Device
 from ..live.host_memory import HostMemory
 from ..trace.event import Event
-from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
+from .draw import VM_CALLS, Generator
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 from .pair import DIFFERED, UNASKED, UNDECIDED, Comparison, Pair
 
 TYPE_CHECKING = False

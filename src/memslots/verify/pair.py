@@ -14,7 +14,7 @@ from ..state.process import Mapping as HostMapping
 from ..state.process import Process
 from ..trace.event import Event
 from ..uapi.calls import CALLS, VALUE_CALLS, VCPU, VM
-from .draw import POOL_ADDRESS, POOL_BYTES
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
