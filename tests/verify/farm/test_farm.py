@@ -522,7 +522,7 @@ def test_a_new_kernel_is_recorded_once(folder, kind):
     assert (result.sequences, result.answers) == (2, 4)
     ((path, found),) = answer_files(str(folder))
     assert found == kind
-    recorded = rerun.Recorded(path, kind)
+    recorded = rerun.RecordedFile(path, kind)
     assert recorded.name == "debian-6.1-x86_64"
     assert recorded.answers == {"a": [0, 0], "b": [1, 1]}
     assert recorded.header["release"] == "6.1.0"
