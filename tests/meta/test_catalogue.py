@@ -15,7 +15,7 @@ from test_layers import MODULES
 
 from memslots.errors import UnknownKernelError
 from memslots.kernel.arch import ARCHES
-from memslots.kernel.evidence import ALWAYS, Asked, Bound, Commit, Read
+from memslots.kernel.evidence import ALWAYS, TREES, Asked, Bound, Commit, Read
 from memslots.kernel.fact import EVIDENCE
 from memslots.kernel.footprint import DESCRIPTOR, FOOTPRINT_FACTS, HEAD_ENTRIES, HEAD_FIXED
 from memslots.kernel.history import BRANCHES, FACTS, NEWEST_KNOWN, OLDEST
@@ -115,6 +115,8 @@ def check_look(look):
         assert RELEASE.fullmatch(look.tag)
         assert re.fullmatch(r"[\w./-]+(\.[ch]|/Kconfig)", look.path)
         assert re.fullmatch(r"\w*", look.function)
+        assert look.kind == ("patched" if look.tag in TREES else "read")
+        assert (f"({TREES.get(look.tag)})" in str(look)) == (look.tag in TREES)
     else:
         assert look.kernels
 

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..verify.recorded.compare import OtherAnswer, KernelResult
+    from ..verify.recorded.compare import KernelResult, OtherAnswer
 
 
 def conformance_lines(
