@@ -33,10 +33,10 @@ from memslots.kernel.history import BRANCHES
 from memslots.kernel.names import find
 from memslots.kernel.version import Version
 from memslots.model.vm import Vm
-from memslots.rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from memslots.rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from memslots.state.dirty_bitmap import DirtyBitmap
 from memslots.state.process import PROT_READ, PROT_WRITE, Mapping, Process
-from memslots.uapi.calls import CALLS
+from memslots.uapi.calls import CALLS, SYSTEM
 from memslots.uapi.capabilities import CAPS
 from memslots.uapi.region import Region
 
@@ -472,11 +472,11 @@ class Teller:
         return "ok"
 
     def _do_create_vm(self, _type, vm_type):
-        try:
-            self.vm = Vm(self.profile, self.number(vm_type), process=self.process)
-        except RefusedError as error:
-            return self.say(error.refused)
-        return "0"
+        number = self.number(vm_type)
+        answer = self.vm.what_if("KVM_CREATE_VM", {"type": number}, on=SYSTEM)
+        if isinstance(answer, Accepted):
+            self.vm = Vm(self.profile, number, process=self.process)
+        return self.say(answer)
 
     def _do_vcpu(self, number):
         return self.say(self.vm.create_vcpu(self.number(number)))

@@ -14,11 +14,11 @@ in its wing:
     uapi/             what user space and KVM say to each other; knows no release
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
-        arch version evidence fact limits history profile distributions footprint user_range
-        vm_capabilities machine dated_text vendors names
+        arch version evidence fact limits history_arch history_capabilities history profile
+        distributions footprint user_range vm_capabilities machine dated_text vendors names
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
-        change hva_index apply mmu_pages_designs set_pairs slot_set vm_state
+        change hva_index mmu_pages_designs set_pairs slot_set apply vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
         answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
         region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
@@ -27,7 +27,7 @@ in its wing:
         region.arch.hooks check_extension unobserved region.set_memory_region own_slots create_vcpu
         tss_and_identity catalogue decide presence
     model/            descriptors, and `Vm`: decide, carry out
-        kvm session vm
+        kvm session slot_lookups vm
     trace/            recordings in, as neutral events
         patterns noise decode mend message_table guest_machine excerpt event lines command_line
         libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
@@ -54,10 +54,10 @@ in its wing:
         calls mappings processes ptrace signals output bpf_script file seccomp bpf_output memory
         registers start tracer beginning recorder bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
-        draw farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
-        recorded.profiles farm.packages farm.emulator pair recorded.player native recorded.compare
-        farm.initramfs shrink farm.boot verify booted_vm booted farm.rerun farm.changelogs
-        farm.dates farm.__main__
+        farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
+        recorded.profiles farm.packages farm.emulator farm.initramfs farm.boot farm.changelogs
+        farm.dates draw_numbers draw pair native shrink verify booted_vm recorded.operands
+        recorded.player recorded.compare booted farm.rerun farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)

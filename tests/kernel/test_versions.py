@@ -98,9 +98,20 @@ def test_dates_backports_and_ends():
 
 def test_between_two_releases_nobody_knows():
     fact = Fact("f", "", Bound("6.14", "6.17"), ended=Bound("7.0", "7.1"))
-    holds = {"6.13": False, "6.14.0": False, "6.14.99": False, "6.14": False, "6.15": None, "6.15.3": None,
-             "6.16": None, "6.17.0": True, "6.17": True, "7.0": True, "7.1.0": False,
-             "7.1": False}  # fmt: skip
+    holds = {
+        "6.13": False,
+        "6.14.0": False,
+        "6.14.99": False,
+        "6.14": False,
+        "6.15": None,
+        "6.15.3": None,
+        "6.16": None,
+        "6.17.0": True,
+        "6.17": True,
+        "7.0": True,
+        "7.1.0": False,
+        "7.1": False,
+    }
     assert {text: fact.holds(Version.parse(text), "x86_64") for text in holds} == holds
     assert [str(bound) for bound in fact.unsure] == ["not in 6.14, in 6.17"], (
         "consecutive releases leave no doubt"
@@ -109,9 +120,21 @@ def test_between_two_releases_nobody_knows():
 
 def test_a_branch_whose_point_release_is_not_known():
     fact = Fact("f", "", Commit("", "", "6.11", Bound("6.1.0", "6.1.192"), Bound("6.6.15")))
-    holds = {"6.0": False, "6.1.0": False, "6.1.1": None, "6.1.191": None, "6.1.192": True, "6.1": True, "6.2": False,
-             "6.6.15": False, "6.6.16": None, "6.6": None, "6.7": False, "6.10": False,
-             "6.11.0": True}  # fmt: skip
+    holds = {
+        "6.0": False,
+        "6.1.0": False,
+        "6.1.1": None,
+        "6.1.191": None,
+        "6.1.192": True,
+        "6.1": True,
+        "6.2": False,
+        "6.6.15": False,
+        "6.6.16": None,
+        "6.6": None,
+        "6.7": False,
+        "6.10": False,
+        "6.11.0": True,
+    }
     assert {text: fact.holds(Version.parse(text), "x86_64") for text in holds} == holds
 
 

@@ -15,7 +15,7 @@ from test_layers import MODULES
 
 from memslots.errors import UnknownKernelError
 from memslots.kernel.arch import ARCHES
-from memslots.kernel.evidence import ALWAYS, Asked, Bound, Commit, Read
+from memslots.kernel.evidence import ALWAYS, TREES, Asked, Bound, Commit, Read
 from memslots.kernel.fact import EVIDENCE
 from memslots.kernel.footprint import DESCRIPTOR, FOOTPRINT_FACTS, HEAD_ENTRIES, HEAD_FIXED
 from memslots.kernel.history import BRANCHES, FACTS, NEWEST_KNOWN, OLDEST
@@ -115,6 +115,8 @@ def check_look(look):
         assert RELEASE.fullmatch(look.tag)
         assert re.fullmatch(r"[\w./-]+(\.[ch]|/Kconfig)", look.path)
         assert re.fullmatch(r"\w*", look.function)
+        assert look.kind == ("patched" if look.tag in TREES else "read")
+        assert (f"({TREES.get(look.tag)})" in str(look)) == (look.tag in TREES)
     else:
         assert look.kernels
 
@@ -148,11 +150,11 @@ def test_facts_of_one_name_share_no_architecture():
         assert len(arches) == len(set(arches)), name
 
 
-STATING = ("kernel.history", "rules.unobserved")
+STATING = (
+    "kernel.history", "kernel.history_arch", "kernel.history_capabilities", "rules.unobserved",
+)  # fmt: skip
 """Modules that say of facts what they are, and ask for none."""
 ONLY_TOLD = {
-    "loongarch-irqchip": "dated for a rule that is not written yet",
-    "mips-nr-memslots": "dated for a rule that is not written yet",
     "x86-metadata-late": "when memory is allocated; allocations succeed in the model",
 }
 """Facts that explain and decide nothing."""
@@ -199,6 +201,8 @@ def test_branches_are_in_order_and_known():
 _RELEASE = re.compile(r"v?[4-7]\.\d{1,2}(\.\d+)?(/\w+.*)?")
 NAMES_RELEASES = {
     "kernel.history": "the dates of behaviours",
+    "kernel.history_arch": "the dates of behaviours, by architecture",
+    "kernel.history_capabilities": "the dates of capabilities",
     "kernel.limits": "the dates of numbers",
     "kernel.evidence": "the release before all that are covered",
     "kernel.footprint": "the dates of what slots cost, which decide no call",

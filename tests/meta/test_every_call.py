@@ -38,7 +38,6 @@ REASONS = {
     "drawn": {
         "KVM_RUN": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY, "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY,
         "KVM_SET_MEMORY_REGION": OLD, "KVM_CREATE_VM": "once a VM",
-        "KVM_PRE_FAULT_MEMORY": "maps memory of the host",
     },
     "story": {
         "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY,

@@ -313,7 +313,9 @@ def test_hva_index_is_a_scan(ranges, page_shift):
         low, high = start << page_shift, end << page_shift
         wanted = [
             slot for slot in left
-            if slot.userspace_addr < high and low < slot.userspace_addr + (slot.npages << page_shift) and low < high
+            if slot.userspace_addr < high
+            and low < slot.userspace_addr + (slot.npages << page_shift)
+            and low < high
         ]  # fmt: skip
         assert index.meeting(low, high) == sorted(
             wanted, key=lambda slot: (slot.userspace_addr, slot.id)

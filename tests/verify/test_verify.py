@@ -36,8 +36,8 @@ def test_a_seed_gives_the_same_calls_again():
 
 
 def test_another_kernel_is_found_out_in_few_calls(tmp_path, capsys):
-    code = main(["verify", "--operations", "20000", "--seed", "1", "--kernel", "5.10/x86_64+pvm-tdp",
-                 "--folder", str(tmp_path)])  # fmt: skip
+    told = "verify --operations 20000 --seed 1 --kernel 5.10/x86_64+pvm-tdp --folder"
+    code = main([*told.split(), str(tmp_path)])
     assert code == 1
     assert "the model says" in capsys.readouterr().out
     recordings = sorted(tmp_path.glob("*.jsonl"))

@@ -21,7 +21,8 @@ from ..kernel.names import find
 from ..model.vm import Vm
 from ..rules.answer import NO_CHANGE, Accepted, Refused
 from ..units import U64_MAX
-from ..verify.draw import POOL_ADDRESS, POOL_BYTES, Generator
+from ..verify.draw import Generator
+from ..verify.draw_numbers import POOL_ADDRESS, POOL_BYTES
 from .oracle import CLOSE, Oracle
 
 TYPE_CHECKING = False

@@ -105,6 +105,14 @@ class Always:
 ALWAYS = Always()
 
 
+TREES = {
+    "5.4": "Ubuntu", "6.8": "Ubuntu", "7.0": "Ubuntu",
+    "6.1.192": "Debian", "6.12.117": "Debian", "6.12.118": "Debian", "7.2.13": "Debian",
+    "7.3.4": "Debian",
+}  # fmt: skip
+"""Releases whose source was read in a distribution's tree; all others in that of the project."""
+
+
 class Read:
     """The source of a release was read."""
 
@@ -117,15 +125,26 @@ class Read:
         self.function = function
         """The function there; empty: a definition or an option of the build."""
 
+    @property
+    def tree(self) -> str:
+        """Whose tree it was, if a distribution's, which carries changes of its own."""
+        return TREES.get(self.tag, "")
+
+    @property
+    def kind(self) -> str:
+        """How much it is worth, in the words of `fact.EVIDENCE`."""
+        return "patched" if self.tree else "read"
+
     def __str__(self) -> str:
         where = f"{self.function}() in {self.path}" if self.function else self.path
-        return f"read in {self.tag}: {where}"
+        return f"read in {self.tag}{f' ({self.tree})' if self.tree else ''}: {where}"
 
 
 class Asked:
     """Kernels whose recorded answers show it, by the names of their recordings."""
 
     __slots__ = ("kernels",)
+    kind = "asked"
 
     def __init__(self, *kernels: str) -> None:
         self.kernels = kernels

@@ -85,7 +85,7 @@ class Fact:
     @property
     def kinds(self) -> tuple[str, ...]:
         """How its dates are known, in the words of `EVIDENCE`."""
-        kinds = [type(look).__name__.lower() for look in self.looks]
+        kinds = [look.kind for look in self.looks]
         commits = (date for date in (self.began, self.ended) if isinstance(date, Commit))
         kinds += ["commit" if commit.hash else "subject" for commit in commits]
         return tuple(dict.fromkeys([*kinds, *(["undetermined"] if self.unsure else [])]))
@@ -106,6 +106,7 @@ EVIDENCE = {
     "commit": "the commit that changed it, by hash, with the releases in which it came",
     "subject": "the commit by its subject alone: nobody quoted its hash",
     "read": "the source of a release before or after was read",
+    "patched": "the same, in the tree of a distribution, which carries changes of its own",
     "asked": "real kernels answered; their answers are recorded",
     "undetermined": "for some releases nobody looked: there the answer is undetermined",
 }

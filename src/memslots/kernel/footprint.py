@@ -8,7 +8,7 @@ release is from the history of the project.
 from __future__ import annotations
 
 from .evidence import Asked, Bound, Commit, Read
-from .fact import X86, Fact
+from .fact import Fact
 from .limits import Limit
 
 TYPE_CHECKING = False
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 FOOTPRINT_FACTS = {
     fact.name: fact
     for fact in (
-        Fact("rmap-optional", "Reverse maps are made only once shadow page tables are needed.",
-             Bound("5.13", "5.14"), Read("5.14", "arch/x86/kvm/x86.c"), arches=X86),
-        Fact("tdp-mmu-default",
-             "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
-             Bound("5.14", "5.15"), Read("5.15", "arch/x86/kvm/mmu/tdp_mmu.c"),
-             Asked("debian-6.1-i386"), arches=frozenset({"x86_64"})),
-        Fact("write-track-optional", "Write-track counters need a tracker or shadow page tables.",
-             Bound("5.15", "5.16"), Read("5.16.10", "arch/x86/kvm/mmu/page_track.c"), arches=X86),
         Fact("vmalloc-arrays",
              "Each array is a vmalloc area of its own; before, small ones are slab objects.",
              Commit("37b2a6510a48", "KVM: use __vcalloc for very large allocations", "5.18",
@@ -67,5 +59,7 @@ SLAB_CLASSES = (8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 
 
 def has(profile: Profile, name: str) -> bool:
-    """Whether the kernel has this fact of the footprint."""
+    """Whether the kernel has this fact of the footprint, or of the history."""
+    if name not in FOOTPRINT_FACTS:
+        return profile.knows(name) is True
     return FOOTPRINT_FACTS[name].holds(profile.version, profile.arch.name) is True

@@ -1,4 +1,4 @@
-"""Dated facts: with `limits`, the only modules that name kernel releases as dates of behaviours.
+"""Dated facts: with `history_*` and `limits`, the only modules that name releases as dates.
 
 A `Fact` is one behaviour with what brought it, what ended it, and where it was seen
 (see `evidence`).  Everything else asks a profile for names.
@@ -15,19 +15,16 @@ from __future__ import annotations
 
 from .evidence import ALWAYS, Asked, Bound, Commit, Read
 from .fact import ALL, X86, Fact
+from .history_arch import ARCH_FACTS, ARM64, GMEM_ARM, LOONGARCH, RISCV, S390
+from .history_capabilities import CAPABILITY_FACTS
 from .version import Version
 
-X86_64, ARM64, S390 = frozenset({"x86_64"}), frozenset({"arm64"}), frozenset({"s390x"})
-RISCV, LOONGARCH, PPC64 = frozenset({"riscv64"}), frozenset({"loongarch64"}), frozenset({"ppc64"})
-MAIN, GMEM, API = "virt/kvm/kvm_main.c", "virt/kvm/guest_memfd.c", "include/uapi/linux/kvm.h"
+X86_64 = frozenset({"x86_64"})
+MAIN, GMEM = "virt/kvm/kvm_main.c", "virt/kvm/guest_memfd.c"
 X86_C, X86_H = "arch/x86/kvm/x86.c", "arch/x86/include/asm/kvm_host.h"
-UACCESS, ARM_MMU = "arch/x86/include/asm/uaccess_64.h", "arch/arm64/kvm/mmu.c"
-ARM_KVM, S390_C = "arch/arm64/kvm/arm.c", "arch/s390/kvm/kvm-s390.c"
-SET, PREPARE, ENABLE = (
-    "__kvm_set_memory_region",
-    "kvm_arch_prepare_memory_region",
-    "kvm_vm_ioctl_enable_cap",
-)
+TRACK, PIT = "arch/x86/kvm/mmu/page_track.c", "arch/x86/kvm/i8254.c"
+UACCESS = "arch/x86/include/asm/uaccess_64.h"
+SET, PREPARE = "__kvm_set_memory_region", "kvm_arch_prepare_memory_region"
 
 # Commits that date more than one fact.
 _OVERSIZED = Commit(
@@ -50,12 +47,6 @@ _WHOLE = Commit(
     "6.11.11",
     "6.12.2",
     Bound("6.6.15"),
-)
-_MTE_ANY = Commit(
-    "c911f0d46879", "KVM: arm64: permit all VM_MTE_ALLOWED mappings with MTE enabled", "6.2"
-)
-_GMEM_ARM = Commit(
-    "32e200bd6e44", "KVM: arm64: Enable support for guest_memfd backed memory", "6.18"
 )
 _ARM_ASKED = Asked("debian-6.12-arm64", "debian-sid-arm64")
 _X86_CAPS = Asked("debian-5.10-x86_64", "debian-6.1-x86_64")
@@ -163,11 +154,11 @@ FACTS = (
          Commit("a7800aa80ea4",
                 "KVM: Add KVM_CREATE_GUEST_MEMFD ioctl() for guest-specific backing memory", "6.8"),
          arches=X86_64),
-    Fact("guest-memfd", "KVM_CREATE_GUEST_MEMFD exists.", _GMEM_ARM, _ARM_ASKED, arches=ARM64),
+    Fact("guest-memfd", "KVM_CREATE_GUEST_MEMFD exists.", GMEM_ARM, _ARM_ASKED, arches=ARM64),
     Fact("guest-memfd-any-vm", "Every VM type may bind guest_memfd slots.",
          Commit("d1e54dd08f16", "KVM: x86: Enable KVM_GUEST_MEMFD for all 64-bit builds", "6.18"),
          Asked("debian-6.12-x86_64", "host-6.18-x86_64"), arches=X86_64),
-    Fact("guest-memfd-any-vm", "Every VM type may bind guest_memfd slots.", _GMEM_ARM, _ARM_ASKED,
+    Fact("guest-memfd-any-vm", "Every VM type may bind guest_memfd slots.", GMEM_ARM, _ARM_ASKED,
          arches=ARM64),
     Fact("guest-memfd-mmap", "guest_memfd files may be mapped (flags MMAP and INIT_SHARED).",
          Commit("3d3a04fad25a",
@@ -227,6 +218,21 @@ FACTS = (
          Read("5.4", X86_C, "kvm_arch_create_memslot"), Read("5.10", X86_C, PREPARE), arches=X86),
     Fact("x86-kvmalloc-2g", "One array of slot metadata has at most 2^31 - 1 bytes.",
          _OVERSIZED, Read("5.15", X86_C, PREPARE), ended=_VCALLOC, arches=X86),
+    Fact("rmap-optional", "Reverse maps are made only once shadow page tables are needed.",
+         Bound("5.13", "5.14"), Read("5.14", X86_C), arches=X86),
+    Fact("tdp-mmu-default",
+         "The TDP MMU is on by default, so hosts with two-dimensional paging need none.",
+         Bound("5.14", "5.15"), Read("5.15", "arch/x86/kvm/mmu/tdp_mmu.c"),
+         Asked("debian-6.1-i386"), arches=X86_64),
+    Fact("write-track-optional", "Write-track counters need a tracker or shadow page tables.",
+         Bound("5.15", "5.16"), Read("5.15", TRACK, "kvm_page_track_create_memslot"),
+         Read("5.16.10", TRACK), arches=X86),
+    Fact("avic-stopped-by-pit", "A PIT that re-injects interrupts stops AVIC for the VM.",
+         Bound("5.4", "5.10"), Read("5.4", PIT, "kvm_pit_set_reinject"),
+         Read("5.10", PIT, "kvm_pit_set_reinject"), arches=X86),
+    Fact("tdx-irqchip-split-only", "A TDX guest takes no irqchip in the kernel but a split one.",
+         Bound("6.17", "7.0"), Read("6.17", X86_C, "kvm_arch_vm_ioctl"),
+         Read("7.0", X86_C, "kvm_arch_vm_ioctl"), arches=X86_64),
     Fact("smm-optional", "KVM can be built without SMM.",
          Commit("4b8e1b32013d", "KVM: allow compiling out SMM support", "6.2"),
          Asked("host-6.18-x86_64"), arches=X86),
@@ -242,150 +248,8 @@ FACTS = (
          arches=X86_64),
     Fact("hva-limit-exclusive", "A host range must end below the limit, not at it.", _MASKED,
          ended=_WHOLE, arches=X86_64),
-    # -- arm64
-    Fact("arm64-vm-type-is-ipa-bits", "The type of a VM is its IPA size in bits.",
-         Commit("233a7cb23531", "kvm: arm64: Allow tuning the physical address size for VM",
-                "4.20"), arches=ARM64),
-    Fact("arm64-default-ipa-checked", "Type 0 is refused where the host has fewer than 40 bits.",
-         Commit("7d717558dd5e",
-                "KVM: arm64: Reject VM creation when the default IPA size is unsupported", "5.12",
-                "5.4.106", "5.10.24", "5.11.7"), arches=ARM64),
-    Fact("arm64-ipa-limit-inclusive", "A slot may end exactly at the IPA limit.",
-         Commit("262b003d059c", "KVM: arm64: Fix exclusive limit for IPA size", "5.12",
-                "4.19.181", "5.4.106", "5.10.24", "5.11.7"),
-         Asked("debian-5.10-arm64"), Read("5.11.5", ARM_MMU, PREPARE), arches=ARM64),
-    Fact("arm64-vma-write-check", "A writable slot needs a writable mapping.", ALWAYS,
-         Read("5.4", "virt/kvm/arm/mmu.c", PREPARE), Read("5.10", ARM_MMU, PREPARE),
-         ended=Bound("5.4", "5.10"), arches=ARM64),
-    Fact("arm64-mte-shared", "A VM with MTE takes no shared mappings.",
-         Commit("ea7fc1bb1cd1", "KVM: arm64: Introduce MTE VM feature", "5.14"),
-         Read("5.17", ARM_MMU, PREPARE), ended=_MTE_ANY, arches=ARM64),
-    Fact("arm64-mte-vma", "A VM with MTE takes only mappings that allow MTE.", _MTE_ANY,
-         arches=ARM64),
-    Fact("arm64-mte-without-gmem", "Memory tagging and guest_memfd slots exclude each other.",
-         Bound("6.17", "7.2"), Asked("debian-sid-arm64-mte"), arches=ARM64),
-    Fact("arm64-protected-no-eager-split", "In protected mode eager splitting cannot be set.",
-         Bound("7.2", "7.3"),
-         Asked("debian-sid-arm64-protected", "debian-experimental-arm64-protected"), arches=ARM64),
-    Fact("arm64-pfn-cacheable", "Cacheable device mappings need host support.",
-         Commit("2a8dfab26677", "KVM: arm64: Block cacheable PFNMAP mapping", "6.17"),
-         Read("6.17", ARM_MMU, PREPARE), arches=ARM64),
-    Fact("arm64-gmem-needs-mmap", "A guest_memfd slot needs a file that can be mapped.", _GMEM_ARM,
-         Read("6.18.2", ARM_MMU, PREPARE), Asked("debian-sid-arm64"), arches=ARM64),
-    Fact("arm64-protected-vm", "Protected VMs refuse changes.", Bound("7.0", "7.1"),
-         Read("7.0", ARM_MMU, PREPARE), Read("7.1", ARM_MMU, PREPARE), arches=ARM64),
-    # -- s390
-    Fact("s390-checks-every-change", "The checks of s390 see deletes and flag changes too.", ALWAYS,
-         Read("5.10", S390_C, PREPARE),
-         ended=Commit("ec5c86976674",
-                      "KVM: s390: Skip gfn/size sanity checks on memslot DELETE or FLAGS_ONLY",
-                      "5.17"), arches=S390),
-    Fact("s390-secure-vm-refuses", "A secure VM refuses every change.",
-         Commit("29b40f105ec8", "KVM: s390: protvirt: Add initial vm and cpu lifecycle handling",
-                "5.7"), Read("5.10", S390_C, PREPARE), arches=S390),
-    Fact("s390-segment-alignment", "userspace_addr and size are multiples of 1 MiB.", ALWAYS,
-         Read("7.0", S390_C, PREPARE), Read("7.1", S390_C, PREPARE), ended=Bound("7.0", "7.1"),
-         arches=S390),
-    Fact("s390-ucontrol-no-user-slots", "A ucontrol VM takes no user slots.",
-         Commit("7816e58967d0", "kvm: s390: Reject memory region operations for ucontrol VMs",
-                "6.11", Bound("6.1.0", "6.1.192"), Bound("6.6.15"), Bound("6.10.0")),
-         Read("6.1.192", S390_C, PREPARE), Read("6.11", S390_C, PREPARE), arches=S390),
-    # -- capabilities that are about other things, see vm_capabilities
-    Fact("cap-x86-base", "Quirks, x2APIC, exits, platform info and payloads can be set.", ALWAYS,
-         _X86_CAPS, arches=X86),
-    Fact("cap-x86-exits-before-vcpus", "Disabled exits are set before the first vCPU.",
-         Commit("04cd8f8628d8", "KVM: x86: Disallow KVM_CAP_X86_DISABLE_EXITS after vCPU creation",
-                "6.14"), Read("6.11", X86_C, ENABLE), Read("6.14", X86_C, ENABLE), arches=X86),
-    Fact("cap-x86-user-space-msr", "MSR exits can be set.",
-         Commit("1ae099540e8c", "KVM: x86: Allow deflecting unknown MSR accesses to user space",
-                "5.10"), Asked("debian-5.10-x86_64"), arches=X86),
-    Fact("cap-halt-poll", "Halt polling can be set.",
-         Commit("acd05785e48c", "kvm: add capability for halt polling", "5.8"),
-         Asked("debian-5.10-x86_64", "debian-5.10-arm64")),
-    Fact("cap-x86-bus-lock", "Bus-lock exits can be set.",
-         Commit("fe6b6bc802b4", "KVM: VMX: Enable bus lock VM exit", "5.12"), _X86_CAPS,
-         arches=X86),
-    Fact("cap-x86-hypercall-exits", "Hypercall exits can be set.",
-         Commit("0dbb11230437", "KVM: X86: Introduce KVM_HC_MAP_GPA_RANGE hypercall", "5.14"),
-         _X86_CAPS, arches=X86),
-    Fact("cap-x86-emulation-exits", "Exits for failed emulation can be set.",
-         Commit("19238e75bd8e", "kvm: x86: Allow userspace to handle emulation errors", "5.14"),
-         _X86_CAPS, arches=X86),
-    Fact("cap-x86-quirks2", "KVM_CAP_DISABLE_QUIRKS2 can be set.",
-         Commit("6d8491910fcd", "KVM: x86: Introduce KVM_CAP_DISABLE_QUIRKS2", "5.18"), _X86_CAPS,
-         Read("5.17", API), Read("5.19", API), arches=X86),
-    Fact("cap-x86-triple-fault", "Triple-fault events can be set.",
-         Commit("ed2351174e38",
-                "KVM: x86: Extend KVM_{G,S}ET_VCPU_EVENTS to support pending triple fault", "6.0"),
-         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
-    Fact("cap-x86-nx-huge-pages", "NX huge pages can be switched off for one VM.",
-         Commit("084cc29f8bbb",
-                "KVM: x86/MMU: Allow NX huge pages to be disabled on a per-vm basis", "6.0"),
-         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
-    Fact("cap-x86-max-vcpu-id", "KVM_CAP_MAX_VCPU_ID can be set.",
-         Commit("35875316384b", "KVM: x86: Allow userspace to set maximum VCPU id for VM", "6.0"),
-         _X86_CAPS, Read("6.0", X86_C, ENABLE), arches=X86),
-    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
-         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"), _X86_CAPS,
-         arches=X86_64),
-    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
-         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"),
-         Asked("debian-6.5-i386", "built-sid-i386"), Read("6.8", "arch/x86/kvm/svm/svm.c"),
-         Read("6.11", "arch/x86/kvm/svm/svm.c"), ended=Bound("6.8", "6.11"),
-         arches=frozenset({"i386"})),
-    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"),
-         Read("5.15", API), Read("5.17", API), _X86_CAPS, arches=X86_64),
-    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"),
-         Read("5.15", API), Read("5.17", API), Asked("debian-6.5-i386", "built-sid-i386"),
-         ended=Bound("6.8", "6.11"), arches=frozenset({"i386"})),
-    Fact("cap-ppc64-nested", "Nested HV can be set.",
-         Commit("aa069a996951",
-                "KVM: PPC: Book3S HV: Add a VM capability to enable nested virtualization", "4.20"),
-         Asked("debian-6.1-ppc64el"), arches=PPC64),
-    Fact("cap-ppc64-dawr1", "A second DAWR is refused with ENODEV.",
-         Commit("d9a47edabc4f", "KVM: PPC: Book3S HV: Introduce new capability for 2nd DAWR",
-                "5.12"), Asked("debian-6.1-ppc64el"), arches=PPC64),
-    Fact("cap-arm64-nisv", "Exits without syndrome can be set.",
-         Commit("c726200dd106", "KVM: arm/arm64: Allow reporting non-ISV data aborts to userspace",
-                "5.5"), Asked("debian-5.10-arm64"), arches=ARM64),
-    Fact("cap-arm64-suspend", "System suspend can be set.",
-         Commit("bfbab4456877", "KVM: arm64: Implement PSCI SYSTEM_SUSPEND", "5.19"),
-         Asked("debian-5.10-arm64", "debian-6.1-arm64"), arches=ARM64),
-    Fact("cap-arm64-eager-split", "Eager splitting can be set.",
-         Commit("2f440b72e852", "KVM: arm64: Add KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE", "6.5"),
-         Asked("debian-6.1-arm64", "debian-6.12-arm64"), arches=ARM64),
-    Fact("cap-arm64-id-registers", "Writable id registers can be set.",
-         Commit("3adaee783061",
-                "KVM: arm64: Allow userspace to change the implementation ID registers", "6.15"),
-         _ARM_ASKED, Read("6.14", API), Read("6.17", API), arches=ARM64),
-    Fact("cap-arm64-external-aborts", "External aborts can be sent to user space.",
-         Bound("6.17", "7.0"), _ARM_ASKED, Read("6.17", API), Read("7.0", API), arches=ARM64),
-    Fact("cap-riscv-gpa-bits", "Guest-physical bits can be set.", Bound("7.0", "7.1"),
-         Read("7.1", "arch/riscv/kvm/vm.c"), Asked("debian-6.12-riscv64", "debian-sid-riscv64"),
-         arches=RISCV),
-    Fact("cap-riscv-reset", "The reset state can be set.", Bound("6.14", "6.17"),
-         Read("6.14", "arch/riscv/kvm/vm.c"), Read("6.17", "arch/riscv/kvm/vm.c"),
-         Asked("debian-6.12-riscv64", "debian-sid-riscv64"), arches=RISCV),
-    # -- others
-    Fact("powerpc-rmap-cap", "A reverse map larger than RAM is refused (HV).",
-         Commit("511d25d6b789",
-                "KVM: PPC: Book3S: Suppress warnings when allocating too big memory slots", "5.17",
-                "5.10.94", "5.15.17", Bound("5.16.0", "5.16.10")), arches=PPC64),
-    Fact("loongarch-gpa-limit", "A slot must end within the guest-physical size (ENOMEM).",
-         Bound("6.7", "6.8"), Read("6.8.1", "arch/loongarch/kvm/mmu.c", PREPARE), arches=LOONGARCH),
-    Fact("loongarch-gpa-full-width", "The guest-physical size has all bits of the virtual one.",
-         Commit("6bdbb73dc8d9", "LoongArch: KVM: Fix GPA size issue about VM", "6.14", "6.12.19",
-                Bound("6.13.0", "6.13.7")),
-         Read("6.12.117", "arch/loongarch/kvm/vm.c", "kvm_arch_init_vm"), arches=LOONGARCH),
-    Fact("loongarch-irqchip", "KVM_CREATE_IRQCHIP exists.", Bound("6.11", "6.14"),
-         Read("6.11", "arch/loongarch/kvm/vm.c"), Read("6.14", "arch/loongarch/kvm/vm.c"),
-         arches=LOONGARCH),
-    Fact("mips-nr-memslots", "KVM_CAP_NR_MEMSLOTS is answered; before, 0.",
-         Commit("", "kvm: move KVM_CAP_NR_MEMSLOTS to common code", "5.2"), Read("5.4", MAIN),
-         arches=frozenset({"mips"})),
-    Fact("vcpu-exists-first", "A vCPU id that is taken is EEXIST before the architecture sees it.",
-         Bound("7.2", "7.3"), Read("7.3.4", MAIN, "kvm_vm_ioctl_create_vcpu"),
-         Asked("debian-sid-ppc64el", "debian-experimental-ppc64el")),
+    *ARCH_FACTS,
+    *CAPABILITY_FACTS,
 )
 # fmt: on
 

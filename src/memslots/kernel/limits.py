@@ -49,7 +49,12 @@ class Limit:
     @property
     def kinds(self) -> tuple[str, ...]:
         """How it is known, in the words of `fact.EVIDENCE`."""
-        return tuple(dict.fromkeys(type(item).__name__.lower() for item in self.evidence))
+        return tuple(
+            dict.fromkeys(
+                ("commit" if item.hash else "subject") if isinstance(item, Commit) else item.kind
+                for item in self.evidence
+            )
+        )
 
 
 _MANY = Commit("4fc096a99e01", "KVM: Raise the maximum number of user memslots", "5.12")

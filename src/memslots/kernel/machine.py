@@ -24,6 +24,7 @@ _GPA_BITS = {
 ARM64_LEAST_IPA_BITS, ARM64_DEFAULT_IPA_BITS, ARM64_MOST_IPA_BITS = 32, 40, 52
 VM_TYPE_ARM_IPA_BITS, VM_TYPE_ARM_PROTECTED = 0xFF, 1 << 31
 VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX = 3, 4, 5
+VM_TYPE_S390_UCONTROL = 1
 
 
 class Machine:
@@ -53,6 +54,7 @@ class Machine:
         "total_capped",
         "truncates_hva",
         "truncates_size",
+        "ucontrol_vm",
         "ulong_max",
         "user_slots",
         "vm_type",
@@ -73,6 +75,7 @@ class Machine:
         self.internal_slots = profile.limit("internal-slots")
         self.protected_state = arch.is_x86 and vm_type in (VM_TYPE_SEV_ES, VM_TYPE_SNP, VM_TYPE_TDX)
         self.protected_vm = arch.name == "arm64" and bool(vm_type & VM_TYPE_ARM_PROTECTED)
+        self.ucontrol_vm = arch.name == "s390x" and vm_type == VM_TYPE_S390_UCONTROL
         self.private_memory = _private_memory(profile, vm_type)
         self.spaces = _spaces(profile, self.private_memory)
         self.generation_high_bit = profile.has("generation-high-bit")
@@ -92,6 +95,16 @@ class Machine:
     def hva_tagged_refused(self) -> bool:
         """Whether a userspace_addr with an address tag is refused."""
         return self.arch == "arm64" and self.profile.has("hva-tag-check")
+
+    @property
+    def is_tdx(self) -> bool:
+        """Is it a TDX guest, whose vCPUs and interrupts the TDX module keeps?"""
+        return self.profile.arch.is_x86 and self.vm_type == VM_TYPE_TDX
+
+    @property
+    def launched_later(self) -> bool:
+        """Does the VM come to life only by a launch sequence of calls that are not modelled?"""
+        return self.profile.arch.is_x86 and self.vm_type in (VM_TYPE_SNP, VM_TYPE_TDX)
 
 
 def _private_memory(profile: Profile, vm_type: int) -> bool:
@@ -158,6 +171,8 @@ def _gfn_ends(profile: Profile, vm_type: int | None) -> tuple[int, int]:
         full = profile.knows("loongarch-gpa-full-width")
         low, high = _gpa_bits(profile)
         return 1 << (low - (not full) - shift), 1 << (high - (full is False) - shift)
+    if arch == "s390x" and vm_type == VM_TYPE_S390_UCONTROL:
+        return _NO_LIMIT, _NO_LIMIT
     if arch == "s390x":
         limit = profile.number("mem-limit")
         return (1 << (42 - shift), _NO_LIMIT) if limit is None else (limit >> shift, limit >> shift)

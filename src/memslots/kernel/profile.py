@@ -96,6 +96,13 @@ OPTIONS = {
             _X86,
         ),
         Option(
+            "early-pit",
+            bool,
+            None,
+            "the program makes a PIT before its first vCPU, which stops AMD AVIC: no APIC page",
+            _X86,
+        ),
+        Option(
             "pml",
             bool,
             None,
@@ -114,6 +121,13 @@ OPTIONS = {
         Option(
             "vm-types", int, 1, "mask of VM types that the host supports (KVM_CAP_VM_TYPES)", _X86
         ),
+        Option(
+            "launched",
+            bool,
+            None,
+            "the launch calls of an SNP or TDX guest were made in time; they are not modelled",
+            ("x86_64",),
+        ),
         Option("max-vcpu-id", int, None, "KVM_CAP_MAX_VCPU_ID, where the build changes it"),
         Option("max-vcpus", int, None, "KVM_CAP_MAX_VCPUS, where the build changes it"),
         Option(
@@ -131,6 +145,13 @@ OPTIONS = {
             False,
             "KVM runs in protected mode (kvm-arm.mode=protected)",
             ("arm64",),
+        ),
+        Option(
+            "ucontrol",
+            bool,
+            None,
+            "user-controlled VMs (type 1) are built in, and the caller may make them",
+            ("s390x",),
         ),
         Option("mem-limit", int, None, "guest memory limit in bytes (s390)", ("s390x",)),
         Option(
@@ -207,9 +228,7 @@ class Profile:
 
     @property
     def apic_access_page(self) -> bool | None:
-        """Whether KVM makes a slot of its own for the APIC page.  None: that depends on what was not
-        stated.
-        """
+        """Whether KVM makes a slot of its own for the APIC page; None: that was not stated."""
         intel, amd = self.option("flexpriority"), self.option("apicv")
         return {"intel": intel, "amd": amd, "pvm": False}.get(  # type: ignore[return-value]
             str(self.option("vendor")), None if intel is not False or amd is not False else False

@@ -24,24 +24,21 @@ from ..rules.region.set_memory_region import decide as decide_region
 from ..state.change import FileMade
 from ..state.mmu_pages_designs import Design
 from ..state.process import Process
-from ..state.set_pairs import IndexCosts
-from ..state.slot import Slot
 from ..state.vm_state import VmState
 from ..uapi.calls import CALLS, REGION_CALLS, SYSTEM, VCPU, VM
-from ..uapi.flags import KVM_MEM_READONLY
 from ..uapi.region import Region, checked_uint, region_of
 from ..units import U32_MAX
+from .slot_lookups import SlotLookups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ..rules.answer import Answer
     from ..state.change import Change
-    from ..state.slot_set import SlotSet
 
 
-class Vm:
+class Vm(SlotLookups):
     """One VM: a profile, the state of the VM, and the process that calls; implements
     `model.kvm.Kvm`.
     """
@@ -68,7 +65,7 @@ class Vm:
             vm_type &= U32_MAX
         vm_type &= (1 << self.profile.arch.long_bits) - 1
         refused = check_vm_type(self.profile, vm_type) if state is None else None
-        if refused is not None:
+        if isinstance(refused, Refused):
             refused.unwrap()
         self.process = Process() if process is None else process
         self.state = VmState(Machine(self.profile, vm_type), design) if state is None else state
@@ -342,88 +339,9 @@ class Vm:
             "KVM_PRE_FAULT_MEMORY", {"gpa": gpa, "size": size_bytes, "flags": flags}, on=VCPU
         )
 
-    # -- look-ups and totals
-
-    @property
-    def page_shift(self) -> int:
-        """Bits of the offset within a host page."""
-        return self.state.machine.page_shift
-
-    def _space(self, as_id: int) -> SlotSet:
-        """The slots of an address space; ValueError or TypeError with the value if the VM has no
-        such space.
-        """
-        return self.state.spaces[checked_uint("as_id", as_id, len(self.state.spaces) - 1)]
-
     @property
     def _caller_ulong_max(self) -> int:
         return U32_MAX if self.profile.option("compat") else self.state.machine.ulong_max
-
-    @property
-    def total_pages(self) -> int:
-        """Host pages of all slots, all address spaces, KVM's own included (nr_memslot_pages)."""
-        return self.state.total_pages
-
-    @property
-    def mmu_budget(self) -> int | None:
-        """The x86 shadow-MMU page budget in force (n_max_mmu_pages); None on other
-        architectures.
-        """
-        return self.state.n_max_mmu_pages if self.profile.arch.is_x86 else None
-
-    @property
-    def generations(self) -> list[int]:
-        """The generation number (u64) of each address space's slots."""
-        return self.state.generations
-
-    @property
-    def swaps(self) -> tuple[int, ...]:
-        """How often the two slot sets of each address space have changed places."""
-        return tuple(self.state.swaps)
-
-    def active_set(self, as_id: int = 0) -> int:
-        """Which of the two slot sets of an address space guests see: 0 or 1."""
-        self._space(as_id)
-        return self.state.active_set(as_id)
-
-    def index_costs(self, as_id: int = 0) -> IndexCosts:
-        """What this kernel's look-ups and changes cost with the slots that there are now, in slots
-        visited.
-        """
-        self._space(as_id)
-        return self.state.sets.costs(as_id)
-
-    def slots(self, as_id: int = 0) -> Iterator[Slot]:
-        """The slots of an address space in gfn order."""
-        return iter(self._space(as_id))
-
-    def slot(self, slot_word: int) -> Slot | None:
-        """The slot named as in a call: as_id << 16 | id."""
-        as_id = checked_uint("slot_word", slot_word, U32_MAX) >> 16
-        return (
-            self.state.spaces[as_id].by_id(slot_word & 0xFFFF)
-            if as_id < len(self.state.spaces)
-            else None
-        )
-
-    def slot_at(self, gpa: int, as_id: int = 0) -> Slot | None:
-        """The slot that holds a guest-physical address."""
-        return self._space(as_id).at(checked_uint("gpa", gpa) >> self.page_shift)
-
-    def gpa_to_hva(self, gpa: int, as_id: int = 0, *, write: bool = False) -> int | None:
-        """The host address behind a guest-physical one; None without backing, or for a write to
-        read-only memory.
-        """
-        slot = self.slot_at(gpa, as_id)
-        if slot is None or slot.is_invalid or (write and slot.flags & KVM_MEM_READONLY):
-            return None
-        return slot.userspace_addr + gpa - (slot.base_gfn << self.page_shift)
-
-    def slots_at_hva(self, start: int, end: int, as_id: int = 0) -> list[Slot]:
-        """The slots backed by any of the host bytes [start, end)."""
-        return self._space(as_id).by_hva(
-            checked_uint("start", start), checked_uint("end", end, 1 << 64), self.page_shift
-        )
 
     def check(self) -> None:
         """Raise InvariantBrokenError if anything that must hold does not."""

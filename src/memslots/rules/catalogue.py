@@ -70,8 +70,10 @@ def find_rule(rule_id: str) -> Rule:
         from difflib import get_close_matches
 
         near = get_close_matches(rule_id, rules, 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `memslots rules` lists them"
-        raise UnknownKernelError(f"no rule {rule_id!r}{hint}")
+        raise UnknownKernelError(
+            f"no rule {rule_id!r}; "
+            + (f"did you mean {' or '.join(near)}?" if near else "`memslots rules` lists them")
+        )
     return rules[rule_id]
 
 

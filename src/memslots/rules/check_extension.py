@@ -73,6 +73,9 @@ def _x86(state: VmState, on_system: bool) -> int:
 
 
 def _user_slots(state: VmState, on_system: bool) -> int:
+    profile = state.machine.profile
+    if profile.arch.name == "mips" and not profile.has("mips-nr-memslots"):
+        return 0
     return state.machine.user_slots
 
 

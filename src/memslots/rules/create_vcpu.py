@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EEXIST, EINVAL
+from errno import EEXIST, EINVAL, EIO
 
 from ..errors import UnknownKernelError
 from ..state.change import OwnSlotsMade, VcpuMade
@@ -20,24 +20,22 @@ VCPU_ID_TOO_HIGH = Rule(
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
 )
 VCPU_EXISTS = Rule(
-    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.", "powerpc answers EINVAL up to 7.2.", "Use each id "
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        ""
-        "once.",
+    "vcpu-exists", EEXIST, "The VM has a vCPU with this id.",
+    "powerpc answers EINVAL before {vcpu-exists-first}.",
+    "Use each id once.",
     f"kvm_vm_ioctl_create_vcpu() in {_MAIN}", calls="KVM_CREATE_VCPU",
+)
+TDX_VCPU_TOO_EARLY = Rule(
+    "tdx-vcpu-too-early", EIO, "The TDX guest is not initialised, or has no split irqchip.",
+    "A vCPU belongs to the TDX module, which knows the guest from KVM_TDX_INIT_VM on.  Without a "
+    "split irqchip the answer is EINVAL then.",
+    "Call KVM_TDX_INIT_VM, enable KVM_CAP_SPLIT_IRQCHIP, then make vCPUs.",
+    "tdx_vcpu_create() in arch/x86/kvm/vmx/tdx.c", calls="KVM_CREATE_VCPU",
+    needs=("vm-type-tdx",), arches=("x86_64",),
 )
 # fmt: on
 
-RULES = (VCPU_ID_TOO_HIGH, VCPU_EXISTS)
+RULES = (VCPU_ID_TOO_HIGH, TDX_VCPU_TOO_EARLY, VCPU_EXISTS)
 
 
 def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
@@ -51,6 +49,8 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         return refused
     if profile.has("vcpu-exists-first") and vcpu_id in config.vcpu_ids:
         return VCPU_EXISTS.refuse(vcpu_id=vcpu_id)
+    if attempt.machine.is_tdx:
+        return _decide_tdx(attempt, vcpu_id)
     own_slots = OwnSlotsMade()
     if profile.arch.is_x86:
         made = slots_for_vcpu(attempt)
@@ -65,6 +65,21 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
     if max_vcpu_id is None and profile.has("cap-x86-max-vcpu-id"):
         max_vcpu_id = profile.limit("max-vcpu-id")
     return Accepted(VcpuMade(vcpu_id, own_slots, max_vcpu_id))
+
+
+def _decide_tdx(attempt: Attempt, vcpu_id: int) -> Accepted | Refused | Undetermined:
+    """The answer for a TDX guest, whose vCPUs bring no slots."""
+    launched, config = attempt.machine.profile.option("launched"), attempt.state.config
+    if launched is None:
+        return TDX_VCPU_TOO_EARLY.ask(
+            "has the guest been initialised (KVM_TDX_INIT_VM)?  That call is not modelled: state "
+            "+launched or -launched"
+        )
+    if not launched or not config.split_irqchip:
+        return TDX_VCPU_TOO_EARLY.refuse(errno=EINVAL if launched else EIO, vcpu_id=vcpu_id)
+    if vcpu_id in config.vcpu_ids:
+        return VCPU_EXISTS.refuse(vcpu_id=vcpu_id)
+    return Accepted(VcpuMade(vcpu_id, OwnSlotsMade(), config.max_vcpu_id))
 
 
 def _check_limits(attempt: Attempt, vcpu_id: int) -> Refused | Undetermined | None:

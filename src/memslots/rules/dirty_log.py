@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 
+from ..kernel.arch import S390
 from ..state.change import DirtyLogCleared, DirtyLogRead
 from ..state.dirty_bitmap import bitmap_bytes
 from .answer import Accepted, Refused, Rule
@@ -23,6 +24,13 @@ DIRTY_LOG_UNSUPPORTED = Rule(
     "dirty-log-unsupported", EOPNOTSUPP, "This flavour of KVM keeps no dirty log.",
     "BookE on 32-bit powerpc.", "Track writes in another way.", "kvmppc_core_get_dirty_log()",
     calls="KVM_GET_DIRTY_LOG", needs=("get-dirty-eopnotsupp",),
+)
+UCONTROL_DIRTY_LOG = Rule(
+    "ucontrol-dirty-log", EINVAL, "A user-controlled VM is asked for a dirty log.",
+    "Its memory belongs to user space, which maps it page by page.",
+    "Track writes in the program that maps the pages.",
+    "kvm_vm_ioctl_get_dirty_log() in arch/s390/kvm/kvm-s390.c", calls="KVM_GET_DIRTY_LOG",
+    arches=S390,
 )
 DIRTY_RING_INSTEAD = Rule(
     "dirty-ring-instead", ENXIO, "The VM uses a dirty ring without bitmaps.",
@@ -65,6 +73,7 @@ BITMAP_UNREADABLE = Rule(
 
 RULES = (
     DIRTY_LOG_UNSUPPORTED,
+    UCONTROL_DIRTY_LOG,
     DIRTY_RING_INSTEAD,
     DIRTY_SLOT_UNKNOWN,
     FIRST_PAGE_UNALIGNED,
@@ -79,6 +88,8 @@ def decide_get(attempt: Attempt) -> Accepted | Refused:
     machine, state, slot_word = attempt.machine, attempt.state, attempt.get("slot")
     if machine.profile.has("get-dirty-eopnotsupp"):
         return DIRTY_LOG_UNSUPPORTED.refuse()
+    if state.config.ucontrol:
+        return UCONTROL_DIRTY_LOG.refuse()
     refused = _check_slot(attempt, all_bits=machine.arch in _OWN_LOG_ARCHES)
     if refused is not None:
         return refused

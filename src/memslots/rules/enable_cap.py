@@ -5,19 +5,25 @@ from __future__ import annotations
 from errno import EINVAL
 
 from ..kernel.vm_capabilities import enable_with_zero, is_known, too_late
-from ..state.change import ManualProtectSet, MemoryTaggingEnabled, VcpuIdsLimited
+from ..state.change import IrqchipMade, ManualProtectSet, MemoryTaggingEnabled, VcpuIdsLimited
 from ..uapi.calls import VM
 from ..uapi.capabilities import (
+    CAP_NAMES,
     KVM_CAP_ARM_MTE,
     KVM_CAP_DIRTY_LOG_RING,
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
     KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
     KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
     KVM_CAP_MAX_VCPU_ID,
+    KVM_CAP_S390_IRQCHIP,
     KVM_CAP_SPLIT_IRQCHIP,
 )
 from ..uapi.fields import capability_text
-from ..uapi.flags import KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, KVM_MEM_GUEST_MEMFD
+from ..uapi.flags import (
+    KVM_DIRTY_LOG_INITIALLY_SET,
+    KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+    KVM_MEM_GUEST_MEMFD,
+)
 from . import dirty_ring, irqchip
 from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined, Unmodelled
 from .attempt import Attempt
@@ -69,9 +75,13 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined | Unmodelled:
         return irqchip.decide_split(attempt) or refused
     if capability == KVM_CAP_ARM_MTE and profile.knows_mte:
         return _enable_mte(attempt, refused)
+    if capability == KVM_CAP_S390_IRQCHIP and profile.arch.name == "s390x":
+        return Accepted(IrqchipMade(split=False))
     errno = enable_with_zero(profile, capability)
     vcpus, slots = bool(attempt.state.config.vcpu_ids), attempt.state.total_pages > 0
     if errno is None:
+        if capability not in CAP_NAMES:
+            return Unmodelled(f"KVM_ENABLE_CAP({capability_text(capability)})")
         return refused
     late = too_late(profile, capability, vcpus=vcpus, slots=slots)
     if late:
@@ -115,9 +125,12 @@ def manual_protect_mask(profile: Profile) -> int:
 
 
 def _manual_protect(attempt: Attempt) -> Accepted | Refused:
-    mode, flags = attempt.get("arg0"), attempt.get("flags")
-    mask = manual_protect_mask(attempt.machine.profile)
+    profile, mode, flags = attempt.machine.profile, attempt.get("arg0"), attempt.get("flags")
+    largest = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
+    mask = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE if profile.has("clear-dirty-log") else 0
+    if mask and not flags and mode == largest:
+        mask = manual_protect_mask(profile)  # only this mode hangs on whether 3 is known
     allowed = mask if mode & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE else 0
     if not mask or flags or mode & ~allowed:
-        return MANUAL_PROTECT_ARGUMENT.refuse(argument=mode, flags=flags, allowed=mask)
+        return MANUAL_PROTECT_ARGUMENT.refuse(argument=mode, flags=flags)
     return Accepted(ManualProtectSet(mode))

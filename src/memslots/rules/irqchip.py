@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from errno import EEXIST, EINVAL, ENODEV
+from errno import EEXIST, EINVAL, ENODEV, ENOTTY
 
-from ..kernel.arch import ARM64, X86
+from ..kernel.arch import ARM64, S390, X86
 from ..state.change import IrqchipMade
-from .answer import Accepted, Refused, Rule, Undetermined
+from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined
 from .attempt import Attempt
 from .ioctl import unknown_ioctl
 
@@ -23,6 +23,14 @@ IRQCHIP_EXISTS = Rule(
     f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
     arches=(*X86, *ARM64),
 )
+IRQCHIP_PROTECTED = Rule(
+    "irqchip-protected", ENOTTY, "A TDX guest gets an I/O APIC in the kernel.",
+    """KVM does not see when such a guest ends an interrupt, so it cannot emulate level-triggered
+    ones.  Before that was checked, the irqchip was made, and then no vCPU.""",
+    "Enable KVM_CAP_SPLIT_IRQCHIP instead.", f"kvm_arch_vm_ioctl() in {_X86}",
+    calls="KVM_CREATE_IRQCHIP", needs=("tdx-irqchip-split-only",),
+    arches=("x86_64",),
+)
 IRQCHIP_TOO_LATE = Rule(
     "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first "
                                                          "vCPU.",
@@ -36,9 +44,22 @@ IRQCHIP_UNSUPPORTED = Rule(
     calls="KVM_CREATE_IRQCHIP",
     arches=ARM64,
 )
+IRQCHIP_NOT_ENABLED = Rule(
+    "irqchip-not-enabled", EINVAL, "KVM_CAP_S390_IRQCHIP is not enabled.",
+    "On s390 the capability switches it on; the call only confirms it.",
+    "Enable KVM_CAP_S390_IRQCHIP first.", "kvm_arch_vm_ioctl() in arch/s390/kvm/kvm-s390.c",
+    calls="KVM_CREATE_IRQCHIP",
+    arches=S390,
+)
 # fmt: on
 
-RULES = (IRQCHIP_EXISTS, IRQCHIP_TOO_LATE, IRQCHIP_UNSUPPORTED)
+RULES = (
+    IRQCHIP_EXISTS,
+    IRQCHIP_PROTECTED,
+    IRQCHIP_TOO_LATE,
+    IRQCHIP_UNSUPPORTED,
+    IRQCHIP_NOT_ENABLED,
+)
 
 
 def decide(attempt: Attempt) -> Accepted | Refused | Undetermined:
@@ -46,10 +67,16 @@ def decide(attempt: Attempt) -> Accepted | Refused | Undetermined:
     profile, config = attempt.machine.profile, attempt.state.config
     if profile.arch.name == "arm64":
         return _decide_gicv2(attempt)
+    if profile.arch.name == "s390x":
+        return NO_CHANGE if config.irqchip else IRQCHIP_NOT_ENABLED.refuse()
+    if profile.arch.name == "loongarch64" and profile.has("loongarch-irqchip"):
+        return NO_CHANGE
     if not profile.arch.is_x86:
         return unknown_ioctl(attempt.machine)
     if config.irqchip:
         return IRQCHIP_EXISTS.refuse()
+    if attempt.machine.is_tdx and profile.has("tdx-irqchip-split-only"):
+        return IRQCHIP_PROTECTED.refuse()
     if config.vcpu_ids:
         return IRQCHIP_TOO_LATE.refuse(vcpus_count=len(config.vcpu_ids))
     return Accepted(IrqchipMade(split=False))

@@ -35,6 +35,8 @@ def slots_for_tss(attempt: Attempt, gpa: int) -> OwnSlotsMade | NotAccepted:
     vendor = profile.option("vendor")
     if vendor not in (None, "intel") or profile.option("unrestricted-guest"):
         return OwnSlotsMade()
+    if attempt.machine.is_tdx:
+        return OwnSlotsMade()
     if vendor is None:
         return _possible(attempt.state, TSS_OFFSET, gpa, TSS_PAGES)
     return _made(attempt, attempt.state, TSS_OFFSET, gpa, TSS_PAGES)
@@ -68,6 +70,9 @@ def _apic_page(attempt: Attempt) -> OwnSlotsMade | NotAccepted:
     """The APIC access page: with an in-kernel irqchip, on hosts that virtualise APIC accesses."""
     state, profile = attempt.state, attempt.machine.profile
     apic_page = profile.apic_access_page
+    if apic_page and _pit_can_stop_avic(state):
+        early_pit = profile.option("early-pit")
+        apic_page = None if early_pit is None else not early_pit
     if not state.config.irqchip or apic_page is False or _exists(state, APIC_OFFSET):
         return OwnSlotsMade()
     if apic_page:
@@ -75,10 +80,26 @@ def _apic_page(attempt: Attempt) -> OwnSlotsMade | NotAccepted:
     return _possible(state, APIC_OFFSET, APIC_DEFAULT_GPA, 1)
 
 
+def _pit_can_stop_avic(state: VmState) -> bool:
+    """Would a PIT, which re-injects interrupts unless told otherwise, stop AVIC?  It needs the PIC
+    of a whole irqchip.
+    """
+    profile = state.machine.profile
+    return (
+        profile.option("vendor") == "amd"
+        and not state.config.split_irqchip
+        and profile.knows("avic-stopped-by-pit") is not False
+    )
+
+
 def _identity_map(attempt: Attempt, state: VmState) -> OwnSlotsMade | NotAccepted:
-    """The identity map: on Intel without unrestricted guest, which needs EPT."""
+    """The identity map: on Intel with EPT and without unrestricted guest."""
     profile = attempt.machine.profile
-    if profile.option("unrestricted-guest") or _exists(state, IDENTITY_MAP_OFFSET):
+    if (
+        not profile.option("tdp")
+        or profile.option("unrestricted-guest")
+        or _exists(state, IDENTITY_MAP_OFFSET)
+    ):
         return OwnSlotsMade()
     gpa = state.config.identity_map_gpa or IDENTITY_MAP_DEFAULT_GPA
     vendor = profile.option("vendor")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from errno import EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 
+from ..kernel.arch import S390
 from ..state.process import PROT_READ
 from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP
-from .answer import Accepted, Refused, Rule
+from .answer import Accepted, Refused, Rule, Undetermined
 from .attempt import Attempt
 
 _X86 = "arch/x86/kvm/x86.c"
@@ -25,6 +26,20 @@ PREFAULT_INVALID = Rule(
     "", "Pass whole pages, not empty, that end below 2^64.", "kvm_vcpu_pre_fault_memory() in "
         f"{_MAIN}",
     calls="KVM_PRE_FAULT_MEMORY",
+)
+PREFAULT_UCONTROL = Rule(
+    "pre-fault-ucontrol", EINVAL, "The VM is a user-controlled one.",
+    "Its pages are mapped one by one by another call.", "Use KVM_S390_VCPU_FAULT.",
+    "kvm_arch_vcpu_pre_fault_memory() in arch/s390/kvm/kvm-s390.c", calls="KVM_PRE_FAULT_MEMORY",
+    needs=("pre-fault-memory",), arches=S390,
+)
+PREFAULT_TOO_EARLY = Rule(
+    "pre-fault-too-early", EOPNOTSUPP, "The SNP or TDX guest has not been launched yet.",
+    """Before the launch is finished, private pages are given to the guest by the launch calls
+    alone, so that they are measured.""",
+    "Finish the launch first: KVM_SEV_SNP_LAUNCH_FINISH, KVM_TDX_FINALIZE_VM.",
+    f"kvm_arch_vcpu_pre_fault_memory() in {_MMU}", calls="KVM_PRE_FAULT_MEMORY",
+    needs=("pre-fault-memory",), arches=("x86_64",),
 )
 PREFAULT_NO_SLOT = Rule(
     "pre-fault-no-slot", ENOENT, "No slot holds the address.", "", "Register the memory first.",
@@ -59,6 +74,8 @@ PREFAULT_UNSUPPORTED = Rule(
 
 RULES = (
     PREFAULT_INVALID,
+    PREFAULT_UCONTROL,
+    PREFAULT_TOO_EARLY,
     PREFAULT_NO_BUDGET,
     PREFAULT_UNSUPPORTED,
     PREFAULT_NO_SLOT,
@@ -66,7 +83,7 @@ RULES = (
 )
 
 
-def decide(attempt: Attempt) -> Accepted | Refused:
+def decide(attempt: Attempt) -> Accepted | Refused | Undetermined:
     """The answer to KVM_PRE_FAULT_MEMORY of bytes [gpa, gpa + size); its data are the bytes that
     are left.
     """
@@ -84,6 +101,16 @@ def decide(attempt: Attempt) -> Accepted | Refused:
         or gpa + size_bytes >= _2_64
     ):
         return PREFAULT_INVALID.refuse(**numbers)
+    if attempt.state.config.ucontrol:
+        return PREFAULT_UCONTROL.refuse(**numbers)
+    if machine.launched_later and not machine.profile.option("launched"):
+        if machine.profile.option("launched") is False:
+            return PREFAULT_TOO_EARLY.refuse(**numbers)
+        return PREFAULT_TOO_EARLY.ask(
+            "has the launch been finished (KVM_SEV_SNP_LAUNCH_FINISH, KVM_TDX_FINALIZE_VM)?  "
+            "These calls are not modelled: state +launched or -launched",
+            **numbers,
+        )
     tdp = machine.profile.option("tdp")
     if (not tdp or machine.long_bits < 64) and not attempt.state.n_max_mmu_pages:
         return PREFAULT_NO_BUDGET.refuse(**numbers)

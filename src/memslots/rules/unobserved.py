@@ -26,6 +26,7 @@ _RULES = (
 )  # fmt: skip
 _WITHIN: dict[str, Rule] = {
     "arm64-vma-write-check": vma.VMA_NOT_WRITABLE,
+    "avic-stopped-by-pit": overlap.SLOT_OVERLAP,
     "cap-arm64-external-aborts": enable_cap.CAPABILITY_UNKNOWN,
     "cap-riscv-reset": enable_cap.CAPABILITY_UNKNOWN,
     "cap-sev-copy": enable_cap.CAPABILITY_UNKNOWN,
@@ -33,8 +34,11 @@ _WITHIN: dict[str, Rule] = {
     "clear-to-odd-end": dirty_log.CLEAR_RANGE,
     "dirty-log-initially-set": enable_cap.MANUAL_PROTECT_ARGUMENT,
     "guest-memfd-offset-unsigned": gmem_bind.GMEM_RANGE,
-    "loongarch-irqchip": irqchip.IRQCHIP_UNSUPPORTED,
+    "loongarch-irqchip": ioctl.IOCTL_UNKNOWN,
+    "mips-trap-and-emulate": create_vm.VM_TYPE_UNSUPPORTED,
+    "mips-vm-type-auto": create_vm.VM_TYPE_UNSUPPORTED,
     "pre-fault-memory": ioctl.IOCTL_UNKNOWN,
+    "tdx-irqchip-split-only": irqchip.IRQCHIP_PROTECTED,
 }
 """Facts that decide within a rule, not whether it exists; of the others the rule itself says so
 (`needs`).

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _uids = count(1)
 _HIGH_BIT = 1 << 63
 _NO_CAP = 1 << 128
+_UCONTROL_PAGES = (1 << 52) - (1 << 8)
+"""4 KiB pages of the slot that a user-controlled VM of s390 gets: all but the last MiB."""
 
 
 def design_for(machine: Machine) -> Design:
@@ -84,6 +86,7 @@ class VmState:
         self.budget = MmuBudget()
         self.config = VmConfig()
         self.config.protected = machine.protected_vm
+        self.config.ucontrol = machine.ucontrol_vm
         self.attributes = AttributeMap()
         self.possible_slots: tuple[Slot, ...] = ()
         """KVM's own slots that may or may not exist: it was not observed what makes them."""
@@ -99,6 +102,11 @@ class VmState:
         is on.
         """
         self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
+        if machine.ucontrol_vm and machine.internal_slots:
+            flat = SpecialSlot(
+                0, machine.user_slots, 0, _UCONTROL_PAGES, 0, 0, owner="flat ucontrol slot"
+            )
+            self.apply(SlotChange(CREATE, None, flat))
 
     def copy(self) -> VmState:
         """An equal state that shares what neither side has changed yet."""

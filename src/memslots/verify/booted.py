@@ -19,11 +19,12 @@ from ..rules.create_vm import usual_vm_type
 from ..trace.event import Event
 from ..units import U32_MAX
 from .booted_vm import SETUP, number_of
-from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
+from .draw import VM_CALLS, Generator
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 from .farm.boot import Asking
 from .farm.kernels import Kernel, find_kernel
 from .farm.script import Answers, Heard
-from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, Comparison
+from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, ComparedCall
 from .recorded.compare import observable
 from .recorded.operations import OPERATIONS, operation_of
 from .recorded.player import NotDecided, Player
@@ -59,7 +60,7 @@ class Planned:
         self._next_fd = FIRST_FD
         self.operations: list[Operation] = []
         self.expected: list[object] = []
-        self.plan: list[tuple[Event, int] | Comparison] = []
+        self.plan: list[tuple[Event, int] | ComparedCall] = []
         """Each call with the number of its operation, or the step of one that is not asked."""
         self.is_over = False
         """Whether the model does not know how it goes on."""
@@ -80,12 +81,12 @@ class Planned:
         """The call as it will be asked, or None if it will not be; `is_over` may be set."""
         operation = self._operation(event)
         if isinstance(operation, str):
-            self.plan.append(Comparison(event, UNASKED, note=operation))
+            self.plan.append(ComparedCall(event, UNASKED, note=operation))
             return None
         try:
             answer = self._predict(operation)
         except NotDecided as undecided:
-            self.plan.append(Comparison(event, UNDECIDED, note=str(undecided)))
+            self.plan.append(ComparedCall(event, UNDECIDED, note=str(undecided)))
             self.is_over = True
             return None
         self.vm.state.check()
@@ -111,7 +112,7 @@ class Planned:
 
     def _too_big(self, fields: Fields) -> bool:
         """The asking program would end the sequence before such a slot."""
-        npages, odd_bytes = divmod(fields["memory_size"], self._player.page_bytes)
+        npages, odd_bytes = divmod(fields["memory_size"], self._player.numbers.page_bytes)
         if odd_bytes or npages > _LARGEST_NPAGES:
             return False
         known = self.vm.slot(fields["slot"])
@@ -142,7 +143,7 @@ class Planned:
         self._files[fd] = number
         return Event(event.call, event.fields, new_fd=fd)
 
-    def compared(self, heard: Heard) -> list[Comparison]:
+    def compared(self, heard: Heard) -> list[ComparedCall]:
         """The steps up to the first that differs."""
         answers = heard.in_order()
         if answers[: len(SETUP)] != self.expected[: len(SETUP)] and len(answers) >= len(SETUP):
@@ -152,19 +153,21 @@ class Planned:
         steps = []
         for planned in self.plan:
             step = (
-                planned if isinstance(planned, Comparison) else self._step(*planned, answers, heard)
+                planned
+                if isinstance(planned, ComparedCall)
+                else self._step(*planned, answers, heard)
             )
             steps.append(step)
             if step.verdict == DIFFERED:
                 break
         return steps
 
-    def _step(self, event: Event, number: int, answers: list[object], heard: Heard) -> Comparison:
+    def _step(self, event: Event, number: int, answers: list[object], heard: Heard) -> ComparedCall:
         if number >= len(answers):
-            return Comparison(event, UNASKED, note=heard.why_short or "not heard")
+            return ComparedCall(event, UNASKED, note=heard.why_short or "not heard")
         observed, expected = answers[number], self.expected[number]
         if isinstance(observed, dict) and "skip" in observed:
-            return Comparison(event, UNASKED, note=str(observed["skip"]))
+            return ComparedCall(event, UNASKED, note=str(observed["skip"]))
         result, said = number_of(observed), number_of(expected)
         made = event.new_fd if event.new_fd is not None and result >= 0 else None
         fd = event.fd if event.call == "close" else 3
@@ -173,8 +176,8 @@ class Planned:
             format="jsonl"
         )  # fmt: skip
         if observed == expected:
-            return Comparison(answered, AGREED, said)
-        return Comparison(
+            return ComparedCall(answered, AGREED, said)
+        return ComparedCall(
             answered,
             DIFFERED,
             said,
@@ -231,7 +234,7 @@ class Booted:
 
     def draw(
         self, seed: int, first: int, operations: int | None
-    ) -> Iterator[tuple[str, list[Comparison]]]:
+    ) -> Iterator[tuple[str, list[ComparedCall]]]:
         """VMs with random calls, as many as one boot asks: the seed of each and its steps."""
         wanted = BOOT_OPERATIONS if operations is None else min(operations, BOOT_OPERATIONS)
         names: list[str] = []
@@ -255,13 +258,15 @@ class Booted:
                 break
         return plan
 
-    def _asked(self, plans: list[Planned]) -> list[list[Comparison]]:
+    def _asked(self, plans: list[Planned]) -> list[list[ComparedCall]]:
         answers = self._asking.ask(
             [plan.operations for plan in plans], probe=self._probe, checksums=True
         )
         return [plan.compared(answers.sequence(number)) for number, plan in enumerate(plans)]
 
-    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
+    def play_all(
+        self, candidates: Iterable[list[Event]]
+    ) -> Iterator[tuple[int, list[ComparedCall]]]:
         """The steps of each sequence on a fresh VM: many in a boot, those that differ last and the
         shortest first.
         """
@@ -302,7 +307,7 @@ def _some(candidates: Iterator[tuple[int, list[Event]]]) -> Iterator[tuple[int, 
         yield taken[0]
 
 
-def _differs(steps: list[Comparison]) -> bool:
+def _differs(steps: list[ComparedCall]) -> bool:
     return bool(steps) and steps[-1].verdict == DIFFERED
 
 

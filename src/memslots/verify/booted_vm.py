@@ -15,7 +15,7 @@ from ..live.answer import answer_of
 from ..state.slot import Slot
 from ..uapi.calls import CALLS, GUEST_MEMFD, REGION_CALLS, VCPU, VM
 from ..uapi.region import region_of
-from .draw import POOL_BYTES
+from .draw_numbers import POOL_BYTES
 from .farm.boot import Asking
 from .recorded.operations import OPERATIONS, operation_of
 

@@ -19,67 +19,36 @@ from ..uapi.capabilities import (
     KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
     KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
     KVM_CAP_MAX_VCPU_ID,
+    KVM_CAP_NR_MEMSLOTS,
     KVM_CAP_SPLIT_IRQCHIP,
 )
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_USER_FLAGS
+from .draw_numbers import EDGES, U64, Numbers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-POOL_ADDRESS, POOL_BYTES = 0x2000_0000, 64 << 20
-"""Host memory that is really there; all other addresses are not mapped, which KVM does not mind."""
 VM_CALLS = (40, 120, 400)
 """How many calls a VM takes: one of these."""
-_U64 = 1 << 64
 _RINGS = (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
 _SWITCHES = (
     *4 * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,), *_RINGS, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP,
-    KVM_CAP_MAX_VCPU_ID, 9999,
+    KVM_CAP_MAX_VCPU_ID, KVM_CAP_NR_MEMSLOTS,
 )  # fmt: skip
-"""Capabilities that are enabled, as often as they stand here; no kernel knows the last one."""
+"""Capabilities that are enabled, as often as they stand here; no kernel enables the last one."""
 _OTHER_CAPS = tuple(number for number in range(1 << 10) if is_known(number))
 """Capabilities of which the model knows what a call without arguments answers."""
-_EDGES = (0, 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 64, 1 << 63, _U64 - 1)
-"""Where numbers of 32 and 64 bits end, with and without a sign."""
 _NO_FD = 0x3FFF_FFFF
 
 
-class Generator:
+class Generator(Numbers):
     """Draws the next call for a VM."""
 
     def __init__(self, random: Random, vm: Vm, *, many_slots: bool = False) -> None:
-        self.random = random
-        self.vm = vm
-        machine = vm.state.machine
-        self.page = machine.page_mask + 1
-        self.ids = 300 if many_slots else random.choice((4, 8, 20))
-        """Slot ids that are drawn most of the time."""
-        self.span = self.ids * random.choice((2, 6, 40))
-        """Guest pages over which slots are spread most of the time."""
+        super().__init__(random, vm, many_slots=many_slots)
         self.files: dict[int, int] = {}
         """guest_memfd files made: number, size in bytes."""
-        limit = vm.profile.number("task-size") or 1 << 47
-        gfn_end = machine.gfn_end << machine.page_shift
-        self._hosts = (
-            0,
-            limit,
-            limit - self.page,
-            limit - 2 * self.page,
-            1 << 63,
-            _U64 - self.page,
-            1 << 62,
-        )
-        self._guests = (
-            0,
-            gfn_end,
-            gfn_end - self.page,
-            _U64 - self.page,
-            1 << 63,
-            1 << 40,
-            0xFEE0_0000,
-        )
-        self._user_slots = machine.user_slots
         # what is switched on before all else decides most: so in any order, and not too rarely
         self._first = self._switches() if random.random() < 0.4 else []
 
@@ -112,90 +81,6 @@ class Generator:
             self._pre_fault,
         ]
         return random.sample(switches, random.randrange(1, len(switches)))
-
-    # -- numbers
-
-    def _slot(self) -> int:
-        random = self.random
-        draw = random.random()
-        if draw < 0.93:
-            slot = random.randrange(self.ids)
-        elif draw < 0.97:
-            slot = self._user_slots + random.randrange(-2, 4)
-        else:
-            slot = random.choice((self._user_slots - 1, 0xFFFF, random.randrange(1 << 16)))
-        if random.random() < 0.04:
-            slot |= random.choice((1, 1, 2, 0xFFFF)) << 16
-        return slot & 0xFFFF_FFFF
-
-    def _size(self) -> int:
-        random, page = self.random, self.page
-        draw = random.random()
-        if draw < 0.70:
-            return random.choice((1, 1, 2, 3, 5, 8, 31, 63, 64, 65, 100)) * page
-        if draw < 0.80:
-            return random.randrange(1, self.span) * page
-        if draw < 0.93:
-            return 0
-        if draw < 0.95:
-            return random.choice((1, page - 1, page + 1, 100))
-        if draw < 0.96:
-            return random.choice((511, 512, 513, 1 << 12, 1 << 15, 1 << 18)) * page
-        # 2^51 pages are 2^65 bytes where a page has 16 KiB: no C program can ask for that
-        return (
-            random.choice((1 << 31, (1 << 31) + 1, 1 << 32, 1 << 51)) * page
-            + random.choice((0, 0, 1))
-        ) % _U64
-
-    def _edge(self) -> int:
-        """A guest page at or beside the edge of some slot."""
-        slots = list(self.vm.slots(0))
-        if not slots:
-            return self.random.randrange(self.span)
-        slot = self.random.choice(slots)
-        return max(
-            0,
-            self.random.choice((slot.base_gfn, slot.base_gfn + slot.npages))
-            + self.random.randrange(-2, 3),
-        )
-
-    def _gpa(self, nbytes: int = 0) -> int:
-        random = self.random
-        draw = random.random()
-        if draw < 0.45:
-            gpa = random.randrange(self.span) * self.page
-        elif draw < 0.90:
-            gpa = self._edge() * self.page - (nbytes if random.random() < 0.3 else 0)
-        elif draw < 0.97:
-            gpa = (
-                random.choice(self._guests)
-                - random.choice((0, 0, nbytes))
-                + random.choice((0, 0, self.page))
-            )
-        else:
-            gpa = random.randrange(self.span) * self.page + random.choice((1, 8, self.page - 1))
-        return gpa % _U64
-
-    def _hva(self, nbytes: int) -> int:
-        random = self.random
-        draw = random.random()
-        if draw < 0.85:
-            return POOL_ADDRESS + random.randrange(16) * self.page
-        if draw < 0.94:
-            return (
-                random.choice(self._hosts)
-                - random.choice((0, 0, nbytes))
-                + random.choice((0, self.page))
-            ) % _U64
-        if draw < 0.97:
-            return random.randrange(_U64) & -self.page
-        return POOL_ADDRESS + random.choice((1, 8, self.page // 2))
-
-    def _flags(self) -> int:
-        draw = self.random.random()
-        if draw < 0.95:
-            return self.random.choice((0, 0, 1, 1, 1, 2, 3))
-        return self.random.choice((4, 8, 1 << 16, 1 << 17, 1 << 31, 5, 6))
 
     # -- calls
 
@@ -262,9 +147,9 @@ class Generator:
         if draw < 0.7:
             return fd, random.randrange(0, size // self.page + 1) * self.page
         if draw < 0.85:
-            return fd, (size - nbytes + random.choice((0, self.page))) % _U64
+            return fd, (size - nbytes + random.choice((0, self.page))) % U64
         return fd, random.choice(
-            (1, 1 << 63, (1 << 63) - self.page, _U64 - self.page, self.page // 2)
+            (1, 1 << 63, (1 << 63) - self.page, U64 - self.page, self.page // 2)
         )
 
     def _get_dirty(self) -> Event:
@@ -292,7 +177,7 @@ class Generator:
         )
         if random.random() < 0.03:
             # a live call hands over a bit for each page: 2^32 of them are too many
-            first, number = random.choice(_EDGES), random.choice((0, 1, 64, 1 << 20))
+            first, number = random.choice(EDGES), random.choice((0, 1, 64, 1 << 20))
         fields = {"slot": slot_word, "first_page": first, "num_pages": number}
         if number and random.random() < 0.6:
             fields["mask"] = random.getrandbits(min(number, 64))
@@ -321,7 +206,7 @@ class Generator:
         if cap == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
             argument = random.choice((0, 1, 3, 0, 1, 3, 2, 4, 1 << 32))
         elif cap == KVM_CAP_MAX_VCPU_ID:
-            argument = random.choice((0, 1, 4, 1 << 20, *_EDGES))
+            argument = random.choice((0, 1, 4, 1 << 20, *EDGES))
         elif random.random() < 0.9:  # refused, so that most VMs keep their bitmaps
             argument = random.choice((0, 1024, 2048, 4097, 12288, 1 << 21, 1 << 31, 1 << 32))
         else:
@@ -353,13 +238,13 @@ class Generator:
     def _vcpu(self) -> Event:
         random = self.random
         limit = self.vm.profile.limit("max-vcpu-id")
-        vcpu_id = random.choice((0, 0, 0, 1, 2, 4, limit - 1, limit, random.choice(_EDGES)))
+        vcpu_id = random.choice((0, 0, 0, 1, 2, 4, limit - 1, limit, random.choice(EDGES)))
         return Event("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
     def _tss(self) -> Event:
         return Event(
             "KVM_SET_TSS_ADDR",
-            {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, *_EDGES))},
+            {"addr": self.random.choice((0xFFFB_D000, 0xFFFF_D000, 0xFFFF_D001, *EDGES))},
         )
 
     def _identity(self) -> Event:
@@ -368,7 +253,7 @@ class Generator:
     def _mmu_pages(self) -> Event:
         return Event(
             "KVM_SET_NR_MMU_PAGES",
-            {"nr_pages": self.random.choice((63, 64, 100, (1 << 32) + 63, 1 << 40, *_EDGES))},
+            {"nr_pages": self.random.choice((63, 64, 100, (1 << 32) + 63, 1 << 40, *EDGES))},
         )
 
     def _get_mmu_pages(self) -> Event:
@@ -395,7 +280,7 @@ class Generator:
         nbytes = random.choice((1, 1, 2, 16, 64, 100)) * self.page
         fields = {"gpa": self._gpa(nbytes), "size": nbytes, "flags": 0}
         if random.random() < 0.1:
-            fields[random.choice(list(fields))] = random.choice(_EDGES)
+            fields[random.choice(list(fields))] = random.choice(EDGES)
         start, end = fields["gpa"] // self.page, (fields["gpa"] + fields["size"]) // self.page
         for slot in self.vm.slots(0):
             if (

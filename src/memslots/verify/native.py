@@ -9,8 +9,9 @@ from ..live import libc
 from ..live.device import Device
 from ..live.host_memory import HostMemory
 from ..trace.event import Event
-from .draw import POOL_ADDRESS, POOL_BYTES, VM_CALLS, Generator
-from .pair import DIFFERED, UNASKED, UNDECIDED, Comparison, Pair
+from .draw import VM_CALLS, Generator
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
+from .pair import DIFFERED, UNASKED, UNDECIDED, ComparedCall, Pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ class Native:
 
     def draw(
         self, seed: int, first: int, operations: int | None
-    ) -> Iterator[tuple[str, list[Comparison]]]:
+    ) -> Iterator[tuple[str, list[ComparedCall]]]:
         """One VM with random calls, up to the first that differs: its own seed, and the steps."""
         name = f"{seed}:{first}"
         random = Random(name)
-        steps: list[Comparison] = []
+        steps: list[ComparedCall] = []
         with Pair(self.profile, self._device) as pair:
             generator = Generator(random, pair.model, many_slots=random.random() < 0.02)
             for _ in range(random.choice(VM_CALLS)):
@@ -59,14 +60,16 @@ class Native:
                     break  # from here on the two VMs are not the same
         yield name, steps
 
-    def play_all(self, candidates: Iterable[list[Event]]) -> Iterator[tuple[int, list[Comparison]]]:
+    def play_all(
+        self, candidates: Iterable[list[Event]]
+    ) -> Iterator[tuple[int, list[ComparedCall]]]:
         """The steps of each sequence on a fresh VM, up to the first that differs; played as they
         are taken.
         """
         for number, events in enumerate(candidates):
             yield number, self._play(events)
 
-    def _play(self, events: list[Event]) -> list[Comparison]:
+    def _play(self, events: list[Event]) -> list[ComparedCall]:
         steps = []
         with Pair(self.profile, self._device) as pair:
             for event in events:
@@ -77,7 +80,7 @@ class Native:
         return steps
 
 
-def _follow_files(generator: Generator, step: Comparison) -> None:
+def _follow_files(generator: Generator, step: ComparedCall) -> None:
     event = step.event
     if step.verdict == UNASKED:
         return

@@ -14,7 +14,7 @@ from ..state.process import Mapping as HostMapping
 from ..state.process import Process
 from ..trace.event import Event
 from ..uapi.calls import CALLS, VALUE_CALLS, VCPU, VM
-from .draw import POOL_ADDRESS, POOL_BYTES
+from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FIRST_FD = 100
 """Recorded numbers of guest_memfd files begin here, whatever the process gives."""
 
 
-class Comparison:
+class ComparedCall:
     """One call and both answers."""
 
     __slots__ = ("event", "expected", "note", "verdict")
@@ -44,7 +44,7 @@ class Comparison:
         """What differed beside the answers, or why there is none."""
 
     def __repr__(self) -> str:
-        return f"<Comparison {self.verdict} {self.event} expected {self.expected} {self.note}>"
+        return f"<ComparedCall {self.verdict} {self.event} expected {self.expected} {self.note}>"
 
 
 class Pair:
@@ -66,10 +66,10 @@ class Pair:
     def __exit__(self, *_: object) -> None:
         self.live.close()
 
-    def step(self, event: Event) -> Comparison:
+    def step(self, event: Event) -> ComparedCall:
         """Ask both; the model's invariants are checked after it."""
         if event.call == "KVM_PRE_FAULT_MEMORY" and not self.live.vcpu_fds:
-            return Comparison(event, UNASKED, note="no vCPU")
+            return ComparedCall(event, UNASKED, note="no vCPU")
         if event.call == "KVM_SET_MSRS":
             step = self._write(event)
         elif event.call == "close":
@@ -79,15 +79,15 @@ class Pair:
         self.model.state.check()
         return step
 
-    def _ask(self, event: Event) -> Comparison:
+    def _ask(self, event: Event) -> ComparedCall:
         on = VCPU if CALLS[event.call].on == VCPU else VM
         expected = self.model.what_if(event.call, event.fields, on=on, new_fd=self._next_fd)
         try:
             seen = self.live.call(event.call, self._live_fields(event), on=on)
         except KernelMemoryError:
-            return Comparison(event, UNASKED, note=_TOO_MUCH)
+            return ComparedCall(event, UNASKED, note=_TOO_MUCH)
         if isinstance(expected, (Undetermined, Unmodelled)):
-            return Comparison(_answered(event, seen.result), UNDECIDED, note=expected.reason)
+            return ComparedCall(_answered(event, seen.result), UNDECIDED, note=expected.reason)
         self.model.carry_out(expected)
         same = seen.result == expected.result
         if not same and event.call not in VALUE_CALLS:
@@ -103,7 +103,7 @@ class Pair:
                         f"dirty pages {_some(live_bitmap)}, expected {_some(bitmap)}",
                     )
         answered = _answered(event, seen.result, new_fd=self._made_file(event, seen.result))
-        return Comparison(answered, AGREED if same else DIFFERED, expected.result, note)
+        return ComparedCall(answered, AGREED if same else DIFFERED, expected.result, note)
 
     def _live_fields(self, event: Event) -> Mapping[str, int]:
         """The arguments with the number that a file has in this process, in place of the recorded
@@ -123,27 +123,27 @@ class Pair:
         self._live_fds[fd] = seen
         return fd
 
-    def _write(self, event: Event) -> Comparison:
+    def _write(self, event: Event) -> ComparedCall:
         """KVM writes its wall clock into guest memory: it sets the bit of that page, if it can
         write there.
         """
         gpa = event.fields["data"]
         if not self.live.vcpu_fds or event.fields["index"] != WALL_CLOCK_MSR:
-            return Comparison(event, UNASKED, note="no vCPU that could write")
+            return ComparedCall(event, UNASKED, note="no vCPU that could write")
         self.live.mark_dirty(gpa)
         hva = self.model.gpa_to_hva(gpa, write=True)
         if hva is not None and POOL_ADDRESS <= hva < POOL_ADDRESS + POOL_BYTES:
             self.model.mark_dirty(gpa)
-        return Comparison(_answered(event, 1), AGREED, 1)
+        return ComparedCall(_answered(event, 1), AGREED, 1)
 
-    def _close(self, event: Event) -> Comparison:
+    def _close(self, event: Event) -> ComparedCall:
         fd = -1 if event.fd is None else event.fd
         live_fd = self._live_fds.pop(fd, None)
         if live_fd is None:
-            return Comparison(event, UNASKED, note="no such file")
+            return ComparedCall(event, UNASKED, note="no such file")
         self.live.close_guest_memfd(live_fd)
         self.model.close_guest_memfd(fd)
-        return Comparison(Event("close", {}, 0, fd=fd, format="jsonl"), AGREED, 0)
+        return ComparedCall(Event("close", {}, 0, fd=fd, format="jsonl"), AGREED, 0)
 
 
 def _answered(event: Event, result: int, new_fd: int | None = None) -> Event:

@@ -9,25 +9,25 @@ from __future__ import annotations
 import time
 
 from ..trace.event import Event
-from .pair import DIFFERED, UNASKED, Comparison
+from .pair import DIFFERED, UNASKED, ComparedCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    PlayAll = Callable[[Iterable[list[Event]]], Iterator[tuple[int, list[Comparison]]]]
+    PlayAll = Callable[[Iterable[list[Event]]], Iterator[tuple[int, list[ComparedCall]]]]
     """The numbers of candidates and the steps they gave, in any order."""
 
 _MOST_TRIES, _MOST_SECONDS = 2000, 300.0
 """One that happens now and then only would be shrunk call by call, a boot for each."""
 
 
-def shrink(events: list[Event], play_all: PlayAll) -> list[Comparison]:
+def shrink(events: list[Event], play_all: PlayAll) -> list[ComparedCall]:
     """Steps of a minimal sequence whose last one differs; empty if it does not happen again.
 
     Any difference counts, not only the first one found: a shorter way to another is as good.
     """
-    best: list[Comparison] = []
+    best: list[ComparedCall] = []
     for _, steps in play_all([events]):
         best = _differing(steps)
     part = max(1, len(best) // 2)
@@ -58,7 +58,7 @@ def _cuts(ncalls: int, part: int) -> Iterator[tuple[int, int]]:
         part //= 2
 
 
-def _simpler(best: list[Comparison], play_all: PlayAll) -> list[Comparison]:
+def _simpler(best: list[ComparedCall], play_all: PlayAll) -> list[ComparedCall]:
     """Put 0 in place of each argument that does not matter."""
     matters: set[tuple[int, str]] = set()
     while True:
@@ -94,7 +94,7 @@ def _zeroed(calls: list[Event], places: list[tuple[int, str]]) -> list[Event]:
     return changed
 
 
-def _differing(steps: list[Comparison]) -> list[Comparison]:
+def _differing(steps: list[ComparedCall]) -> list[ComparedCall]:
     if not steps or steps[-1].verdict != DIFFERED:
         return []
     return [step for step in steps if step.verdict != UNASKED]

@@ -19,7 +19,7 @@ from ..live.device import DEFAULT_PATH
 from ..live.probe import probe
 from ..trace.event import Event
 from .native import Native
-from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, Comparison
+from .pair import AGREED, DIFFERED, UNASKED, UNDECIDED, ComparedCall
 from .shrink import shrink
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
         def draw(
             self, seed: int, first: int, operations: int | None
-        ) -> Iterator[tuple[str, list[Comparison]]]:
+        ) -> Iterator[tuple[str, list[ComparedCall]]]:
             """Some VMs with random calls, numbered from `first`, as near to so many operations as
             it can.
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
         def play_all(
             self, candidates: Iterable[list[Event]]
-        ) -> Iterator[tuple[int, list[Comparison]]]:
+        ) -> Iterator[tuple[int, list[ComparedCall]]]:
             """Number and steps of each sequence, on a fresh VM, in any order."""
 
 
@@ -54,12 +54,12 @@ _MOST_ALIKE = 100
 """VMs that differ after which a run ends, however alike they are."""
 
 
-class Disagreement:
+class DisagreeingVm:
     """Where the kernel and the model differ, with the calls that lead there."""
 
     __slots__ = ("found_after", "seed", "steps")
 
-    def __init__(self, steps: list[Comparison], found_after: int, seed: str) -> None:
+    def __init__(self, steps: list[ComparedCall], found_after: int, seed: str) -> None:
         self.steps = steps
         """The shortest sequence found; the last step differs."""
         self.found_after = found_after
@@ -94,7 +94,7 @@ class Report:
         """What the model does not tell: how often."""
         self.unasked: dict[str, int] = {}
         """Why a call was drawn and not asked: how often."""
-        self.disagreements: list[Disagreement] = []
+        self.disagreements: list[DisagreeingVm] = []
         """One of each kind: which call, which answers."""
 
     @property
@@ -107,7 +107,7 @@ class Report:
         """Calls that a kernel answered, whether the model knew better or not."""
         return self.operations + self.verdicts[UNDECIDED]
 
-    def count(self, step: Comparison) -> None:
+    def count(self, step: ComparedCall) -> None:
         """Add one step."""
         self.verdicts[step.verdict] += 1
         if step.verdict == UNDECIDED:
@@ -177,7 +177,7 @@ def verify(
     return report
 
 
-def _some_vms(report: Report, kernel: Source, operations: int | None) -> list[Disagreement]:
+def _some_vms(report: Report, kernel: Source, operations: int | None) -> list[DisagreeingVm]:
     """Count the steps of some VMs; those that end with a difference."""
     differing = []
     for name, steps in kernel.draw(report.seed, report.vms, operations):
@@ -186,11 +186,11 @@ def _some_vms(report: Report, kernel: Source, operations: int | None) -> list[Di
             report.count(step)
         asked = [step for step in steps if step.verdict != UNASKED]
         if asked and asked[-1].verdict == DIFFERED:
-            differing.append(Disagreement(asked, len(asked), name))
+            differing.append(DisagreeingVm(asked, len(asked), name))
     return differing
 
 
-def _kind(found: Disagreement) -> object:
+def _kind(found: DisagreeingVm) -> object:
     """What makes two disagreements look alike."""
     last = found.steps[-1]
     return last.event.call, last.event.errno, last.expected, bool(last.note)

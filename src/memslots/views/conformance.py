@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..verify.recorded.compare import Disagreement, KernelResult
+    from ..verify.recorded.compare import KernelResult, OtherAnswer
 
 
 def conformance_lines(
@@ -39,7 +39,7 @@ def conformance_lines(
         yield f"{operations} operations, {disagreements} disagreements, {excepted} excepted", 0
 
 
-def _disagreement_text(found: Disagreement) -> str:
+def _disagreement_text(found: OtherAnswer) -> str:
     lines = [
         f"    {found.sequence}, operation {found.index}: kernel {found.observed}, model "
         f"{found.expected}"

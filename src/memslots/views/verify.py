@@ -6,7 +6,7 @@ import os
 
 from ..errors import errno_name
 from ..verify.pair import DIFFERED
-from ..verify.verify import Disagreement, Report
+from ..verify.verify import DisagreeingVm, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def summary_lines(report: Report) -> Iterator[str]:
         yield from _story(number, disagreement)
 
 
-def _story(number: int, disagreement: Disagreement) -> Iterator[str]:
+def _story(number: int, disagreement: DisagreeingVm) -> Iterator[str]:
     yield (
         f"disagreement {number}: {len(disagreement.steps)} calls, shrunk from "
         f"{disagreement.found_after},"

@@ -112,8 +112,10 @@ def test_prefixes_tags_and_quotes_make_no_difference():
     assert key_of("[x86] KVM: Don't do `it`.") == key_of("KVM: x86: Dont do it") == "dont do it"
 
 
-KNOWN = Commit("6b285a558750", 'KVM: Disallow user memslot with size that exceeds "unsigned long"', "5.16",
-               "5.10.84", "5.15.7", "4.19.300")  # fmt: skip
+KNOWN = Commit(
+    "6b285a558750", 'KVM: Disallow user memslot with size that exceeds "unsigned long"', "5.16",
+    "5.10.84", "5.15.7", "4.19.300",
+)  # fmt: skip
 WRONG = Commit("", "KVM: another change", "5.14", "5.10.84")
 UNSEEN = Fact("unseen", "No commit.", Bound("6.14", "6.17"), Read("6.17", "virt/kvm/kvm_main.c"))
 

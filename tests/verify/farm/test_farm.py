@@ -36,7 +36,10 @@ from memslots.verify.recorded.compare import KINDS, answer_files
 ARCHIVE = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "recorded", "answers.tar.xz"
 )
-HEADER = '@{"hdr":1,"release":"6.1.0","version":"v","machine":"x86_64","page_size":4096,"long_bits":64,"caps":{}}'
+HEADER = (
+    '@{"hdr":1,"release":"6.1.0","version":"v","machine":"x86_64","page_size":4096,'
+    '"long_bits":64,"caps":{}}'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -247,7 +250,10 @@ def test_a_kernel_that_does_not_start_shows_its_console(tmp_path):
 
 
 def test_no_kvm_says_why(tmp_path):
-    header = '@{"hdr":1,"open_kvm":-2}\n@{"s":0,"kmsg":"SVM not supported"}\n@{"module":"kvm_amd","e":95}'
+    header = (
+        '@{"hdr":1,"open_kvm":-2}\n@{"s":0,"kmsg":"SVM not supported"}\n'
+        '@{"module":"kvm_amd","e":95}'
+    )
     with pytest.raises(
         DeviceUnavailableError, match=r"errno -2 SVM not supported kvm_amd errno 95"
     ):
@@ -373,11 +379,13 @@ def test_a_package_that_is_not_there_says_what_apt_says(tools):
     ("complaint", "told"),
     [
         (
-            "E: Failed to fetch http://m/x/Packages.xz  File has unexpected size (2 != 1). Mirror sync in progress?\n"
+            "E: Failed to fetch http://m/x/Packages.xz  File has unexpected size (2 != 1). "
+            "Mirror sync in progress?\n"
             "   Hashes of expected file:\n"
             "E: Some index files failed to download. They have been ignored, or old ones used "
             "instead.",
-            r"Failed to fetch http://m/x/Packages\.xz  File has unexpected size .*\(the mirror is being renewed: try",
+            r"Failed to fetch http://m/x/Packages\.xz  File has unexpected size "
+            r".*\(the mirror is being renewed: try",
         ),
         (
             "E: The repository 'http://m bookworm Release' does not have a Release file.",
@@ -514,7 +522,7 @@ def test_a_new_kernel_is_recorded_once(folder, kind):
     assert (result.sequences, result.answers) == (2, 4)
     ((path, found),) = answer_files(str(folder))
     assert found == kind
-    recorded = rerun.Recorded(path, kind)
+    recorded = rerun.RecordedFile(path, kind)
     assert recorded.name == "debian-6.1-x86_64"
     assert recorded.answers == {"a": [0, 0], "b": [1, 1]}
     assert recorded.header["release"] == "6.1.0"

@@ -39,9 +39,10 @@ def check_overlap(attempt: RegionAttempt) -> Refused | Undetermined | None:
     for possible in state.possible_slots:
         if possible.as_id == attempt.as_id and possible.base_gfn < end and start < possible.end_gfn:
             return SLOT_OVERLAP.ask(
-                f"does KVM's {possible.owner} exist at gfn {possible.base_gfn:#x}?  It does on "
-                "some Intel and AMD "
-                "hosts: state the vendor module (+intel, +amd, +pvm) and +apicv",
+                f"does KVM's {possible.owner} exist at gfn {possible.base_gfn:#x}?  State the "
+                "vendor module (+intel, +amd, +pvm); for the APIC access page also, on Intel, "
+                "+flexpriority or -flexpriority, on AMD +apicv or -apicv, and whether a PIT was "
+                "made before the first vCPU (+early-pit, -early-pit)",
                 start_gfn=start,
                 end_gfn=end,
             )

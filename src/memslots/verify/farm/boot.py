@@ -80,8 +80,9 @@ class Asking:
         """The answers to sequences of operations, each in a process of its own.
 
         A kernel that ends within a sequence is booted again for those after it.
-        limit_pages: guest pages of one VM (default: the kernel's own limit); for_totals: with the memory
-        that filling a VM needs.  Raises DeviceUnavailableError if there is no KVM in there, or no start.
+        limit_pages: guest pages of one VM (default: the kernel's own limit); for_totals: with the
+        memory that filling a VM needs.  Raises DeviceUnavailableError if there is no KVM in there,
+        or no start.
         """
         limit = self.kernel.limit_pages if limit_pages is None else limit_pages
         answers = Answers()
@@ -90,7 +91,9 @@ class Asking:
         while len(self.crashes) <= MOST_CRASHES:
             script = script_of(
                 sequences, range(first, len(sequences)), limit,
-                seconds=SEQUENCE_SECONDS, probe=probe and not self.kernel.is_native, checksums=checksums,
+                seconds=SEQUENCE_SECONDS,
+                probe=probe and not self.kernel.is_native,
+                checksums=checksums,
             )  # fmt: skip
             answers.is_done = answers.is_off = False
             how = self._run(self._command(script, for_totals=for_totals), answers)
@@ -117,12 +120,14 @@ class Asking:
 
     def _why_no_kvm(self, answers: Answers, how: str) -> str:
         if answers.header is None:
-            return f"{self.kernel.name} did not start ({how}); the end of its console: {self._console_end()}"
+            console = self._console_end()
+            return f"{self.kernel.name} did not start ({how}); the end of its console: {console}"
         told = "; ".join(answers.sequence(0).kernel_messages[:2])
         failed = "; ".join(
             f"{module['module']} errno {module.get('e')}" for module in answers.failed_modules
         )
-        return f"{self.kernel.name} has no KVM there: /dev/kvm errno {answers.header['open_kvm']} {told} {failed}".strip()
+        name, errno = self.kernel.name, answers.header["open_kvm"]
+        return f"{name} has no KVM there: /dev/kvm errno {errno} {told} {failed}".strip()
 
     def _console_end(self) -> str:
         try:
@@ -161,9 +166,11 @@ class Asking:
         if kernel.changed is not None:
             qemu = changed_program(need(qemu, machine.qemu_package), kernel.changed)
         return [
-            qemu, *machine_options, "-accel", "tcg", "-m", kernel.totals_ram if for_totals else kernel.ram,
-            "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nodefaults", "-nic", "none",
-            "-kernel", image(folder, release), "-initrd", path, "-append", " ".join(filter(None, told)),
+            qemu, *machine_options, "-accel", "tcg",
+            "-m", kernel.totals_ram if for_totals else kernel.ram,
+            "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
+            "-nodefaults", "-nic", "none", "-kernel", image(folder, release), "-initrd", path,
+            "-append", " ".join(filter(None, told)),
         ]  # fmt: skip
 
     def _run(self, command: Sequence[str], answers: Answers) -> str:
@@ -182,7 +189,8 @@ def follow(
 ) -> str:
     """Feed what a command prints to `answers`; how it ended: "exit N", "too long" or "silent".
 
-    log: takes the lines that are no answers.  Raises DeviceUnavailableError if it cannot be started.
+    log: takes the lines that are no answers.  Raises DeviceUnavailableError if it cannot be
+    started.
     """
     try:
         process = subprocess.Popen(

@@ -18,7 +18,7 @@ NATIVE = "native"
 """The kernel under us, asked by the same program without QEMU."""
 
 
-class Machine:
+class EmulatedMachine:
     """How kernels of one Debian architecture are booted."""
 
     __slots__ = ("compiler", "console", "modules", "qemu", "qemu_package")
@@ -68,11 +68,15 @@ _RISCV = ("qemu-system-riscv64", "-machine", "virt", "-cpu", "rv64,h=true")
 _POWER = ("qemu-system-ppc64", "-machine", "powernv9", "-cpu", "power9_v2.0")
 
 MACHINES = {
-    "amd64": Machine("gcc", _PC, "qemu-system-x86", "ttyS0", ("kvm-amd",)),
-    "i386": Machine("i686-linux-gnu-gcc", _PC, "qemu-system-x86", "ttyS0", ("kvm-amd",)),
-    "arm64": Machine("aarch64-linux-gnu-gcc", _ARM, "qemu-system-arm", "ttyAMA0", ()),
-    "riscv64": Machine("riscv64-linux-gnu-gcc", _RISCV, "qemu-system-misc", "ttyS0", ("kvm",)),
-    "ppc64el": Machine("powerpc64le-linux-gnu-gcc", _POWER, "qemu-system-ppc", "hvc0", ("kvm-hv",)),
+    "amd64": EmulatedMachine("gcc", _PC, "qemu-system-x86", "ttyS0", ("kvm-amd",)),
+    "i386": EmulatedMachine("i686-linux-gnu-gcc", _PC, "qemu-system-x86", "ttyS0", ("kvm-amd",)),
+    "arm64": EmulatedMachine("aarch64-linux-gnu-gcc", _ARM, "qemu-system-arm", "ttyAMA0", ()),
+    "riscv64": EmulatedMachine(
+        "riscv64-linux-gnu-gcc", _RISCV, "qemu-system-misc", "ttyS0", ("kvm",)
+    ),
+    "ppc64el": EmulatedMachine(
+        "powerpc64le-linux-gnu-gcc", _POWER, "qemu-system-ppc", "hvc0", ("kvm-hv",)
+    ),
 }
 
 # Guest pages of one VM up to which slots are asked for.  Some kernels allocate 4 to 10

@@ -24,7 +24,7 @@ _NATIVE_WORD = "host"
 """What stands for all recorded answers of the kernel under us."""
 
 
-class Recorded:
+class RecordedFile:
     """One file of recorded answers."""
 
     __slots__ = ("answers", "header", "kind", "label", "meta", "name", "path")
@@ -89,7 +89,7 @@ def rerun(
     refresh: write what is answered now into the folder.  Raises UnknownKernelError for a name
     without recorded answers.
     """
-    recordings = [Recorded(path, kind) for path, kind in answer_files(folder)]
+    recordings = [RecordedFile(path, kind) for path, kind in answer_files(folder)]
     _check_names(names, {recorded.name for recorded in recordings})
     for recorded in recordings:
         if names and not _is_named(recorded.name, names):
@@ -115,7 +115,7 @@ def _check_names(names: Sequence[str], known: set[str]) -> None:
 
 
 def _ask_again(
-    recorded: Recorded,
+    recorded: RecordedFile,
     folder: str,
     result: Rerun,
     *,
@@ -181,7 +181,7 @@ def record(
     return result
 
 
-def _compare(recorded: Recorded, asked: list[str], answers: Answers, result: Rerun) -> None:
+def _compare(recorded: RecordedFile, asked: list[str], answers: Answers, result: Rerun) -> None:
     header = answers.header or {}
     if _build(recorded.header) != _build(header):
         result.other_kernel = f"recorded {_build(recorded.header)}, now {_build(header)}"

@@ -34,7 +34,7 @@ _ASKS_ONLY = ("check_ext", "check_ext_vm", "prefault")
 _ENDINGS = (".jsonl.gz", ".jsonl.xz", ".jsonl")
 
 
-class Disagreement:
+class OtherAnswer:
     """One operation that the model answers otherwise than the kernel did."""
 
     __slots__ = ("expected", "index", "kernel", "observed", "operations", "reason", "sequence")
@@ -75,8 +75,8 @@ class KernelResult:
         """Operations that the recording itself says were not run."""
         self.undecided: dict[str, int] = {}
         """What the model does not tell: how often.  What may depend on it is not compared."""
-        self.disagreements: list[Disagreement] = []
-        self.excepted: list[Disagreement] = []
+        self.disagreements: list[OtherAnswer] = []
+        self.excepted: list[OtherAnswer] = []
 
 
 def read_lines(path: str) -> Iterator[str]:
@@ -255,7 +255,7 @@ def _replay_sequence(
         result.operations += 1
         seen = observable(expected, kept)
         if seen != observed:
-            found = Disagreement(result.kernel, name, index, operations, observed, seen)
+            found = OtherAnswer(result.kernel, name, index, operations, observed, seen)
             found.reason = _exception(found)
             (result.excepted if found.reason else result.disagreements).append(found)
 
@@ -275,6 +275,6 @@ def observable(answer: Seen, kept: set[str]) -> object:
     return left["r"] if set(left) == {"r"} else left
 
 
-def _exception(found: Disagreement) -> str:
+def _exception(found: OtherAnswer) -> str:
     """Why a disagreement says nothing about KVM; empty if it does."""
     return ""

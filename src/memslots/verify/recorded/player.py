@@ -23,8 +23,9 @@ from ...trace.event import Event
 from ...uapi.calls import CALLS, REGION_CALLS
 from ...uapi.capabilities import KVM_CAP_MULTI_ADDRESS_SPACE, KVM_CAP_NR_MEMSLOTS
 from ...units import U32_MAX, U64_MAX
+from .operands import Operands
 from .operations import OPERATIONS
-from .process_memory import DIRTY_BUFFER_BYTES, MAP_BASE, MAP_STEP, ProcessMemory, seen_in_buffer
+from .process_memory import DIRTY_BUFFER_BYTES, ProcessMemory, seen_in_buffer
 from .profiles import process_of
 
 TYPE_CHECKING = False
@@ -54,12 +55,13 @@ class Player:
         self.checksums = checksums
         self.process = process_of(profile)
         self.memory = ProcessMemory(self.process, 1 << profile.page_shift)
-        self.page_bytes = 1 << profile.page_shift
         self.ulong_max = U32_MAX if profile.option("compat") else (1 << profile.arch.long_bits) - 1
         system = Vm(profile, usual_vm_type(profile), process=self.process).state
-        self.max_slots = check_extension(system, KVM_CAP_NR_MEMSLOTS, on_system=False).result or 32
-        self.max_spaces = (
-            check_extension(system, KVM_CAP_MULTI_ADDRESS_SPACE, on_system=False).result or 1
+        max_slots = check_extension(system, KVM_CAP_NR_MEMSLOTS, on_system=False).result or 32
+        max_spaces = check_extension(system, KVM_CAP_MULTI_ADDRESS_SPACE, on_system=False).result
+        self.numbers = Operands(
+            1 << profile.page_shift,
+            {"MAXS": max_slots, "MAXAS": max_spaces or 1, "ULMAX": self.ulong_max},
         )
         self.replay = Replay((), profile, process=self.process, most_kept=0)
         self.calls = 0
@@ -83,7 +85,7 @@ class Player:
         if name in ("raw", "set_region2") and method is not None:
             value = method(*operation[1:])
         else:
-            operands = [self._value(operand) for operand in operation[1:]]
+            operands = [self.numbers.value(operand) for operand in operation[1:]]
             if method is not None:
                 value = method(*operands)
             elif name in OPERATIONS:
@@ -94,31 +96,6 @@ class Player:
         if isinstance(value, dict) or not self.observed:
             return value
         return {"r": value, **self.observed}
-
-    # -- operands
-
-    def _value(self, operand: object) -> int:
-        """A number, or a sum of terms such as `3P`, `map:2`, `MAXS-1`."""
-        if isinstance(operand, int):
-            return operand & U64_MAX
-        text = str(operand)
-        total, sign, term = 0, 1, ""
-        for char in text + "+":
-            if char in "+-":
-                if term:
-                    total += sign * self._term(term)
-                sign, term = (-1 if char == "-" else 1), ""
-            else:
-                term += char
-        return total & U64_MAX
-
-    def _term(self, term: str) -> int:
-        if term.startswith("map:"):
-            return MAP_BASE + int(term[4:], 0) * MAP_STEP
-        known = {"MAXS": self.max_slots, "MAXAS": self.max_spaces, "ULMAX": self.ulong_max}
-        if term in known:
-            return known[term]
-        return int(term[:-1], 0) * self.page_bytes if term.endswith("P") else int(term, 0)
 
     # -- calls
 
@@ -238,9 +215,9 @@ class Player:
     # -- slots
 
     def _op_set_region2(self, *operands: object) -> int:
-        numbers = [self._value(operand) for operand in operands[:5]]
+        numbers = [self.numbers.value(operand) for operand in operands[:5]]
         fd = self._file(operands[5]) if len(operands) > 5 else 0
-        offset = self._value(operands[6]) if len(operands) > 6 else 0
+        offset = self.numbers.value(operands[6]) if len(operands) > 6 else 0
         return self._call_of("set_region2", [*numbers, fd, offset])
 
     def _file(self, operand: object) -> int:
@@ -250,7 +227,7 @@ class Player:
             return self.files[number] if number < len(self.files) else -1
         if text == "vmfd":
             return self.vm_fds[self.current] if self.current >= 0 else -1
-        return self._value(operand)
+        return self.numbers.value(operand)
 
     def _op_fill(
         self, first: int, number: int, flags: int, gpa: int, size: int, hva: int,

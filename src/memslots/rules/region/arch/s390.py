@@ -53,14 +53,21 @@ RULES = (UCONTROL_USER_SLOT, SECURE_VM, HVA_SEGMENT_UNALIGNED, SIZE_SEGMENT_UNAL
 
 def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
     """Refuses the change, or finds nothing against it."""
-    machine, config, region = attempt.machine, attempt.state.config, attempt.region
+    machine, config = attempt.machine, attempt.state.config
     profile = machine.profile
     if config.ucontrol and profile.has("s390-ucontrol-no-user-slots") and not attempt.owner:
         return UCONTROL_USER_SLOT.refuse_late(change)
+    secure = None
     if config.secure and profile.has("s390-secure-vm-refuses"):
-        return SECURE_VM.refuse_late(change)
-    if not attempt.kind & PLACING and not profile.has("s390-checks-every-change"):
-        return None
+        secure = SECURE_VM.refuse_late(change)
+    if profile.has("s390-checks-every-change"):
+        return _check_place(attempt, change) or secure
+    return secure or (_check_place(attempt, change) if attempt.kind & PLACING else None)
+
+
+def _check_place(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermined | None:
+    """Refuses a slot that is not made of whole segments, or ends beyond the VM's limit."""
+    machine, region, profile = attempt.machine, attempt.region, attempt.machine.profile
     if profile.has("s390-segment-alignment"):
         if region.userspace_addr % _SEGMENT_BYTES:
             return HVA_SEGMENT_UNALIGNED.refuse_late(change, userspace_addr=region.userspace_addr)

@@ -40,10 +40,11 @@ ALIAS_BIT = Rule(
 )
 METADATA_ALLOCATION = Rule(
     "metadata-allocation", ENOMEM, "An array of the slot's metadata would pass 2^31 - 1 bytes.",
-    """From {x86-kvmalloc-2g} until {x86-kvmalloc-2g.until} one allocation may not have 2 GiB or
-    more.  A reverse-map entry has 8 bytes for each 4 KiB page: a slot of more than 1 TiB fails
-    where reverse maps are needed (shadow paging, nested guests); a write-track counter has 2 bytes:
-    more than 4 TiB.""",
+    """From {x86-kvmalloc-2g} until {x86-kvmalloc-2g.until}, and in stable releases of that time,
+    one allocation may not have 2 GiB or more.  A reverse-map entry has 8 bytes for each 4 KiB page:
+    a slot of more than 1 TiB fails where reverse maps are needed: with shadow paging, for nested
+    guests, before {tdp-mmu-default} always, on 32-bit hosts (4 bytes, 2 TiB) always.  A write-track
+    counter has 2 bytes: more than 4 TiB, before {write-track-optional} always.""",
     "Split the slot, or use {x86-kvmalloc-2g.until} and later.", "kvm_alloc_memslot_metadata() in "
         "arch/x86/kvm/x86.c",
     needs=("x86-kvmalloc-2g",),
@@ -53,6 +54,7 @@ METADATA_ALLOCATION = Rule(
 
 RULES = (PAGE_TRACK_MOVE, GFN_ABOVE_MAX, ALIAS_BIT, METADATA_ALLOCATION)
 _LARGEST_ARRAY_BYTES = (1 << 31) - 1
+_TRACK_BYTES = 2
 _TDX_LOWEST_SHARED_GFN = 1 << (47 - 12)
 
 
@@ -94,10 +96,13 @@ def _check_arrays(attempt: RegionAttempt, change: SlotChange) -> Refused | Undet
     profile, npages = attempt.machine.profile, attempt.npages
     pointer_bytes = attempt.machine.long_bits // 8
     numbers = {"npages": npages, "largest_array_bytes": _LARGEST_ARRAY_BYTES}
-    if not profile.option("tdp"):
-        if npages * pointer_bytes > _LARGEST_ARRAY_BYTES:
-            return METADATA_ALLOCATION.refuse_late(change, array="reverse map", **numbers)
-    elif npages * 2 > _LARGEST_ARRAY_BYTES:
+    shadow = not profile.option("tdp")
+    spared = profile.has("rmap-optional") and profile.has("tdp-mmu-default")
+    if (shadow or not spared) and npages * pointer_bytes > _LARGEST_ARRAY_BYTES:
+        return METADATA_ALLOCATION.refuse_late(change, array="reverse map", **numbers)
+    if npages * _TRACK_BYTES > _LARGEST_ARRAY_BYTES:
+        if shadow or not profile.has("write-track-optional"):
+            return METADATA_ALLOCATION.refuse_late(change, array="write track", **numbers)
         return METADATA_ALLOCATION.ask(
             "is write tracking (CONFIG_KVM_EXTERNAL_WRITE_TRACKING) built in?", **numbers
         )

@@ -1,0 +1,92 @@
+"""Dated facts about capabilities that are not about memory, see `vm_capabilities`."""
+
+from __future__ import annotations
+
+from .evidence import ALWAYS, Asked, Bound, Commit, Read
+from .fact import X86, Fact
+
+X86_64, ARM64 = frozenset({"x86_64"}), frozenset({"arm64"})
+RISCV, PPC64 = frozenset({"riscv64"}), frozenset({"ppc64"})
+API, X86_C, ENABLE = "include/uapi/linux/kvm.h", "arch/x86/kvm/x86.c", "kvm_vm_ioctl_enable_cap"
+_ARM_ASKED = Asked("debian-6.12-arm64", "debian-sid-arm64")
+_X86_CAPS = Asked("debian-5.10-x86_64", "debian-6.1-x86_64")
+
+# fmt: off
+CAPABILITY_FACTS = (
+    Fact("cap-x86-base", "Quirks, x2APIC, exits, platform info and payloads can be set.", ALWAYS,
+         _X86_CAPS, arches=X86),
+    Fact("cap-x86-exits-before-vcpus", "Disabled exits are set before the first vCPU.",
+         Commit("04cd8f8628d8", "KVM: x86: Disallow KVM_CAP_X86_DISABLE_EXITS after vCPU creation",
+                "6.14"), Read("6.11", X86_C, ENABLE), Read("6.14", X86_C, ENABLE), arches=X86),
+    Fact("cap-x86-user-space-msr", "MSR exits can be set.",
+         Commit("1ae099540e8c", "KVM: x86: Allow deflecting unknown MSR accesses to user space",
+                "5.10"), Asked("debian-5.10-x86_64"), arches=X86),
+    Fact("cap-halt-poll", "Halt polling can be set.",
+         Commit("acd05785e48c", "kvm: add capability for halt polling", "5.8"),
+         Asked("debian-5.10-x86_64", "debian-5.10-arm64")),
+    Fact("cap-x86-bus-lock", "Bus-lock exits can be set.",
+         Commit("fe6b6bc802b4", "KVM: VMX: Enable bus lock VM exit", "5.12"), _X86_CAPS,
+         arches=X86),
+    Fact("cap-x86-hypercall-exits", "Hypercall exits can be set.",
+         Commit("0dbb11230437", "KVM: X86: Introduce KVM_HC_MAP_GPA_RANGE hypercall", "5.14"),
+         _X86_CAPS, arches=X86),
+    Fact("cap-x86-emulation-exits", "Exits for failed emulation can be set.",
+         Commit("19238e75bd8e", "kvm: x86: Allow userspace to handle emulation errors", "5.14"),
+         _X86_CAPS, arches=X86),
+    Fact("cap-x86-quirks2", "KVM_CAP_DISABLE_QUIRKS2 can be set.",
+         Commit("6d8491910fcd", "KVM: x86: Introduce KVM_CAP_DISABLE_QUIRKS2", "5.18"), _X86_CAPS,
+         Read("5.17", API), Read("5.19", API), arches=X86),
+    Fact("cap-x86-triple-fault", "Triple-fault events can be set.",
+         Commit("ed2351174e38",
+                "KVM: x86: Extend KVM_{G,S}ET_VCPU_EVENTS to support pending triple fault", "6.0"),
+         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
+    Fact("cap-x86-nx-huge-pages", "NX huge pages can be switched off for one VM.",
+         Commit("084cc29f8bbb",
+                "KVM: x86/MMU: Allow NX huge pages to be disabled on a per-vm basis", "6.0"),
+         _X86_CAPS, Read("5.19", API), Read("6.0", API), arches=X86),
+    Fact("cap-x86-max-vcpu-id", "KVM_CAP_MAX_VCPU_ID can be set.",
+         Commit("35875316384b", "KVM: x86: Allow userspace to set maximum VCPU id for VM", "6.0"),
+         _X86_CAPS, Read("6.0", X86_C, ENABLE), arches=X86),
+    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
+         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"), _X86_CAPS,
+         arches=X86_64),
+    Fact("cap-sev-copy", "An encryption context can be shared (AMD).",
+         Commit("54526d1fd593", "KVM: x86: Support KVM VMs sharing SEV context", "5.13"),
+         Asked("debian-6.5-i386", "built-sid-i386"), Read("6.8", "arch/x86/kvm/svm/svm.c"),
+         Read("6.11", "arch/x86/kvm/svm/svm.c"), ended=Bound("6.8", "6.11"),
+         arches=frozenset({"i386"})),
+    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"),
+         Read("5.15", API), Read("5.17", API), _X86_CAPS, arches=X86_64),
+    Fact("cap-sev-move", "An encryption context can be moved (AMD).", Bound("5.15", "5.17"),
+         Read("5.15", API), Read("5.17", API), Asked("debian-6.5-i386", "built-sid-i386"),
+         ended=Bound("6.8", "6.11"), arches=frozenset({"i386"})),
+    Fact("cap-ppc64-nested", "Nested HV can be set.",
+         Commit("aa069a996951",
+                "KVM: PPC: Book3S HV: Add a VM capability to enable nested virtualization", "4.20"),
+         Asked("debian-6.1-ppc64el"), arches=PPC64),
+    Fact("cap-ppc64-dawr1", "A second DAWR is refused with ENODEV.",
+         Commit("d9a47edabc4f", "KVM: PPC: Book3S HV: Introduce new capability for 2nd DAWR",
+                "5.12"), Asked("debian-6.1-ppc64el"), arches=PPC64),
+    Fact("cap-arm64-nisv", "Exits without syndrome can be set.",
+         Commit("c726200dd106", "KVM: arm/arm64: Allow reporting non-ISV data aborts to userspace",
+                "5.5"), Asked("debian-5.10-arm64"), arches=ARM64),
+    Fact("cap-arm64-suspend", "System suspend can be set.",
+         Commit("bfbab4456877", "KVM: arm64: Implement PSCI SYSTEM_SUSPEND", "5.19"),
+         Asked("debian-5.10-arm64", "debian-6.1-arm64"), arches=ARM64),
+    Fact("cap-arm64-eager-split", "Eager splitting can be set.",
+         Commit("2f440b72e852", "KVM: arm64: Add KVM_CAP_ARM_EAGER_SPLIT_CHUNK_SIZE", "6.5"),
+         Asked("debian-6.1-arm64", "debian-6.12-arm64"), arches=ARM64),
+    Fact("cap-arm64-id-registers", "Writable id registers can be set.",
+         Commit("3adaee783061",
+                "KVM: arm64: Allow userspace to change the implementation ID registers", "6.15"),
+         _ARM_ASKED, Read("6.14", API), Read("6.17", API), arches=ARM64),
+    Fact("cap-arm64-external-aborts", "External aborts can be sent to user space.",
+         Bound("6.17", "7.0"), _ARM_ASKED, Read("6.17", API), Read("7.0", API), arches=ARM64),
+    Fact("cap-riscv-gpa-bits", "Guest-physical bits can be set.", Bound("7.0", "7.1"),
+         Read("7.1", "arch/riscv/kvm/vm.c"), Asked("debian-6.12-riscv64", "debian-sid-riscv64"),
+         arches=RISCV),
+    Fact("cap-riscv-reset", "The reset state can be set.", Bound("6.14", "6.17"),
+         Read("6.14", "arch/riscv/kvm/vm.c"), Read("6.17", "arch/riscv/kvm/vm.c"),
+         Asked("debian-6.12-riscv64", "debian-sid-riscv64"), arches=RISCV),
+)
+# fmt: on
