@@ -202,7 +202,8 @@ class _Figure:
             name = slot.owner if slot.owner else str(slot.id)
             name = name if len(name) * 6.2 < end - x else ""
             if name and height >= 9:
-                part += text_at("n", LEFT + (x + end) / 2, y + height / 2 + 3.5, name)
+                middle = LEFT + x + max(6.2 * len(name) / 2 + 3, min(12, (end - x) / 2))
+                part += text_at("n", min(middle, LEFT + (x + end) / 2), y + height / 2 + 3.5, name)
             self.parts.append(self._linked(part, life.first_step))
         for span in spans:
             x, end = self.columns.x(span.first), self.columns.x(span.last)
@@ -230,6 +231,9 @@ class _Figure:
             height = rows.y(low) - rows.y(high)
             part = rect(REFUSED, LEFT + x, y, width, height, title)
             middle = LEFT + x + width / 2
+            name = errno_name(each.errno)
+            if len(name) * 6.6 < width and height >= 12:
+                part += text_at("n r", middle, y + height / 2 + 3.5, name)
             part += path("mark", f"M{middle - 4:g} {top - 8:g}h8l-4 7z", title)
             self.parts.append(self._linked(part, each.step))
         if refused:
@@ -256,10 +260,10 @@ class _Figure:
     def ticks(self) -> None:
         """The scale of the horizontal axis."""
         for x, label in self.columns.ticks():
-            self.parts.append(text_at("m", LEFT + x, self.height + 9, label))
+            self.parts.append(text_at("m", LEFT + x, self.height + 13, label))
         what = "time" if self.columns.is_by_time else "step"
-        self.parts.append(text_at("e d", LEFT - 7, self.height + 9, what))
-        self.height += 16
+        self.parts.append(text_at("e d", LEFT - 7, self.height + 13, what))
+        self.height += 20
 
     def totals(self) -> None:
         """Pages, budget and slots in three strips."""
@@ -327,7 +331,7 @@ def _legend(kinds: set[str], width: float) -> tuple[list[str], float]:
         )  # fmt: skip
         parts += [sign, text_at("d", x + 21, y + 9.5, text)]
         x += needed
-    return parts, y + 18
+    return parts, y + 26
 
 
 def space_time(
