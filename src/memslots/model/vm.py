@@ -431,9 +431,9 @@ class Vm:
 
     def _repr_svg_(self) -> str:
         """The picture of a notebook: what lies where."""
-        from ..views.space_time import vm_svg
+        from ..views.space_time import svg_of
 
-        return vm_svg(self)
+        return svg_of([("VM", self)])
 
     def __repr__(self) -> str:
         return f"<Vm on {self.profile.name}: {self.state.nr_slots} slots, {self.total_pages} pages>"

@@ -19,7 +19,8 @@ code,pre,.call,td,dd.run{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Conso
 font-size:13px;overflow-wrap:anywhere}
 pre{background:var(--soft);padding:10px;overflow:auto;border-radius:6px;white-space:pre-wrap}
 .dim{color:var(--dim)}.tiles{display:flex;flex-wrap:wrap;gap:10px;margin:12px 0}
-.tile{background:var(--soft);border-radius:8px;padding:8px 14px}.tile b{display:block;font-size:20px}
+.tile{background:var(--soft);border-radius:8px;padding:8px 14px}
+.tile b{display:block;font-size:20px}
 .tile.bad b{color:var(--red)}
 .why{border:1px solid var(--line);border-left:4px solid var(--red);border-radius:6px;
 padding:12px 16px;margin:12px 0}.why.surprise{border-left-color:var(--amber)}
@@ -28,7 +29,7 @@ dt{color:var(--dim)}dd{margin:0}
 .finding{border-left:4px solid var(--blue);padding:2px 14px;margin:12px 0}
 .finding.warning{border-left-color:var(--amber)}
 .picture{overflow:auto;max-height:86vh;border:1px solid var(--line);border-radius:6px}
-.picture svg{display:block;width:100%;height:auto}.tools{display:flex;flex-wrap:wrap;gap:8px;
+.picture svg{display:block;max-width:100%;height:auto}.tools{display:flex;flex-wrap:wrap;gap:8px;
 align-items:center;margin:8px 0}.tools input[type=range]{flex:1;min-width:240px}
 .tools output{flex-basis:100%;font:13px ui-monospace,'DejaVu Sans Mono',monospace}
 button{font:inherit;padding:2px 12px}
@@ -58,11 +59,13 @@ SCRIPT = """\
     if (text) made.textContent = text;
     return tools.appendChild(made);
   };
+  const base = svg.getBoundingClientRect().width;
   let zoom = 1;
   const scale = by => {
     const middle = box.scrollLeft + box.clientWidth / 2, before = zoom;
     zoom = Math.min(16, Math.max(1, zoom * by));
-    svg.style.width = 100 * zoom + '%';
+    svg.style.width = zoom > 1 ? base * zoom + 'px' : '';
+    svg.style.maxWidth = zoom > 1 ? 'none' : '';
     box.scrollLeft = middle * zoom / before - box.clientWidth / 2;
   };
   make('button', 'zoom in').onclick = () => scale(1.5);
@@ -76,7 +79,8 @@ SCRIPT = """\
       [...row.cells].slice(2, 5).map(cell => cell.textContent).join('  ') : '');
   };
   for (const vm of svg.querySelectorAll('.st-vm')) {
-    const xs = vm.dataset.xs.split(',').map(Number), steps = vm.dataset.steps.split(',').map(Number);
+    const numbers = text => text.split(',').map(Number);
+    const xs = numbers(vm.dataset.xs), steps = numbers(vm.dataset.steps);
     const line = document.createElementNS(svg.namespaceURI, 'path'), slide = make('input');
     line.setAttribute('class', 'cursor');
     vm.appendChild(line);

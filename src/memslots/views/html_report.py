@@ -135,9 +135,7 @@ def _why(each: Alike, analysis: Analysis) -> str:
         inner.append(f"<dt>{escaped(label)}</dt><dd>{value}</dd>")
     raw = step.event.text.strip()[:_LONGEST_TEXT]
     recorded = (
-        f"<details><summary>as recorded</summary><pre>{escaped(raw)}</pre></details>"
-        if raw
-        else ""
+        f"<details><summary>as recorded</summary><pre>{escaped(raw)}</pre></details>" if raw else ""
     )
     kind = "why surprise" if each.is_surprise else "why"
     number = step.number
@@ -154,7 +152,8 @@ def _not_shown(analysis: Analysis) -> str:
         return f'<p class="dim">{left_out} of other kinds: a larger --most shows them</p>'
     if analysis.alike:
         return ""
-    return f"<p>{counted(analysis.region_calls, 'memory-region call')}, none refused, none surprising</p>"
+    calls = counted(analysis.region_calls, "memory-region call")
+    return f"<p>{calls}, none refused, none surprising</p>"
 
 
 def _findings(analysis: Analysis) -> str:
@@ -181,8 +180,7 @@ def _kernels(analysis: Analysis) -> str:
         among = analysis.elsewhere[0].among
         here = str(analysis.profile.version)
         head = "".join(
-            f'<th class="k{" here" if name == here else ""}">{escaped(name)}</th>'
-            for name in among
+            f'<th class="k{" here" if name == here else ""}">{escaped(name)}</th>' for name in among
         )
         rows = []
         for found in analysis.elsewhere:
@@ -196,7 +194,7 @@ def _kernels(analysis: Analysis) -> str:
                 f"<td>{_step_links(found.steps)}</td>{cells}</tr>"
             )
         parts.append(
-            '<p>Calls that were accepted here, and that other releases refuse (\u2717).</p><div '
+            "<p>Calls that were accepted here, and that other releases refuse (\u2717).</p><div "
             f'class="scroll"><table class="matrix"><thead><tr><th>rule</th><th>steps</th>{head}'
             f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         )

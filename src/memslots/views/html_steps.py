@@ -82,7 +82,9 @@ class StepTable:
             + "\n".join(lines)
             + "\n</tbody></table></div>"
         )
-        field = '<input id="filter" type="search" placeholder="filter" aria-label="filter" hidden=""/>'
+        field = (
+            '<input id="filter" type="search" placeholder="filter" aria-label="filter" hidden=""/>'
+        )
         return f"{note}\n{field}\n{table}"
 
 

@@ -221,20 +221,21 @@ class _Figure:
             key = (*rows.span(each.first, each.end), column)
             first, count = places.get(key, (each, 0))
             places[key] = (first, count + 1)
-        for (low, high, _), (each, count) in places.items():
+        marked: set[int] = set()
+        for (low, high, column), (each, count) in places.items():
             x, end = self.columns.x(each.moment), self.columns.x(each.moment + 1)
             width = max(_LEAST_MARK, end - x)
             title = refused_title(each)
             if count > 1:
                 title += f"\nand {count - 1} more here"
-            y = top + rows.y(high)
-            height = rows.y(low) - rows.y(high)
+            y, height = top + rows.y(high), rows.y(low) - rows.y(high)
             part = rect(REFUSED, LEFT + x, y, width, height, title)
-            middle = LEFT + x + width / 2
-            name = errno_name(each.errno)
+            middle, name = LEFT + x + width / 2, errno_name(each.errno)
             if len(name) * 6.6 < width and height >= 12:
                 part += text_at("n r", middle, y + height / 2 + 3.5, name)
-            part += path("mark", f"M{middle - 4:g} {top - 8:g}h8l-4 7z", title)
+            if column not in marked:
+                marked.add(column)
+                part += path("mark", f"M{middle - 4:g} {top - 8:g}h8l-4 7z")
             self.parts.append(self._linked(part, each.step))
         if refused:
             self.kinds.add(REFUSED)
@@ -375,6 +376,7 @@ def _cursor_data(figure: _Figure, number: int) -> str:
     )
 
 
-def vm_svg(vm: Vm) -> str:
-    """The picture of a VM as it stands."""
-    return space_time([lives_now(vm, "VM")], vm.profile.name)
+def svg_of(vms: Sequence[tuple[str, Vm]]) -> str:
+    """The picture of VMs as they stand, each with its name."""
+    kernel = vms[0][1].profile.name if vms else ""
+    return space_time([lives_now(vm, name) for name, vm in vms], kernel)
