@@ -30,7 +30,8 @@ dt{color:var(--dim)}dd{margin:0}
 .finding.warning{border-left-color:var(--amber)}
 .picture{overflow:auto;max-height:86vh;border:1px solid var(--line);border-radius:6px}
 .picture svg{display:block;max-width:100%;height:auto}.tools{display:flex;flex-wrap:wrap;gap:8px;
-align-items:center;margin:8px 0}.tools input[type=range]{flex:1;min-width:240px}
+align-items:center;margin:8px 0}.tools label{flex:1;display:flex;gap:8px;white-space:nowrap}
+.tools input[type=range]{flex:1;min-width:160px}
 .tools output{flex-basis:100%;font:13px ui-monospace,'DejaVu Sans Mono',monospace}
 button{font:inherit;padding:2px 12px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}
@@ -81,11 +82,12 @@ SCRIPT = """\
   for (const vm of svg.querySelectorAll('.st-vm')) {
     const numbers = text => text.split(',').map(Number);
     const xs = numbers(vm.dataset.xs), steps = numbers(vm.dataset.steps);
-    const line = document.createElementNS(svg.namespaceURI, 'path'), slide = make('input');
+    const line = document.createElementNS(svg.namespaceURI, 'path');
+    const label = make('label', vm.dataset.name), slide = document.createElement('input');
+    label.appendChild(slide);
     line.setAttribute('class', 'cursor');
     vm.appendChild(line);
     Object.assign(slide, {type: 'range', min: 0, max: xs.length - 1, value: 0});
-    slide.setAttribute('aria-label', 'moment of VM ' + (slides.length + 1));
     const show = at => {
       slide.value = at;
       line.setAttribute('d', 'M' + xs[at] + ' 20V' + vm.dataset.height);

@@ -32,6 +32,7 @@ from .svg import (
     REFUSED,
     UNBACKED,
     document,
+    escaped,
     path,
     rect,
     text_at,
@@ -338,14 +339,15 @@ def _legend(kinds: set[str], width: float) -> tuple[list[str], float]:
 def space_time(
     vms: Sequence[VmLives], heading: str, *, linked: Container[int] = (), by_time: bool = False
 ) -> str:
-    """The picture of all VMs that have slots or refused requests, the first 8.
+    """The picture of all VMs that have slots or refused requests; of many, the 8 with most moments.
 
     heading: what it is a picture of.  linked: steps that the page around it has under `#step-5`.
     by_time: horizontally by the recorded time, where every call has one.
     """
     drawn = [vm for vm in vms if vm.moments and (vm.lives or vm.refused)]
     figures = []
-    for vm in drawn[:MOST_VMS]:
+    chosen = sorted(drawn, key=lambda vm: -len(vm.moments))[:MOST_VMS]
+    for vm in sorted(chosen, key=drawn.index):
         owner = f" of {vm.owner}" if vm.owner and vm.owner not in vm.name else ""
         named = f"{vm.name}{owner}: {heading}" if heading else f"{vm.name}{owner}"
         figures.append(_figure(vm, named, linked, by_time=by_time))
@@ -371,7 +373,8 @@ def _cursor_data(figure: _Figure, number: int) -> str:
     xs = ",".join(f"{LEFT + figure.columns.x(each):.1f}" for each in ends)
     steps = ",".join(str(figure.vm.moments[each].step) for each in ends)
     return (
-        f' class="st-vm" id="map-{number + 1}" data-height="{figure.height:g}" '
+        f' class="st-vm" id="map-{number + 1}" data-name="{escaped(figure.vm.name)}" '
+        f'data-height="{figure.height:g}" '
         f'data-xs="{xs}" data-steps="{steps}"'
     )
 
