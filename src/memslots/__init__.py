@@ -39,7 +39,7 @@ in its wing:
         causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
         causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
         which_kernel advice ranges text_events unread causes.catalogue rank hypotheses other_causes
-        explain diagnosis analysis
+        explain diagnosis analysis slot_lives
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
     compare/          what differs between two kernels, and between accounting designs
@@ -65,10 +65,11 @@ in its wing:
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
-        kernel_page report steps running cause_page
+        kernel_page report steps running cause_page address_rows html_look moment_columns svg
+        html_steps space_time_cells space_time html_report notebook
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel kernels
-        live main map replay rule rules timeline vectors verify causes
+        live main map replay rule rules timeline vectors verify causes report
     docs __main__     generated pages; `python -m memslots`
 """
 

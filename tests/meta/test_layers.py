@@ -22,6 +22,9 @@ UPWARD = {
         "live.probe",
     ): "the name `host` asks the running kernel; loaded for that name only",
     ("check.survey", "views.matrix"): "an assertion for tests shows its text; loaded when it fails",
+    ("model.vm", "views.space_time"): "a notebook shows a VM as a picture; loaded when it does",
+    ("replay.replay", "views.space_time"): "a notebook shows VMs as a picture; loaded when it does",
+    ("rules.answer", "views.notebook"): "a notebook shows a refusal as a table; loaded then",
     (
         "state.apply",
         "state.vm_state",

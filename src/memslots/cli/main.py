@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": ("replay", "the step table: call, result, expected, page total, MMU budget, slots"),
     "map": ("map", "the guest-physical map at a step: slots, holes, aliases"),
     "timeline": ("timeline", "slots and totals over time"),
+    "report": ("report", "one HTML file on a recording: explanations, map over time, steps"),
     "check": ("check", "a layout or recording against one or many kernels"),
     "rules": ("rules", "the catalogue of rules"),
     "rule": ("rule", "one rule, finding or cause: refuses when, why, what to do"),

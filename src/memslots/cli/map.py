@@ -6,10 +6,12 @@ import json
 import sys
 
 from ..explain.analysis import Analysis
+from ..explain.slot_lives import SlotLives
 from ..kernel.names import find
 from ..views.guest_map import SCHEMA, map_lines, map_rows
 from ..views.report import totals_lines
-from .run import FINE, USAGE
+from ..views.space_time import space_time
+from .run import FINE, USAGE, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ EPILOG = """\
 examples:
   memslots map examples/recordings/qemu72-q35-lifecycle.strace
   memslots map --at 95 examples/recordings/qemu72-q35-lifecycle.strace
+  memslots map --svg map.svg examples/recordings/qemu72-q35-lifecycle.strace
 
+--svg draws the space-time map: each slot from the call that makes it to the call that ends it,
+refused requests in red where they would have been (docs/pictures.md).
 Flags are L (log dirty pages), R (read-only), G (guest_memfd).  `page` is the largest page that the
 alignment of both addresses allows.  In Python: memslots.views.guest_map.map_lines(vm)."""
 
@@ -39,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
     )
     parser.add_argument("--json", action="store_true", help="JSON")
+    parser.add_argument(
+        "--svg", metavar="OUT", help="draw all changes up to the step into this file (- for output)"
+    )
+    parser.add_argument(
+        "--by-time", action="store_true", help="with --svg: as time went, where it was recorded"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--at takes a step number from 1, not {options.at}")
     source = options.files[0] if len(options.files) == 1 else options.files
     analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
-    last = 0
+    lives, last = SlotLives(), 0
     for step, _ in analysis.run():
         last = step.number
+        if options.svg:
+            lives.see(step, analysis.replay.tracked.vm)
         if options.at is not None and last >= options.at:
             break
     if options.at is not None and 0 < last < options.at:
@@ -62,6 +75,12 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return USAGE
+    if options.svg:
+        picture = space_time(
+            list(lives.vms.values()), analysis.profile.name, by_time=options.by_time
+        )
+        write_text(options.svg, picture)
+        return FINE
     if options.json:
         vms = [
             {

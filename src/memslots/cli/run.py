@@ -83,6 +83,15 @@ def output_of(line: str) -> str:
     return out.getvalue()
 
 
+def write_text(name: str, text: str) -> None:
+    """Write a file as a whole; `-` is the standard output."""
+    if name == "-":
+        sys.stdout.write(text)
+        return
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def _exit_code(error: Exception) -> int:
     if isinstance(error, DeviceUnavailableError):
         return NO_DEVICE

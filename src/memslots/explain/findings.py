@@ -202,8 +202,8 @@ class Watch:
             if old.as_id != new.as_id or start >= end:
                 left.append((old, deleted))
                 continue
-            in_run = _vcpus_in_run(deleted.event, step.event)
-            if in_run == 0 or _nobody_could_look(step, deleted, vm, watched):
+            in_run = vcpus_in_run(deleted.event, step.event)
+            if in_run == 0 or nobody_could_look(step, deleted, vm, watched.vcpu_threads):
                 continue
             shift = vm.page_shift
             seen = Seen(
@@ -322,7 +322,7 @@ class Watch:
             finding.rise(seen, height)
 
 
-def _vcpus_in_run(*events: Event) -> int | None:
+def vcpus_in_run(*events: Event) -> int | None:
     """The most vCPUs that were in KVM_RUN at one of the calls; None if the recording does not
     say.
     """
@@ -330,7 +330,9 @@ def _vcpus_in_run(*events: Event) -> int | None:
     return max(known) if known else None
 
 
-def _nobody_could_look(step: Step, deleted: Step, vm: Vm, watched: _Watched) -> bool:
+def nobody_could_look(
+    step: Step, deleted: Step, vm: Vm, vcpu_threads: set[int | None]
+) -> bool:
     """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls
     itself.
     """
@@ -340,7 +342,7 @@ def _nobody_could_look(step: Step, deleted: Step, vm: Vm, watched: _Watched) -> 
         return True
     threads = {deleted.event.pid, step.event.pid}
     is_alone = len(vm.state.config.vcpu_ids) == 1 and None not in threads
-    return is_alone and threads == watched.vcpu_threads
+    return is_alone and threads == vcpu_threads
 
 
 def _between(first: Event, last: Event) -> int | None:

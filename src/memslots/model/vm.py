@@ -347,5 +347,11 @@ class Vm(SlotLookups):
         """Raise InvariantBrokenError if anything that must hold does not."""
         self.state.check()
 
+    def _repr_svg_(self) -> str:
+        """The picture of a notebook: what lies where."""
+        from ..views.space_time import svg_of
+
+        return svg_of([("VM", self)])
+
     def __repr__(self) -> str:
         return f"<Vm on {self.profile.name}: {self.state.nr_slots} slots, {self.total_pages} pages>"

@@ -88,6 +88,12 @@ class Replay:
         for number, event in enumerate(self._events, 1):
             yield self.take(number, event)
 
+    def _repr_svg_(self) -> str:
+        """The picture of a notebook: the VMs as they stand after the step given out last."""
+        from ..views.space_time import svg_of
+
+        return svg_of([(tracked.name, tracked.vm) for tracked in self.vms])
+
     def take(self, number: int, event: Event) -> Step:
         """The step of one event; number: from 1."""
         process = self._session.process(event.process, event.pid)

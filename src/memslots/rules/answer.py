@@ -176,7 +176,7 @@ class Refused:
     def reason(self) -> str:
         """One line: errno, rule id, the numbers."""
         numbers = ", ".join(
-            f"{name} {_shown(name, value)}"
+            f"{name} {shown_number(name, value)}"
             for name, value in self.numbers.items()
             if name != "errno"
         )
@@ -188,6 +188,12 @@ class Refused:
     def unwrap(self) -> NoReturn:
         """Raise RefusedError, an OSError with the true errno."""
         raise RefusedError(self)
+
+    def _repr_html_(self) -> str:
+        """The table of a notebook."""
+        from ..views.notebook import refused_html
+
+        return refused_html(self)
 
     def __repr__(self) -> str:
         return f"<Refused {self.reason}>"
@@ -247,7 +253,8 @@ class Unmodelled:
         return f"<Unmodelled {self.what}>"
 
 
-def _shown(name: str, value: int | str) -> str:
+def shown_number(name: str, value: int | str) -> str:
+    """A number of a refusal: counts and ids in decimal, addresses and gfns in hex."""
     if isinstance(value, str):
         return value
     return str(value) if name.endswith(("pages", "slots", "count", "fd", "id")) else hex(value)

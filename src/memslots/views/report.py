@@ -54,10 +54,10 @@ def alike_lines(analysis: Analysis, paint: Paint) -> list[str]:
 
 
 def _again_lines(each: Alike, analysis: Analysis) -> list[str]:
-    return wrapped("again", _again_text(each, analysis)) if each.count > 1 else []
+    return wrapped("again", again_text(each, analysis)) if each.count > 1 else []
 
 
-def _again_text(each: Alike, analysis: Analysis) -> str:
+def again_text(each: Alike, analysis: Analysis) -> str:
     """`4156 calls more, at steps 10, 11, 12, ...`."""
     others = each.numbers[1 : _MOST_STEPS + 1]
     more = ", ..." if each.count - 1 > len(others) else ""
@@ -176,7 +176,7 @@ def markdown_lines(analysis: Analysis) -> list[str]:
         lines.append(f"**step {explanation.step.number}** `{call_text(explanation.step)}`")
         lines += [f"- *{label or 'or'}*: {text}" for label, text in paragraphs(explanation)]
         if each.count > 1:
-            lines.append(f"- *again*: {_again_text(each, analysis)}")
+            lines.append(f"- *again*: {again_text(each, analysis)}")
         lines.append("")
     lines += [line for line in report_lines(analysis, Paint(False)) if line]
     return lines
