@@ -8,6 +8,7 @@ import ast
 import re
 import tarfile
 from errno import errorcode
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_rule(rule):
     assert rule.title.endswith(".")
     assert "\n" not in rule.title
     assert rule.page or rule.remedy
-    assert rule.source
+    for source in rule.source.split("; "):
+        assert SOURCE.fullmatch(source), source
     assert re.match(r"KVM_[A-Z0-9_]+|every VM ioctl", rule.calls)
     for fact in (*rule.needs, *rule.without):
         assert fact in FACT_NAMES, f"no fact {fact!r}"
@@ -58,6 +60,38 @@ def test_an_unknown_rule_says_which_is_meant():
         find_rule("slot-overlaps")
     with pytest.raises(UnknownKernelError, match="memslots rules"):
         find_rule("xyzzy")
+
+
+SOURCE = re.compile(r"\w+\(\)(?: and \w+\(\))* in [\w./-]+\.[ch]")
+"""Functions of the kernel, and the file in which they stand."""
+
+
+def refusals(tree):
+    """(name of the rule, whether numbers are told) of each refusal in a module."""
+    return [
+        (node.func.value.id, bool(node.keywords) or node.func.attr == "refuse_for")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("refuse", "refuse_for", "refuse_late")
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id.isupper()
+    ]
+
+
+def test_a_refusal_tells_the_numbers_that_decided_or_there_are_none():
+    with_numbers, without = set(), set()
+    for name, path in MODULES.items():
+        if name.startswith("rules."):
+            module = import_module(f"memslots.{name}")
+            for rule, told in refusals(ast.parse(path.read_text())):
+                (with_numbers if told else without).add(getattr(module, rule).id)
+    assert without == {rule.id for rule in all_rules() if rule.numberless}
+    assert not with_numbers & without
+
+
+def test_that_can_fail():
+    assert refusals(ast.parse("RULE.refuse()")) == [("RULE", False)]
+    assert refusals(ast.parse("RULE.refuse_for(other, gfn=1)")) == [("RULE", True)]
 
 
 def test_every_architecture_has_a_hook():

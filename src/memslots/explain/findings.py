@@ -330,9 +330,7 @@ def vcpus_in_run(*events: Event) -> int | None:
     return max(known) if known else None
 
 
-def nobody_could_look(
-    step: Step, deleted: Step, vm: Vm, vcpu_threads: set[int | None]
-) -> bool:
+def nobody_could_look(step: Step, deleted: Step, vm: Vm, vcpu_threads: set[int | None]) -> bool:
     """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls
     itself.
     """

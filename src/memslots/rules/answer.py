@@ -37,8 +37,8 @@ class Rule:
     """
 
     __slots__ = (
-        "any_of", "arches", "calls", "errno", "id", "needs", "page", "remedy", "source", "title",
-        "without",
+        "any_of", "arches", "calls", "errno", "id", "needs", "numberless", "page", "remedy",
+        "source", "title", "without",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,7 @@ class Rule:
         needs: tuple[str, ...] = (),
         any_of: tuple[str, ...] = (),
         without: tuple[str, ...] = (),
+        numberless: bool = False,
     ) -> None:
         self.id = id
         """Kebab-case noun phrase for the fault; never reused."""
@@ -78,6 +79,8 @@ class Rule:
         """Facts of which one must hold for it to exist; empty: none is needed."""
         self.without = without
         """Facts with which it does not exist."""
+        self.numberless = numberless
+        """Whether a state decides, and no number: its refusals tell none."""
 
     def refuse(self, **numbers: int | str) -> Refused:
         """A refusal with the numbers that decided."""

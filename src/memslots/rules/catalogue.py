@@ -50,7 +50,7 @@ ALLOCATION_FAILED = Rule(
     have little of it.""",
     "See `memslots cost` for what this layout needs; look for allocation failures in the kernel "
     "log.",
-    "kvm_alloc_memslot_metadata() and kvm_set_memslot()",
+    "kvm_alloc_memslot_metadata() in arch/x86/kvm/x86.c; kvm_set_memslot() in virt/kvm/kvm_main.c",
 )
 """A reason that the model never gives: it is named where a kernel has answered so."""
 

@@ -28,7 +28,8 @@ VM_TYPE_UNSUPPORTED = Rule(
     looked at.  s390 has 1 for user-controlled VMs, where that is built in and the caller may
     (CAP_SYS_ADMIN).  mips takes 0 and the number of the virtualisation it was built for; riscv and
     loongarch do not look.""",
-    "Pass 0, or a type that the host lists.", f"kvm_create_vm() in {_MAIN}, kvm_arch_init_vm()",
+    "Pass 0, or a type that the host lists.",
+    f"kvm_create_vm() in {_MAIN}; kvm_arch_init_vm() in arch/x86/kvm/x86.c",
     calls="KVM_CREATE_VM",
 )
 # fmt: on

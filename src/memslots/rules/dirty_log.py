@@ -22,8 +22,10 @@ copy.
 # fmt: off
 DIRTY_LOG_UNSUPPORTED = Rule(
     "dirty-log-unsupported", EOPNOTSUPP, "This flavour of KVM keeps no dirty log.",
-    "BookE on 32-bit powerpc.", "Track writes in another way.", "kvmppc_core_get_dirty_log()",
+    "BookE on 32-bit powerpc.", "Track writes in another way.",
+    "kvmppc_core_get_dirty_log() in arch/powerpc/kvm/booke.c",
     calls="KVM_GET_DIRTY_LOG", needs=("get-dirty-eopnotsupp",),
+    numberless=True,
 )
 UCONTROL_DIRTY_LOG = Rule(
     "ucontrol-dirty-log", EINVAL, "A user-controlled VM is asked for a dirty log.",
@@ -31,6 +33,7 @@ UCONTROL_DIRTY_LOG = Rule(
     "Track writes in the program that maps the pages.",
     "kvm_vm_ioctl_get_dirty_log() in arch/s390/kvm/kvm-s390.c", calls="KVM_GET_DIRTY_LOG",
     arches=S390,
+    numberless=True,
 )
 DIRTY_RING_INSTEAD = Rule(
     "dirty-ring-instead", ENXIO, "The VM uses a dirty ring without bitmaps.",

@@ -49,6 +49,7 @@ NO_RING = Rule(
         "first.",
     "kvm_vm_ioctl_reset_dirty_pages() in virt/kvm/kvm_main.c", calls="KVM_RESET_DIRTY_RINGS",
     needs=("reset-dirty-rings",),
+    numberless=True,
 )
 # fmt: on
 

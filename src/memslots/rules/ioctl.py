@@ -18,6 +18,7 @@ FOREIGN_PROCESS = Rule(
     too.""",
     "Make the call in the process that opened the VM; after a fork, in the parent.",
     _IOCTL, calls="every VM ioctl",
+    numberless=True,
 )
 VM_DEAD = Rule(
     "vm-dead", EIO, "KVM has marked the VM dead after a bug of its own.",
@@ -25,6 +26,7 @@ VM_DEAD = Rule(
     every further call on the VM.  Older kernels only warn.""",
     "Look for a warning of KVM in the kernel log just before; nothing about this call is wrong.",
     _IOCTL, calls="every VM ioctl", needs=("bad-vm-eio",),
+    numberless=True,
 )
 IOCTL_UNKNOWN = Rule(
     "ioctl-unknown", ENOTTY, "The kernel does not have this call.",

@@ -22,6 +22,7 @@ IRQCHIP_EXISTS = Rule(
     "irqchip-exists", EEXIST, "The VM has an in-kernel irqchip already.", "", "Create it once.",
     f"kvm_arch_vm_ioctl() in {_X86}", calls="KVM_CREATE_IRQCHIP",
     arches=(*X86, *ARM64),
+    numberless=True,
 )
 IRQCHIP_PROTECTED = Rule(
     "irqchip-protected", ENOTTY, "A TDX guest gets an I/O APIC in the kernel.",
@@ -30,6 +31,7 @@ IRQCHIP_PROTECTED = Rule(
     "Enable KVM_CAP_SPLIT_IRQCHIP instead.", f"kvm_arch_vm_ioctl() in {_X86}",
     calls="KVM_CREATE_IRQCHIP", needs=("tdx-irqchip-split-only",),
     arches=("x86_64",),
+    numberless=True,
 )
 IRQCHIP_TOO_LATE = Rule(
     "irqchip-too-late", EINVAL, "The VM has vCPUs.", "", "Create the irqchip before the first "
@@ -40,9 +42,10 @@ IRQCHIP_TOO_LATE = Rule(
 IRQCHIP_UNSUPPORTED = Rule(
     "irqchip-unsupported", ENODEV, "The host's interrupt controller has no such emulation.",
     "arm64 hosts whose GICv3 cannot emulate a GICv2.", "Create the GIC with KVM_CREATE_DEVICE.",
-    "kvm_vgic_create()",
+    "kvm_vgic_create() in arch/arm64/kvm/vgic/vgic-init.c",
     calls="KVM_CREATE_IRQCHIP",
     arches=ARM64,
+    numberless=True,
 )
 IRQCHIP_NOT_ENABLED = Rule(
     "irqchip-not-enabled", EINVAL, "KVM_CAP_S390_IRQCHIP is not enabled.",
@@ -50,6 +53,7 @@ IRQCHIP_NOT_ENABLED = Rule(
     "Enable KVM_CAP_S390_IRQCHIP first.", "kvm_arch_vm_ioctl() in arch/s390/kvm/kvm-s390.c",
     calls="KVM_CREATE_IRQCHIP",
     arches=S390,
+    numberless=True,
 )
 # fmt: on
 

@@ -90,7 +90,7 @@ HVA_OUT_OF_RANGE = Rule(
     without five-level paging, 3 GiB on i386.  The memory need not be mapped.  When the call
     deletes, userspace_addr itself is tested.""",
     "Pass an address that mmap() returned for at least memory_size bytes.",
-    "access_ok() as " + _SET + " calls it",
+    _SET,
 )
 GMEM_OFFSET_UNALIGNED = Rule(
     "gmem-offset-unaligned", EINVAL, "guest_memfd_offset is not a multiple of the host page size.",
@@ -118,7 +118,7 @@ SLOT_TOO_LARGE = Rule(
     "slot-too-large", EINVAL, "The slot has more than 2^31 - 1 host pages.",
     """Page numbers within a slot fit 31 bits.  With 4 KiB pages a slot is just under 8 TiB, with 64
     KiB pages 128 TiB.""",
-    "Split the range into several slots.", "KVM_MEM_MAX_NR_PAGES in " + _SET,
+    "Split the range into several slots.", _SET,
 )
 # fmt: on
 

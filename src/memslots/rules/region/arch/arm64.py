@@ -26,6 +26,7 @@ PROTECTED_VM_CHANGE = Rule(
                                                          "runs.", _PREPARE,
     needs=("arm64-protected-vm",),
     arches=ARM64,
+    numberless=True,
 )
 IPA_LIMIT = Rule(
     "ipa-limit", EFAULT, "The slot ends beyond the VM's intermediate physical address size.",
@@ -40,12 +41,14 @@ GMEM_NOT_MAPPABLE = Rule(
     "arm64 takes guest_memfd only as memory that user space shares.",
     "Create the file with GUEST_MEMFD_FLAG_MMAP.", _PREPARE, needs=("arm64-gmem-needs-mmap",),
     arches=ARM64,
+    numberless=True,
 )
 GMEM_WITH_MTE = Rule(
     "gmem-with-mte", EINVAL, "The VM uses memory tagging, which guest_memfd has not.",
     "The other way round, KVM_CAP_ARM_MTE is refused while a guest_memfd slot exists.",
     "Back the memory of such a VM with anonymous mappings.", _PREPARE,
     needs=("arm64-mte-without-gmem",), arches=ARM64,
+    numberless=True,
 )
 # fmt: on
 

@@ -19,12 +19,14 @@ UCONTROL_USER_SLOT = Rule(
     _PREPARE,
     needs=("s390-ucontrol-no-user-slots",),
     arches=S390,
+    numberless=True,
 )
 SECURE_VM = Rule(
     "secure-vm", EINVAL, "The VM is under protected virtualisation: its slots are fixed.",
     "The ultravisor owns the memory.", "Change memory before the VM becomes secure.", _PREPARE,
     needs=("s390-secure-vm-refuses",),
     arches=S390,
+    numberless=True,
 )
 HVA_SEGMENT_UNALIGNED = Rule(
     "hva-segment-unaligned", EINVAL, "userspace_addr is not a multiple of 1 MiB.",

@@ -11,7 +11,10 @@ from ....uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from ...answer import Refused, Rule, Undetermined
 from ...attempt import RegionAttempt
 
-_PREPARE = "kvm_arch_prepare_memory_region() of arm64 and riscv"
+_PREPARE = (
+    "kvm_arch_prepare_memory_region() in arch/arm64/kvm/mmu.c; "
+    "kvm_arch_prepare_memory_region() in arch/riscv/kvm/mmu.c"
+)
 
 # fmt: off
 VMA_NOT_WRITABLE = Rule(

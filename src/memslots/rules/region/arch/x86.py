@@ -19,6 +19,7 @@ PAGE_TRACK_MOVE = Rule(
     "Trackers know pages by guest frame and cannot follow a move.",
     "Delete the slot and create it at the new place.", _PREPARE, needs=("x86-page-track-move",),
     arches=X86,
+    numberless=True,
 )
 GFN_ABOVE_MAX = Rule(
     "gfn-above-max", EINVAL, "The slot ends beyond the guest-physical address bits of the host.",
