@@ -90,24 +90,20 @@ def test_titles_have_the_exact_numbers():
     svg = drawn(
         vm(), region(3, 0xC0000, 0x8000, RAM, flags="KVM_MEM_READONLY"), region(3, 0, 0)
     )  # fmt: skip
-    ((element, title),) = marked(svg, "ro")
+    ((_, title),) = marked(svg, "ro")
     assert title.splitlines() == [
         "slot 3: gpa [0xc0000, 0xc8000), 32 KiB",
         "gfns [0xc0, 0xc8), hva 0x7f0000000000",
         "KVM_MEM_READONLY",
         "from step 2 to step 3",
     ]
-    assert {"0xc0000", "0xc8000"} <= {text for text in re.findall(r">(0x\w+)<", svg)}
+    assert {"0xc0000", "0xc8000"} <= set(re.findall(r">(0x\w+)<", svg))
 
 
 def test_a_refused_request_lies_over_the_slot_in_its_way():
-    svg = drawn(
-        vm(), region(0, 0, 2 * MIB), region(1, MIB, 2 * MIB, RAM + 4 * MIB, result=EEXIST)
-    )
+    svg = drawn(vm(), region(0, 0, 2 * MIB), region(1, MIB, 2 * MIB, RAM + 4 * MIB, result=EEXIST))
     (slot, _), ((refused, title),) = marked(svg, "ram")[0], marked(svg, "refused")
-    assert title == (
-        "step 3: slot 1 refused, EEXIST slot-overlap\ngpa [0x100000, 0x300000), 2 MiB"
-    )
+    assert title == ("step 3: slot 1 refused, EEXIST slot-overlap\ngpa [0x100000, 0x300000), 2 MiB")
     bottom = number(refused, "y") + number(refused, "height")
     assert number(slot, "y") < bottom < number(slot, "y") + number(slot, "height")
     assert number(refused, "y") < number(slot, "y")
