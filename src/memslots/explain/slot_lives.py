@@ -158,7 +158,7 @@ class VmLives:
 
     def _see_change(self, step: Step, change: SlotChange, vm: Vm) -> None:
         self._apply(change, step.number)
-        if step.verdict != ACCEPTED and isinstance(step.answer, Refused):
+        if len(self._alive) != vm.state.nr_slots:
             # the replay has made room for what the model would have refused
             there = {slot.slot_word for slots in vm.state.spaces for slot in slots}
             for word in set(self._alive) - there:
