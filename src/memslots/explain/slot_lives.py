@@ -8,9 +8,9 @@ memory grow with the moments, not with moments times slots.
 
 from __future__ import annotations
 
-from ..replay.step import ACCEPTED, ECHO, Step
-from ..rules.answer import Refused
-from ..state.change import PLACING, OwnSlotsMade, SlotChange
+from ..replay.step import ACCEPTED, ECHO, REFUSED, Step
+from ..rules.answer import Accepted, Refused
+from ..state.change import FLAGS_ONLY, PLACING, OwnSlotsMade, SlotChange
 from ..state.slot import Slot
 from .findings import nobody_could_look, vcpus_in_run
 
@@ -127,7 +127,7 @@ class VmLives:
         self.not_placed = 0
         """Refused region calls whose place was not recorded."""
         self._alive: dict[int, SlotLife] = {}
-        self._possible: dict[str, SlotLife] = {}
+        self._possible: dict[int, SlotLife] = {}
         self._gone: list[_Gone] = []
         self._vcpu_threads: set[int | None] = set()
 
@@ -140,7 +140,7 @@ class VmLives:
             self._begin_moment(step)
             self._see_change(step, step.change, vm)
         elif step.is_region and step.verdict != ECHO and _is_refused(step):
-            self._see_refused(step)
+            self._see_refused(step, vm)
         else:
             self._see_own_slots(step)
         if self._possible:
@@ -158,7 +158,7 @@ class VmLives:
 
     def _see_change(self, step: Step, change: SlotChange, vm: Vm) -> None:
         self._apply(change, step.number)
-        if step.verdict != ACCEPTED and isinstance(step.answer, Refused):
+        if len(self._alive) != vm.state.nr_slots:
             # the replay has made room for what the model would have refused
             there = {slot.slot_word for slots in vm.state.spaces for slot in slots}
             for word in set(self._alive) - there:
@@ -191,7 +191,7 @@ class VmLives:
             if other.id != new.id and len(self.aliases) < MOST_ALIASES:
                 self.aliases.append(AliasSeen(self._now, new, other))
 
-    def _see_refused(self, step: Step) -> None:
+    def _see_refused(self, step: Step, vm: Vm) -> None:
         region = step.region
         if region is None:
             self.not_placed += 1
@@ -204,13 +204,19 @@ class VmLives:
             end = life.slot.end_gfn << self.page_shift
         end = min(end, _GPA_END)
         self.refused.append(RefusedRegion(step, self._now, region.slot, min(first, end), end))
-        if isinstance(step.answer, Refused) and isinstance(step.answer.traces, SlotChange):
-            self._apply(step.answer.traces, step.number)
+        left = vm.slot(region.slot) if life is not None else None
+        if left is not None and life is not None and left.flags != life.slot.flags:
+            # an old kernel leaves the slot of a change that failed, invalid
+            self._apply(SlotChange(FLAGS_ONLY, life.slot, left), step.number)
 
     def _see_own_slots(self, step: Step) -> None:
-        if step.answer is None or not step.answer.accepted or step.verdict != ACCEPTED:
+        answer = step.answer
+        if isinstance(answer, Accepted) and step.verdict == ACCEPTED:
+            change = answer.change
+        elif isinstance(answer, Refused) and step.verdict == REFUSED:
+            change = answer.traces
+        else:
             return
-        change = getattr(step.answer, "change", None)
         own = change if isinstance(change, OwnSlotsMade) else getattr(change, "own_slots", None)
         if own is None or not (own.made or own.possible):
             return
@@ -218,15 +224,20 @@ class VmLives:
         for made in own.made:
             self._apply(made, step.number)
         for slot in own.possible:
+            self._end_possible(slot.slot_word)
             life = SlotLife(slot, self._now, step.number, is_possible=True)
             self.lives.append(life)
-            self._possible[slot.owner] = life
+            self._possible[slot.slot_word] = life
 
     def _rule_out(self, vm: Vm) -> None:
-        there = {slot.owner for slot in vm.state.possible_slots}
-        for owner in set(self._possible) - there:
-            life = self._possible.pop(owner)
-            life.end, life.end_step = max(self._now, life.first), self.moments[-1].step
+        there = {slot.slot_word for slot in vm.state.possible_slots}
+        for word in set(self._possible) - there:
+            self._end_possible(word)
+
+    def _end_possible(self, word: int) -> None:
+        life = self._possible.pop(word, None)
+        if life is not None:
+            life.end, life.end_step = self._now, self.moments[-1].step
 
     def _apply(self, change: SlotChange, step: int) -> None:
         old, new = change.old, change.new

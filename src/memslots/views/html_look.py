@@ -38,6 +38,7 @@ button{font:inherit;padding:2px 12px}
 th{position:sticky;top:0;text-align:left;font-weight:600;color:var(--dim);font-size:13px;
 background:var(--paper)}td,th{padding:2px 10px 2px 0;border-bottom:1px solid var(--line);
 vertical-align:top}td.n,th.n{text-align:right}tr:target td,section:target{background:var(--mark)}
+#call-table td:nth-child(2){white-space:nowrap;overflow-wrap:normal}
 tr{scroll-margin-top:60px}section{scroll-margin-top:50px}
 tr.refused td:nth-child(4){color:var(--red);font-weight:bold}
 tr.differs td{color:var(--amber)}tr.differs td:nth-child(5){font-weight:bold}
@@ -111,7 +112,7 @@ SCRIPT = """\
   field.hidden = false;
   field.oninput = () => {
     const words = field.value.toLowerCase();
-    for (const row of document.querySelectorAll('#step-table tbody tr'))
+    for (const row of document.querySelectorAll('#call-table tbody tr'))
       row.hidden = !row.textContent.toLowerCase().includes(words);
   };
 })();

@@ -24,6 +24,8 @@ from .text import counted, duration_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from ..explain.analysis import Alike, Analysis
 
 _COMMANDS = frozenset(("run", "send"))
@@ -60,18 +62,16 @@ class HtmlReport:
     def html(self, title: str, *, by_time: bool = False) -> str:
         """The page; title: what it is about, the recording's name for example."""
         analysis = self.analysis
+        rows = self.table.rows()
         picture = space_time(
-            list(self.lives.vms.values()),
-            analysis.profile.name,
-            linked=self.table.rows(),
-            by_time=by_time,
+            list(self.lives.vms.values()), analysis.profile.name, linked=rows, by_time=by_time
         )
         sections = {
             "explanations": "\n".join(_why(each, analysis) for each in analysis.alike)
             + _not_shown(analysis),
             "map": f'<div id="tools" class="tools"></div>\n<div class="picture">{picture}</div>',
-            "findings": _findings(analysis),
-            "kernels": _kernels(analysis),
+            "findings": _findings(analysis, rows),
+            "kernels": _kernels(analysis, rows),
             "vms": _vms(analysis),
             "cost": _cost(analysis),
             "steps": self.table.html(),
@@ -156,14 +156,11 @@ def _not_shown(analysis: Analysis) -> str:
     return f"<p>{calls}, none refused, none surprising</p>"
 
 
-def _findings(analysis: Analysis) -> str:
+def _findings(analysis: Analysis, linked: Container[int]) -> str:
     parts = []
     for finding in analysis.watch.findings.values():
         examples = "".join(f"<li>{escaped(text)}</li>" for text in finding_examples(finding))
-        steps = " ".join(
-            f'<a href="#step-{number}">{number}</a>'
-            for number in dict.fromkeys(seen.step for seen in finding.seen)
-        )
+        steps = _step_links(list(dict.fromkeys(seen.step for seen in finding.seen)), linked)
         parts.append(
             f'<div class="finding {escaped(finding.severity)}"><h3>{escaped(finding.kind.id)}: '
             f"{escaped(finding.kind.title)} ({finding.count})</h3>"
@@ -173,7 +170,7 @@ def _findings(analysis: Analysis) -> str:
     return "\n".join(parts)
 
 
-def _kernels(analysis: Analysis) -> str:
+def _kernels(analysis: Analysis, linked: Container[int]) -> str:
     """Accepted here, refused by: one row a rule, one column a release; then those refused here."""
     parts = []
     if analysis.elsewhere:
@@ -191,7 +188,7 @@ def _kernels(analysis: Analysis) -> str:
             )
             rows.append(
                 f'<tr title="{escaped(elsewhere_text(found))}"><td>{escaped(found.rule.id)}</td>'
-                f"<td>{_step_links(found.steps)}</td>{cells}</tr>"
+                f"<td>{_step_links(found.steps, linked)}</td>{cells}</tr>"
             )
         parts.append(
             "<p>Calls that were accepted here, and that other releases refuse (\u2717).</p><div "
@@ -201,7 +198,7 @@ def _kernels(analysis: Analysis) -> str:
     refused = [each for each in analysis.alike if each.explanation.kernels]
     if refused:
         rows = [
-            f"<tr><td>{_step_links(each.numbers)}</td>"
+            f"<tr><td>{_step_links(each.numbers, linked)}</td>"
             f"<td>{escaped(each.explanation.rule.id if each.explanation.rule else '')}</td>"
             f"<td>{escaped(each.explanation.kernels)}</td></tr>"
             for each in refused
@@ -225,8 +222,12 @@ def _kernels(analysis: Analysis) -> str:
     return "\n".join(parts)
 
 
-def _step_links(steps: list[int], most: int = 6) -> str:
-    links = " ".join(f'<a href="#step-{number}">{number}</a>' for number in steps[:most])
+def _step_links(steps: list[int], linked: Container[int], most: int = 6) -> str:
+    """Numbers of steps, as links where the table has them."""
+    links = " ".join(
+        f'<a href="#step-{number}">{number}</a>' if number in linked else str(number)
+        for number in steps[:most]
+    )
     return links + (f" and {len(steps) - most} more" if len(steps) > most else "")
 
 

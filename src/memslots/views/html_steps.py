@@ -78,7 +78,7 @@ class StepTable:
                 )
             lines.append(row)
         table = (
-            f'<div class="scroll"><table id="step-table"><thead><tr>{head}</tr></thead><tbody>\n'
+            f'<div class="scroll"><table id="call-table"><thead><tr>{head}</tr></thead><tbody>\n'
             + "\n".join(lines)
             + "\n</tbody></table></div>"
         )
