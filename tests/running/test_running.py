@@ -364,7 +364,8 @@ class Qemu:
         while not os.path.exists(path) and time.monotonic() < deadline:
             time.sleep(0.05)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
+        while self._socket.connect_ex(path) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the name is there before anybody listens
         self._answer()
         self.pid = self.process.pid
 

@@ -164,7 +164,7 @@ def _tell_beginning(recorded: Recorded, quiet: bool) -> None:
             f"slots that {beginning.changing} VMs had before are not in it:"
             " they changed at every try to read them"
         )
-    elif not quiet:
+    if not quiet and not beginning.missing:
         _say(f"it began with {beginning.vms} VMs, {beginning.slots} slots")
 
 

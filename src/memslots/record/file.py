@@ -22,6 +22,7 @@ import os
 import struct
 import time
 
+from ..live import host_facts
 from .calls import RECORDED
 from .mappings import MAPPING_CALLS, MappingCall
 from .output import open_output
@@ -81,6 +82,7 @@ class RecordingFile:
             "release": uname.release,
             "machine": uname.machine,
             "page_bytes": os.sysconf("SC_PAGE_SIZE"),
+            "host": host_facts.edits(),
             "time": time.time(),
         }  # fmt: skip
         if not self._output.write(MAGIC + json.dumps(description).encode() + b"\n"):

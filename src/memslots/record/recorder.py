@@ -183,7 +183,7 @@ def end_as(recorded: Recorded) -> int:
             try:
                 stream.flush()
             except (AttributeError, OSError):
-                continue  # it was closed, or its disk is full: that is no reason to end in another way
+                continue  # closed, or its disk is full: no reason to end in another way
         # the program has dumped its core, if it did: ours would overwrite it
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         signal.signal(-code, signal.SIG_DFL) if -code not in (
