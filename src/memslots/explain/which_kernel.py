@@ -86,7 +86,8 @@ def weigh(
     """The evidence of a recording's events about the kernel.
 
     arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it
-    was recorded, if the recording tells.  host: edits of its name, likewise.  facts: what the text around the calls says.
+    was recorded, if the recording tells.  host: edits of its name, likewise.  facts: what the text
+    around the calls says.
     """
     stated = _stated(release, machine, page_bytes, host)
     remark = ""

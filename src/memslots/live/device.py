@@ -15,7 +15,8 @@ DEFAULT_PATH = "/dev/kvm"
 NUMBERS = {name: call.request() for name, call in CALLS.items()}
 """Request numbers as this host's architecture encodes them."""
 UNSEEN = 0x6D73
-"""Above a request's 32 bits, which are all that the kernel takes: recorders pass over such calls."""
+"""Above a request's 32 bits, which are all that the kernel takes: recorders pass over such calls.
+"""
 
 
 class Device:
