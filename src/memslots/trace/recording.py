@@ -62,6 +62,9 @@ class _Description:
         page_bytes = row.get("page_bytes", 0)
         self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
         self.host = _edits(row.get("host"))
+        beside = row.get("beside")
+        self.beside = tuple(map(str, beside)) if isinstance(beside, list) else ()
+        """What numbers behind a call's fields are."""
         self.how = str(row.get("how", ""))
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
@@ -186,6 +189,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         fd=fd if fd >= 0 or is_ioctl else None,
         format="snapshot" if kind == "snapshot" else "recording",
         process=description.processes.get(tid),
+        vcpus_in_run=dict(zip(description.beside, values[len(names) :])).get("vcpus_in_run"),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result

@@ -1,0 +1,103 @@
+"""KVM_RUN, where every call stops: which vCPUs are in it, and those that fail with what they say.
+
+Facts of struct kvm_run in linux/kvm.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from ..uapi.calls import CALLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .memory import Memory
+
+KVM_EXIT_MEMORY_FAULT = 39
+_EXIT_REASON_AT, _UNION_AT = 8, 32
+_RUN_BYTES = 56
+"""Of struct kvm_run: the reason, and three numbers of 64 bits in the union."""
+_NOT_FAILED = frozenset((errno.EINTR, errno.EAGAIN))
+"""A signal, and a vCPU that waits to be started."""
+_VCPU_FILE = "anon_inode:kvm-vcpu:"
+
+
+class RunCall:
+    """A failed KVM_RUN in a recording: with these fields."""
+
+    __slots__ = ("name", "names")
+
+    def __init__(self, *names: str) -> None:
+        self.name = "KVM_RUN"
+        self.names = names
+
+
+PLAIN_RUN = RunCall()
+FAULT_RUN = RunCall("exit_reason", "flags", "gpa", "size")
+"""With KVM_EXIT_MEMORY_FAULT (6.8 and later)."""
+RUN_CALLS = (PLAIN_RUN, FAULT_RUN)
+RUN_REQUEST = CALLS["KVM_RUN"].request()
+
+
+def has_failed(result: int | None) -> bool:
+    """Whether the result of KVM_RUN is worth a record."""
+    return result is not None and result < 0 and -result not in _NOT_FAILED
+
+
+def failed_run(memory: Memory, tid: int, fd: int) -> tuple[RunCall, tuple[int, ...]]:
+    """What struct kvm_run says beside a failure; only what belongs to it."""
+    address = _kvm_run_at(tid, fd)
+    data = memory.read(tid, address, _RUN_BYTES) if address else None
+    if data is None or struct.unpack_from("=I", data, _EXIT_REASON_AT)[0] != KVM_EXIT_MEMORY_FAULT:
+        return PLAIN_RUN, ()
+    return FAULT_RUN, (KVM_EXIT_MEMORY_FAULT, *struct.unpack_from("=QQQ", data, _UNION_AT))
+
+
+def _kvm_run_at(tid: int, fd: int) -> int:
+    """Where a thread's process has mapped the vCPU; 0 if that is not sure."""
+    try:
+        name = os.readlink(f"/proc/{tid}/fd/{fd}")
+        if not name.startswith(_VCPU_FILE):
+            return 0
+        with open(f"/proc/{tid}/maps") as file:
+            # the name is the vCPU's id: another VM of the process may have the same
+            found = [line.split("-")[0] for line in file if line.rstrip("\n").endswith(name)
+                     and line.split()[2] == "00000000"]  # fmt: skip
+    except OSError:
+        return 0
+    return int(found[0], 16) if len(found) == 1 else 0
+
+
+class Runs:
+    """Which threads are in KVM_RUN, on vCPUs of which VM."""
+
+    def __init__(self) -> None:
+        self._inside: dict[int, tuple[int, int]] = {}
+        """Thread: its process, and the vCPU's descriptor."""
+        self._vms: dict[tuple[int, int], int] = {}
+        """Process and descriptor of a vCPU: descriptor of its VM."""
+
+    def made(self, pid: int, vm_fd: int, vcpu_fd: int) -> None:
+        """A vCPU is there."""
+        self._vms[pid, vcpu_fd] = vm_fd
+
+    def enters(self, tid: int, pid: int, vcpu_fd: int) -> None:
+        """A thread begins KVM_RUN."""
+        self._inside[tid] = (pid, vcpu_fd)
+
+    def leaves(self, tid: int) -> None:
+        """It has come back, or is gone."""
+        self._inside.pop(tid, None)
+
+    def inside(self, pid: int, vm_fd: int) -> int | None:
+        """vCPUs of this VM in KVM_RUN; None if one of the process is whose nobody knows."""
+        count = 0
+        for process, vcpu_fd in self._inside.values():
+            if process == pid:
+                vm = self._vms.get((process, vcpu_fd))
+                if vm is None:
+                    return None
+                count += vm == vm_fd
+        return count
