@@ -10,6 +10,11 @@ def is_alive(tid: int) -> bool:
     return _state(f"/proc/{tid}/stat")[0] not in "ZX"
 
 
+def is_running(tid: int) -> bool:
+    """Whether a thread is on a processor, or waits for one only."""
+    return _state(f"/proc/{tid}/stat")[0] == "R"
+
+
 def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
     try:

@@ -10,6 +10,7 @@ import os
 import struct
 
 from ..uapi.calls import CALLS
+from .processes import is_running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,10 +93,14 @@ class Runs:
         self._inside.pop(tid, None)
 
     def inside(self, pid: int, vm_fd: int) -> int | None:
-        """vCPUs of this VM in KVM_RUN; None if one of the process is whose nobody knows."""
+        """vCPUs of this VM that run in KVM_RUN; None if one of the process is whose nobody knows.
+
+        One that sleeps there (halted, or not started yet) sees nothing, and one that stops has
+        come back already.
+        """
         count = 0
-        for process, vcpu_fd in self._inside.values():
-            if process == pid:
+        for tid, (process, vcpu_fd) in self._inside.items():
+            if process == pid and is_running(tid):
                 vm = self._vms.get((process, vcpu_fd))
                 if vm is None:
                     return None
