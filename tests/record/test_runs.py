@@ -109,7 +109,7 @@ def test_a_memory_fault_says_where(tmp_path, monkeypatch, reason):
 
 def test_vcpus_of_other_vms_do_not_count(monkeypatch):
     asleep = {12}
-    monkeypatch.setattr(runs, "is_running", lambda tid: tid not in asleep)
+    monkeypatch.setattr(runs, "state_of", lambda tid: "S" if tid in asleep else "R")
     inside = runs.Runs()
     for vm_fd, vcpu_fd in ((4, 5), (4, 6), (7, 8)):
         inside.made(1, vm_fd, vcpu_fd)
@@ -121,6 +121,31 @@ def test_vcpus_of_other_vms_do_not_count(monkeypatch):
     inside.enters(14, 1, 99)
     assert inside.inside(1, 4) is None
     assert inside.inside(2, 4) == 0
+
+
+def test_vcpus_that_wait_for_their_start_do_not_count(monkeypatch):
+    monkeypatch.setattr(runs, "state_of", lambda tid: "R")
+    inside = runs.Runs()
+    inside.returned(1, 4, "KVM_CREATE_IRQCHIP", (), 0)
+    for vcpu_id in range(3):
+        inside.returned(1, 4, "KVM_CREATE_VCPU", (vcpu_id,), 10 + vcpu_id)
+        inside.enters(20 + vcpu_id, 1, 10 + vcpu_id)
+    assert inside.inside(1, 4) == 1
+    for result, count in ((-errno.EINTR, 1), (-errno.EAGAIN, 2)):
+        inside.leaves(21, result)
+        inside.enters(21, 1, 11)
+        assert inside.inside(1, 4) == count
+
+
+@pytest.mark.parametrize(("states", "runs_there"), [("RRRR", 1), ("S", 0), ("RS", 0), ("RRt", 1),
+                                                    ("t", 0)])  # fmt: skip
+def test_one_that_a_change_of_slots_woke_does_not_run(monkeypatch, states, runs_there):
+    seen = iter(states)
+    monkeypatch.setattr(runs, "state_of", lambda tid: next(seen))
+    inside = runs.Runs()
+    inside.made(1, 4, 5)
+    inside.enters(11, 1, 5)
+    assert inside.inside(1, 4) == runs_there
 
 
 @pytest.mark.parametrize("result", [0, 1, None, -errno.EINTR, -errno.EAGAIN])

@@ -10,9 +10,9 @@ def is_alive(tid: int) -> bool:
     return _state(f"/proc/{tid}/stat")[0] not in "ZX"
 
 
-def is_running(tid: int) -> bool:
-    """Whether a thread is on a processor, or waits for one only."""
-    return _state(f"/proc/{tid}/stat")[0] == "R"
+def state_of(tid: int) -> str:
+    """The letter of a thread's state: R, S, t, ...; X for one that is gone."""
+    return _state(f"/proc/{tid}/stat")[0]
 
 
 def process_of(tid: int) -> tuple[int, int] | None:

@@ -235,12 +235,12 @@ class Tracer:
         call, time_ns, fd, values, inside = pending
         if self._runs is not None:
             if call is PLAIN_RUN:
-                self._runs.leaves(tid)
+                self._runs.leaves(tid, result)
                 if not has_failed(result):
                     return
                 call, values = failed_run(self._memory, tid, fd)
-            elif call.name == "KVM_CREATE_VCPU" and result is not None and result >= 0:
-                self._runs.made(self._pid(tid), fd, result)
+            elif result is not None and result >= 0:
+                self._runs.returned(self._pid(tid), fd, call.name, values, result)
         self.file.add(call, tid, time_ns, result, fd, values, inside)
 
     def _stopped(self, tid: int, event: int, number: int) -> None:
