@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from requires import requires
 from test_bpf import record
 from test_record import OUT_AND_HALT, calls
 from test_runs import windows
+
 
 @requires("qemu", "kvm", "ptrace")
 def test_no_window_is_told_that_no_vcpu_saw(tmp_path):

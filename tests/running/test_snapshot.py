@@ -304,8 +304,8 @@ def test_a_recording_that_fails_to_begin_leaves_no_file(tmp_path, monkeypatch):
     for path in (tmp_path / "new", old):
         with pytest.raises(ProcessLookupError):
             recorder.attach(2**22 - 1, str(path))
-        with pytest.raises(ZeroDivisionError), RecordingFile(str(path), ["x"], "a test") as file:
-            monkeypatch.setattr(beginning, "open_looker", broken)
+        monkeypatch.setattr(beginning, "open_looker", broken)
+        with RecordingFile(str(path), ["x"], "a test") as file, pytest.raises(ZeroDivisionError):
             beginning.begin_stopped(file, os.getpid(), [])
     assert [found.name for found in tmp_path.iterdir()] == ["old"]
     assert old.read_bytes() == b"an older recording"

@@ -73,7 +73,8 @@ class Recorded:
 
 def record(
     command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False,
-    runs: bool = False, arguments: bool = False, inherited: Iterable[int] = (), for_good: bool = False,
+    runs: bool = False, arguments: bool = False, inherited: Iterable[int] = (),
+    for_good: bool = False,
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 

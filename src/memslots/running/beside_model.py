@@ -87,7 +87,8 @@ class BesideModel:
     def slots_left(self) -> list[int]:
         """Slots that user space may still make, in each address space."""
         return [
-            self.user_slots - sum(slot.id < self.user_slots for slot in space) for space in self.vm.spaces
+            self.user_slots - sum(slot.id < self.user_slots for slot in space)
+            for space in self.vm.spaces
         ]  # fmt: skip
 
 
