@@ -45,14 +45,14 @@ in its wing:
     compare/          what differs between two kernels, and between accounting designs
         words own_design design_faults designs accounting page_total questions difference
     live/             the real /dev/kvm
-        answer bitmap libc device host_memory regions known_slots live_vm probe rerun vcpu
-        guest_demo
+        answer bitmap libc device host_memory regions known_slots live_vm rerun vcpu host_facts
+        probe guest_demo
     running/          VMs that run already, read from the kernel
         running_vm kernel_types btf kernel_memory kvm_reader descriptors snapshot look beside_model
         drgn_vms
     record/           recorders
-        calls mappings processes ptrace signals output bpf_script file seccomp bpf_output memory
-        registers start tracer beginning recorder bpf
+        calls mappings processes ptrace signals output bpf_script seccomp bpf_output memory
+        registers start runs file tracer beginning recorder bpf_session bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages farm.emulator farm.initramfs farm.boot farm.changelogs

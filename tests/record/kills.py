@@ -302,8 +302,7 @@ def run(rounds, seed, hows, report=lambda text: None):
 
 
 if __name__ == "__main__":
-    rounds, seed = (int(word) for word in [*sys.argv[1:3], "100", "1"][:2]) if len(sys.argv) > 2 else (
-        int(sys.argv[1]) if len(sys.argv) > 1 else 100, 1)  # fmt: skip
+    rounds, seed = map(int, [*sys.argv[1:3], *("100", "1")[len(sys.argv) - 1 :]][:2])
     kinds, calls, faults = run(
         rounds, seed, sys.argv[3:] or ["ptrace", "attach"], lambda text: print(text, flush=True)
     )

@@ -16,7 +16,7 @@ from requires import requires
 from test_record import OUT_AND_HALT, calls, check_whole, memslots, region_calls
 
 from memslots.errors import DeviceUnavailableError
-from memslots.record import bpf
+from memslots.record import bpf, bpf_session
 from memslots.trace import Reading, read
 
 pytestmark = requires("bpf")
@@ -346,7 +346,7 @@ def test_a_bpftrace_that_does_not_work(tmp_path, monkeypatch, script, said):
     fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(bpf, "_SEEN_SECONDS", 0.5)
+    monkeypatch.setattr(bpf_session, "_SEEN_SECONDS", 0.5)
     with pytest.raises(DeviceUnavailableError, match=said) as raised:
         bpf.record(["true"], str(tmp_path / "r"))
     assert "RLIMIT" not in str(raised.value)

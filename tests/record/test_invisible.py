@@ -1,4 +1,4 @@
-"""Programs that watch, filter or trace one another behave under a recorder as they do without it."""
+"""Programs that watch, filter or trace one another behave under a recorder as without it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def ways(folder):
 def seen(programs, folder, name, way, rounds=ROUNDS):
     """Case: what the program printed, line by line, and its exit status."""
     words = " ".join(cases(name))
-    script = f'for word in {words}; do echo "case $word"; {programs / name} $word {rounds}; echo $?; done'
+    run = f"{programs / name} $word {rounds}"
+    script = f'for word in {words}; do echo "case $word"; {run}; echo $?; done'
     done = subprocess.run(
         [*ways(folder)[way], "sh", "-c", script],
         capture_output=True, text=True, check=False, timeout=120,

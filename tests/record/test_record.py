@@ -64,7 +64,8 @@ def test_the_exit_status_is_the_programs(tmp_path, script, code):
 
 def test_input_output_and_environment_pass_through(tmp_path):
     process = memslots(
-        "record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c", "read x; echo got $x; echo err >&2",
+        "record", "-q", "-o", str(tmp_path / "r"), "--", "sh", "-c",
+        "read x; echo got $x; echo err >&2",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.communicate("word\n", timeout=30) == ("got word\n", "err\n")
@@ -141,7 +142,8 @@ def check_whole(events):
 def test_64_threads_while_others_start_and_die(tmp_path, stress):
     path = tmp_path / "r"
     process = memslots(
-        "record", "-o", str(path), "--", stress, "12", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        "record", "-o", str(path), "--", stress, "12",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     output, said = process.communicate(timeout=60)
     code = process.returncode
@@ -267,7 +269,9 @@ OUT_AND_HALT = bytes((0xBA, 0x01, 0x05, 0xB0, 0x01, 0xEE, 0xF4))
 
 
 def qemu_command(folder, how):
-    """A guest that ends QEMU with status 3: a firmware of seven bytes, or a boot sector that SeaBIOS starts."""
+    """A guest that ends QEMU with status 3: a firmware of seven bytes, or a boot sector that
+    SeaBIOS starts.
+    """
     image = folder / "image"
     if how == "boot":
         image.write_bytes((OUT_AND_HALT.ljust(510, b"\0") + b"\x55\xaa").ljust(1 << 20, b"\0"))
@@ -277,7 +281,8 @@ def qemu_command(folder, how):
         start = ["-bios", str(image)]
     image.chmod(0o666)
     return [
-        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none", "-vga", "none",
+        "qemu-system-x86_64", "-accel", "kvm", "-m", "64M", "-nodefaults", "-display", "none",
+        "-vga", "none",
         *start, "-device", "isa-debug-exit,iobase=0x501,iosize=1",
     ]  # fmt: skip
 
@@ -325,14 +330,16 @@ os.setgroups([]); os.setgid(65534); os.setuid(65534)
 ctypes.CDLL(None).prctl(4, 1)  # be traceable again, as a program started by that user is
 """
 OPEN_DEVICE = """
-mount -t tmpfs none "$0" && mknod "$0/kvm" c 10 232 && chmod 666 "$0/kvm" && mount --bind "$0/kvm" /dev/kvm && exec "$@"
+mount -t tmpfs none "$0" && mknod "$0/kvm" c 10 232 && chmod 666 "$0/kvm" &&
+mount --bind "$0/kvm" /dev/kvm && exec "$@"
 """
 """In a mount namespace of its own, a /dev/kvm for everybody, as a user in the group kvm has it."""
 
 
 @ONLY_ROOT
 def test_no_privilege_is_needed(public_path):
-    code = f"{AS_NOBODY}\nsys.exit(record(['sh', '-c', 'exit 3'], {str(public_path / 'r')!r}).exit_code)"
+    path = str(public_path / "r")
+    code = f"{AS_NOBODY}\nsys.exit(record(['sh', '-c', 'exit 3'], {path!r}).exit_code)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=ENVIRONMENT, check=False, capture_output=True, text=True
     )
@@ -348,7 +355,8 @@ def test_a_qemu_boot_without_root_is_seen_as_strace_sees_it(public_path):
     path, traced, device = public_path / "r", public_path / "strace", public_path / "device"
     device.mkdir()
     code = (
-        f"{AS_NOBODY}\ndone = record({qemu!r}, {str(path)!r})\nassert done.exit_code == 3, done.exit_code\n"
+        f"{AS_NOBODY}\ndone = record({qemu!r}, {str(path)!r})\n"
+        "assert done.exit_code == 3, done.exit_code\n"
         f"sys.exit(subprocess.run({strace_of(traced, qemu)!r}).returncode)"
     )
     command = [

@@ -50,7 +50,8 @@ class Program:
 
 def memslots(*words, **options):
     done = subprocess.run(
-        [sys.executable, "-m", "memslots", *map(str, words)], env=ENVIRONMENT, capture_output=True, text=True,
+        [sys.executable, "-m", "memslots", *map(str, words)], env=ENVIRONMENT,
+        capture_output=True, text=True,
         timeout=120, check=False, **options,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
@@ -91,8 +92,10 @@ def test_generation_total_and_budget_are_those_of_the_model():
     with LiveVm() as live, Looker() as looker:
         memory = live.allocate(1 << 20)
         calls = [
-            (0, 0, 0, 64, 0), (1, 1, 64 << 12, 100, 0), (1, 0, 64 << 12, 100, 0), (0, 0, 1 << 30, 64, 0),
-            (2, 2, 1 << 20, 7, 0), (3, 0, 1 << 20, 1, 0), (1, 0, 0, 0, 0), (4, 1, 2 << 30, 12800, 0), (9, 0, 0, 0, 0),
+            (0, 0, 0, 64, 0), (1, 1, 64 << 12, 100, 0), (1, 0, 64 << 12, 100, 0),
+            (0, 0, 1 << 30, 64, 0),
+            (2, 2, 1 << 20, 7, 0), (3, 0, 1 << 20, 1, 0), (1, 0, 0, 0, 0),
+            (4, 1, 2 << 30, 12800, 0), (9, 0, 0, 0, 0),
         ]  # fmt: skip
         for slot, flags, gpa, npages, offset in calls:
             arguments = (slot, flags, gpa, npages << 12, memory.address + offset)
@@ -122,7 +125,7 @@ def test_as_many_slots_as_there_can_be():
 
 
 def _traces_of(pid):
-    """What would change if the process, or a guest of it, ran a single instruction or lost a page."""
+    """What would change if the process, or its guest, ran a single instruction or lost a page."""
     found = {}
     for name in os.listdir(f"/proc/{pid}/task"):
         task = Path(f"/proc/{pid}/task/{name}")
@@ -138,7 +141,7 @@ def _traces_of(pid):
 
 
 def _statistics_of(pid, fd):
-    """KVM's own counters of a vCPU or VM: every exit, every flush, every fault (KVM_GET_STATS_FD)."""
+    """KVM's own counters of a vCPU or VM: every exit, flush and fault (KVM_GET_STATS_FD)."""
     from memslots.live import libc
     from memslots.running.descriptors import Borrowed
 
@@ -174,12 +177,16 @@ def test_nothing_is_touched(what):
 
 @requires("strace")
 def test_no_call_is_made_on_the_vm(tmp_path):
-    """Of all ioctls those on our own /dev/kvm and our own trial VMs only; none on what was borrowed."""
-    script = "import sys; sys.argv = ['']\nfrom memslots.running.look import look\nprint(look([{}])[0].nr_slots)"
+    """Of all ioctls those on our own /dev/kvm and trial VMs only; none on what was borrowed."""
+    script = (
+        "import sys; sys.argv = ['']\nfrom memslots.running.look import look\n"
+        "print(look([{}])[0].nr_slots)"
+    )
     with Program(30) as program:
         trace = tmp_path / "trace"
         said = subprocess.run(
-            ["strace", "-f", "-o", str(trace), "-e", "trace=ioctl,ptrace,kill,tkill,tgkill,process_vm_readv,bpf",
+            ["strace", "-f", "-o", str(trace), "-e",
+             "trace=ioctl,ptrace,kill,tkill,tgkill,process_vm_readv,bpf",
              sys.executable, "-c", script.format(program.pid)],
             env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
@@ -248,7 +255,7 @@ def test_a_vm_of_which_only_a_vcpu_is_open():
 
 
 def test_a_vm_whose_slots_change_all_the_time():
-    """What is read is of one moment, or is said not to be: page total and slots always agree with each other."""
+    """What is read is of one moment, or is said not to be: page total and slots always agree."""
     with LiveVm() as vm:
         memory = vm.allocate(1 << 20)
         child = os.fork()
@@ -285,7 +292,8 @@ def test_a_command_line_that_would_move_the_cursor(tmp_path):
     script = tmp_path / "a"
     script.write_text(HERE.joinpath("vm_to_look_at.py").read_text())
     process = subprocess.Popen(
-        [sys.executable, str(script), "1", "\x1b[2J\u202e"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, str(script), "1", "\x1b[2J\u202e"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         env=ENVIRONMENT, text=True,
     )  # fmt: skip
     try:
@@ -316,7 +324,10 @@ def test_processes_without_a_vm_and_numbers_without_a_process():
     ],
 )
 def test_without_privilege_it_says_so(privileges, advice):
-    code = "import sys; sys.path[:0] = {!r}; from memslots.cli.main import main; sys.exit(main(['live', 'vms']))"
+    code = (
+        "import sys; sys.path[:0] = {!r}; from memslots.cli.main import main;"
+        " sys.exit(main(['live', 'vms']))"
+    )
     paths = [path for path in sys.path if path]
     reachable = subprocess.run(
         ["setpriv", *privileges, sys.executable, "-c",
@@ -364,7 +375,8 @@ class Qemu:
         while not os.path.exists(path) and time.monotonic() < deadline:
             time.sleep(0.05)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(path)
+        while self._socket.connect_ex(path) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the name is there before anybody listens
         self._answer()
         self.pid = self.process.pid
 

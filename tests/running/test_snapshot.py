@@ -166,6 +166,7 @@ def test_vms_that_change_or_cannot_be_called_are_left_out(tmp_path):
         beginning = file_vms(file, [changing, out_of_reach], 1, label=lambda pid: None)
         assert (beginning.vms, beginning.changing) == (0, 1)
         assert file_vms(file, [busy], 1, label=lambda pid: None, changing={77}).changing == 1
+        file.end(0)
     assert list(read(path)) == []
 
 
@@ -286,6 +287,25 @@ def test_without_privilege_the_recording_begins_with_nothing_and_says_so(tmp_pat
     monkeypatch.setattr(beginning, "open_looker", refused)
     path = str(tmp_path / "r")
     with RecordingFile(path, ["x"], "a test") as file:
+        file.begin()
         found = beginning.begin_stopped(file, os.getpid(), [])
     assert (found.missing, found.vms) == ("reading needs root", 0)
     assert list(read(path)) == []
+
+
+def test_a_recording_that_fails_to_begin_leaves_no_file(tmp_path, monkeypatch):
+    from memslots.record import beginning, recorder
+
+    def broken(*_):
+        raise ZeroDivisionError
+
+    old = tmp_path / "old"
+    old.write_bytes(b"an older recording")
+    for path in (tmp_path / "new", old):
+        with pytest.raises(ProcessLookupError):
+            recorder.attach(2**22 - 1, str(path))
+        monkeypatch.setattr(beginning, "open_looker", broken)
+        with RecordingFile(str(path), ["x"], "a test") as file, pytest.raises(ZeroDivisionError):
+            beginning.begin_stopped(file, os.getpid(), [])
+    assert [found.name for found in tmp_path.iterdir()] == ["old"]
+    assert old.read_bytes() == b"an older recording"

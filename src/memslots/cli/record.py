@@ -19,6 +19,7 @@ examples:
   memslots explain vmm.rec
   memslots record -o vmm.rec -p 1234       a running program: slower, Ctrl-C leaves it
   memslots record --mappings -o vmm.rec -- CMD     also what is mapped and unmapped behind the slots
+  memslots record --runs -o vmm.rec -- CMD   a guest that dies of KVM_RUN; windows without memory
   memslots record --bpf -o vmm.rec -p 1234        as root: not slower, and nothing stops
   memslots record --system --seconds 60 -o all.rec     as root: every VM of the machine
 
@@ -59,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also mmap, munmap, mremap, mprotect (not with BPF)",
     )
     parser.add_argument(
+        "--runs",
+        action="store_true",
+        help="also failed KVM_RUN, and how many vCPUs were in it at each region call: slower;"
+        " -p does so anyway (not with BPF)",
+    )
+    parser.add_argument(
         "--arguments",
         action="store_true",
         help="keep the command's arguments in the recording, passwords and all",
@@ -79,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--seconds is for --system")
     if options.mappings and (options.bpf or options.system):
         raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
+    if options.runs and (options.bpf or options.system):
+        raise ValueError("--runs is not for --bpf and --system: they leave KVM_RUN alone")
     recorded = _record(options, options.output or _default_path())
     if recorded.lost != 0:
         lost = "an unknown number of" if recorded.lost is None else recorded.lost
@@ -107,7 +116,8 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
         if options.pid:
             return recorder.attach(options.pid, path, mappings=options.mappings)
         return recorder.record(
-            options.command, path, mappings=options.mappings, arguments=options.arguments,
+            options.command, path, mappings=options.mappings, runs=options.runs,
+            arguments=options.arguments,
             inherited=_inherited(), for_good=True,
         )  # fmt: skip
     from ..record import bpf
@@ -164,7 +174,7 @@ def _tell_beginning(recorded: Recorded, quiet: bool) -> None:
             f"slots that {beginning.changing} VMs had before are not in it:"
             " they changed at every try to read them"
         )
-    elif not quiet:
+    if not quiet and not beginning.missing:
         _say(f"it began with {beginning.vms} VMs, {beginning.slots} slots")
 
 

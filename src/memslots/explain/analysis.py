@@ -104,6 +104,7 @@ class Analysis:
                 release=self.reading.release,
                 machine=self.reading.machine,
                 page_bytes=self.reading.page_bytes,
+                host=self.reading.host,
                 facts=self.diagnosis.facts,
             )
             profile = self.evidence.chosen

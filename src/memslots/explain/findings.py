@@ -203,7 +203,8 @@ class Watch:
                 left.append((old, deleted))
                 continue
             in_run = vcpus_in_run(deleted.event, step.event)
-            if in_run == 0 or nobody_could_look(step, deleted, vm, watched.vcpu_threads):
+            nobody = nobody_could_look(step, deleted, vm, watched.vcpu_threads)
+            if in_run == 0 or (in_run is None and nobody):
                 continue
             shift = vm.page_shift
             seen = Seen(

@@ -80,14 +80,16 @@ def weigh(
     release: str = "",
     machine: str = "",
     page_bytes: int = 0,
+    host: Sequence[str] = (),
     facts: Facts | None = None,
 ) -> Evidence:
     """The evidence of a recording's events about the kernel.
 
     arch: if it is known.  release, machine, page_bytes: what uname and the page size were where it
-    was recorded, if the recording tells.  facts: what the text around the calls says.
+    was recorded, if the recording tells.  host: edits of its name, likewise.  facts: what the text
+    around the calls says.
     """
-    stated = _stated(release, machine, page_bytes)
+    stated = _stated(release, machine, page_bytes, host)
     remark = ""
     if stated is not None:
         evidence = Evidence(stated.arch.name, f"the recording says {machine}")
@@ -148,7 +150,7 @@ def _edited(name: str, edits: str) -> Profile:
         return find(name)
 
 
-def _stated(release: str, machine: str, page_bytes: int) -> Profile | None:
+def _stated(release: str, machine: str, page_bytes: int, host: Sequence[str]) -> Profile | None:
     """The profile of what uname said; None if it said nothing that is known."""
     try:
         version = Version.parse(release)
@@ -156,7 +158,8 @@ def _stated(release: str, machine: str, page_bytes: int) -> Profile | None:
         version = version if version.patch else Version(version.major, version.minor)
         profile = find(f"{version}/{find_arch(machine).name}")
         usual = page_bytes in (0, 1 << profile.page_shift)
-        return profile if usual else find(f"{profile.name}+{page_bytes >> 10}k")
+        sized = profile if usual else find(f"{profile.name}+{page_bytes >> 10}k")
+        return _edited(sized.name, "".join(host))
     except UnknownKernelError:
         return None
 

@@ -14,6 +14,9 @@ DEFAULT_PATH = "/dev/kvm"
 
 NUMBERS = {name: call.request() for name, call in CALLS.items()}
 """Request numbers as this host's architecture encodes them."""
+UNSEEN = 0x6D73
+"""Above a request's 32 bits, which are all that the kernel takes: recorders pass over such calls.
+"""
 
 
 class Device:
@@ -22,16 +25,18 @@ class Device:
     Raises DeviceUnavailableError, with what to do about it, where it cannot be opened.
     """
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("_mark", "fd", "path")
 
-    def __init__(self, path: str = DEFAULT_PATH) -> None:
+    def __init__(self, path: str = DEFAULT_PATH, *, is_unseen: bool = False) -> None:
+        """is_unseen: its questions are not for recordings of the whole machine."""
         self.path = path
         self.fd = -1
+        self._mark = UNSEEN << 32 if is_unseen else 0
         try:
             self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             raise DeviceUnavailableError(_advice(path, error)) from None
-        version = libc.ioctl(self.fd, NUMBERS["KVM_GET_API_VERSION"])
+        version = libc.ioctl(self.fd, self._mark | NUMBERS["KVM_GET_API_VERSION"])
         if version != KVM_API_VERSION:
             self.close()
             raise DeviceUnavailableError(
@@ -40,7 +45,7 @@ class Device:
 
     def check_extension(self, capability: int) -> int:
         """KVM_CHECK_EXTENSION on the device itself."""
-        return libc.ioctl(self.fd, NUMBERS["KVM_CHECK_EXTENSION"], capability)
+        return libc.ioctl(self.fd, self._mark | NUMBERS["KVM_CHECK_EXTENSION"], capability)
 
     def create_vm(self, vm_type: int = 0) -> int:
         """KVM_CREATE_VM: a file descriptor, or the negated errno.  A signal makes it try again."""

@@ -30,6 +30,7 @@ from ..uapi.capabilities import (
     KVM_CAP_VM_TYPES,
     KVM_CAP_X86_SMM,
 )
+from . import host_facts
 from .device import DEFAULT_PATH, Device
 from .host_memory import PAGE_BYTES
 from .live_vm import LiveVm
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 _SHIFT = PAGE_BYTES.bit_length() - 1
 _TSS_GPA, _APIC_GPA = 0xFFFB_D000, 0xFEE0_0000
-_MODULES = {"kvm_intel": "intel", "kvm_amd": "amd", "kvm_pvm": "pvm", "pvm": "pvm"}
 
 
 class Finding:
@@ -208,7 +208,7 @@ class _Asker:
 
     def _ask_x86(self) -> None:
         device = self.device
-        vendor = _vendor()
+        vendor = host_facts.vendor()
         self._option("vendor", vendor, "/sys/module")
         self._option("smm", device.check_extension(KVM_CAP_X86_SMM) > 0, "KVM_CAP_X86_SMM")
         types = device.check_extension(KVM_CAP_VM_TYPES)
@@ -228,7 +228,7 @@ class _Asker:
             "flexpriority" if vendor == "intel" else "apicv", apic_page, "a slot over the APIC page"
         )
         end = self._guest_end()
-        tdp = _module_switch()
+        tdp = host_facts.tdp()
         if tdp is None:
             tdp = device.check_extension(KVM_CAP_PRE_FAULT_MEMORY) > 0 or (
                 vendor != "pvm" and end != 52
@@ -314,19 +314,3 @@ def _apic_slot(vm: LiveVm) -> int:
     vm.create_irqchip()
     vm.create_vcpu(0)
     return vm.set_user_memory_region(0, 0, _APIC_GPA, PAGE_BYTES, 0).result
-
-
-def _vendor() -> str | None:
-    for module, vendor in _MODULES.items():
-        if os.path.isdir(f"/sys/module/{module}"):
-            return vendor
-    return None
-
-
-def _module_switch() -> bool | None:
-    """Whether two-dimensional paging is on, as the vendor module says."""
-    for path in ("/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt"):
-        if os.path.exists(path):
-            with open(path) as file:
-                return file.read(1) in "Y1"
-    return None

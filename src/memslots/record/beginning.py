@@ -76,9 +76,17 @@ def file_vms(
     return beginning
 
 
-def begin_stopped(file: RecordingFile, pid: int, threads: Sequence[int]) -> Beginning:
+def begin_stopped(
+    file: RecordingFile,
+    pid: int,
+    threads: Sequence[int],
+    *,
+    vcpu: Callable[[int, int, int], object] = lambda *_: None,
+) -> Beginning:
     """Write the VMs of a process whose threads were told to stop, once they have: nothing changes
     meanwhile.
+
+    vcpu: called with process, descriptor of the VM and of the vCPU, of each that is there.
     """
     deadline = time.monotonic() + _STOP_SECONDS
     stopped = all(_is_stopped(tid, deadline) for tid in threads)
@@ -87,6 +95,10 @@ def begin_stopped(file: RecordingFile, pid: int, threads: Sequence[int]) -> Begi
             vms, time_ns = looker.look([pid]), time.time_ns()
     except (MemslotsError, OSError) as error:
         return without(error)
+    for vm in vms:
+        for holder in vm.holders:
+            for fd in holder.vcpu_fds.values() if holder.vm_fds else ():
+                vcpu(holder.pid, holder.vm_fds[0], fd)
     return file_vms(file, vms, time_ns, label=lambda _pid: None, changing=() if stopped else (pid,))
 
 

@@ -11,6 +11,7 @@ Syntax of bpftrace 0.17, with the casts that later versions want.
 
 from __future__ import annotations
 
+from ..live.device import UNSEEN
 from ..uapi.calls import CALLS
 from ..uapi.encoding import KVMIO
 from .calls import ANY_SIZE, LEFT_OUT, RECORDED, REQUESTS
@@ -29,7 +30,7 @@ MARK_BITS, NONCE_BITS = 16, 32
 number; 0: record no more.  Probes come and go one by one; without marks there would be entries
 without exits meanwhile.
 """
-RECORDERS = 0x6D73
+RECORDERS = UNSEEN
 """What the arguments of all these calls begin with: those of another recorder are no calls of a
 program.
 """
@@ -52,8 +53,9 @@ LAST_WHOLE = PAGE_BYTES - 8 * WORDS
 # makes one address, which the kernel's verifier refuses
 _ENTER = """\
 tracepoint:syscalls:sys_enter_ioctl {
-  $request = (uint64)args->cmd & 0xffffffff;
-  if (MEMORY_CALL && FOLLOWED) {
+  $command = (uint64)args->cmd;
+  $request = $command & 0xffffffff;
+  if (MEMORY_CALL && FOLLOWED && $command >> 32 != RECORDERS_BEGIN) {
     $at = (uint64)args->arg;
     $ours = $at >> MARK_BITS == NONCE;
     if ($request == MARK_NUMBER && $ours) { @recording = $at & MARK_MASK; }

@@ -5,7 +5,8 @@ file even if the recorder is killed the moment after.  A record is a little-endi
 numbers:
 
     u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
-    i64 result, i32 fd, then one u64 for each field of the call that was read
+    i64 result, i32 fd, then one u64 for each field of the call that was read,
+    then those of what the description calls `beside`: how many vCPUs were in KVM_RUN
 
 A record of kind process says that a thread (its result: of that process) calls
 from here on; its fields are the process's name, 16 bytes with zeros behind it.
@@ -22,9 +23,11 @@ import os
 import struct
 import time
 
+from ..live import host_facts
 from .calls import RECORDED
 from .mappings import MAPPING_CALLS, MappingCall
 from .output import open_output
+from .runs import RUN_CALLS, RunCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +43,11 @@ _COMMAND_BYTES = 1 << 16
 """Letters of the command that are kept: each takes up to twelve bytes of a description, which has
 1 MiB.
 """
-_TABLE: tuple[Call | MappingCall, ...] = (*RECORDED, *MAPPING_CALLS)
+_TABLE: tuple[Call | MappingCall | RunCall, ...] = (*RECORDED, *MAPPING_CALLS, *RUN_CALLS)
 _IDS = {call: number for number, call in enumerate(_TABLE)}
 _pack = struct.Struct(HEADER).pack
 _HEADER_BYTES = struct.calcsize(HEADER)
-_NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(8))
+_NUMBERS = tuple(struct.Struct(f"<{count}Q").pack for count in range(10))
 
 
 class RecordingFile:
@@ -76,11 +79,13 @@ class RecordingFile:
                 "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
+            "beside": ["vcpus_in_run"],
             "command": _kept(command, arguments),
             "how": how,
             "release": uname.release,
             "machine": uname.machine,
             "page_bytes": os.sysconf("SC_PAGE_SIZE"),
+            "host": host_facts.edits(),
             "time": time.time(),
         }  # fmt: skip
         if not self._output.write(MAGIC + json.dumps(description).encode() + b"\n"):
@@ -104,15 +109,18 @@ class RecordingFile:
 
     def add(
         self,
-        call: Call | MappingCall,
+        call: Call | MappingCall | RunCall,
         tid: int,
         time_ns: int,
         result: int | None,
         fd: int,
         values: tuple[int, ...],
+        vcpus_in_run: int | None = None,
     ) -> None:
         """Append one call; no result for one that never returned."""
         kind = KIND_UNFINISHED if result is None else KIND_CALL
+        if vcpus_in_run is not None and len(values) == len(call.names):
+            values = (*values, vcpus_in_run)
         nbytes = _HEADER_BYTES + 8 * len(values)
         if self._output.write(
             _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd)

@@ -10,6 +10,11 @@ def is_alive(tid: int) -> bool:
     return _state(f"/proc/{tid}/stat")[0] not in "ZX"
 
 
+def state_of(tid: int) -> str:
+    """The letter of a thread's state: R, S, t, ...; X for one that is gone."""
+    return _state(f"/proc/{tid}/stat")[0]
+
+
 def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
     try:

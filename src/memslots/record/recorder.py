@@ -73,12 +73,14 @@ class Recorded:
 
 def record(
     command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False,
-    arguments: bool = False, inherited: Iterable[int] = (), for_good: bool = False,
+    runs: bool = False, arguments: bool = False, inherited: Iterable[int] = (),
+    for_good: bool = False,
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
     stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap,
-    mremap and mprotect. arguments: the recording names the command's arguments too.  inherited:
+    mremap and mprotect.  runs: KVM_RUN stops too, so that failed ones and the number of vCPUs in it
+    are seen, at a price.  arguments: the recording names the command's arguments too.  inherited:
     descriptors that are for the program alone, and are closed here once it has them.  for_good:
     signals are not minded any more afterwards, as the caller is about to end as the program did.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be
@@ -89,12 +91,13 @@ def record(
         RecordingFile(path, command, "ptrace with a seccomp filter", arguments=arguments) as file,
         _Apart() as apart,
     ):
+        seccomp = Filter(mappings=mappings, runs=runs)
         with held() as before:
             try:
-                child = apart.run(lambda: start(command, stdout, Filter(mappings=mappings), before))
+                child = apart.run(lambda: start(command, stdout, seccomp, before))
             except EndedTooEarlyError as error:
                 return Recorded("", 0, 1, error.status, remark=f"nothing is recorded: {error}")
-            tracer = Tracer(file, root=child, mappings=mappings)
+            tracer = Tracer(file, root=child, mappings=mappings, runs=runs)
             undo = pass_on(child, tracer.has_root, for_good=for_good)
         try:
             for fd in inherited:
@@ -126,7 +129,7 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
             undo = on_leaving(tracer.leave)
         try:
             file.begin()
-            beginning = begin_stopped(file, pid, tracer.threads())
+            beginning = begin_stopped(file, pid, tracer.threads(), vcpu=tracer.knows_vcpu)
             tracer.loop()
         finally:
             undo()
@@ -183,7 +186,7 @@ def end_as(recorded: Recorded) -> int:
             try:
                 stream.flush()
             except (AttributeError, OSError):
-                continue  # it was closed, or its disk is full: that is no reason to end in another way
+                continue  # closed, or its disk is full: no reason to end in another way
         # the program has dumped its core, if it did: ours would overwrite it
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         signal.signal(-code, signal.SIG_DFL) if -code not in (

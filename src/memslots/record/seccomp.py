@@ -58,25 +58,28 @@ def check_machine() -> None:
         )
 
 
-def program(*, mappings: bool = False) -> bytes:
-    """The filter as an array of struct sock_filter; mappings: stop at mmap and its kin too."""
+def program(*, mappings: bool = False, runs: bool = False) -> bytes:
+    """The filter as an array of struct sock_filter.
+
+    mappings: stop at mmap and its kin too.  runs: at KVM_RUN too.
+    """
     check_machine()
     code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCH_AT)]
     for arch, numbers in _MACHINES[os.uname().machine][1]:
-        block = _block(arch, numbers, mappings=mappings)
+        block = _block(arch, numbers, mappings=mappings, runs=runs)
         code += [(_JUMP_EQUAL, 1, 0, arch), (_JUMP, 0, 0, len(block)), *block]
     code.append((_RETURN, 0, 0, _RET_ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
 def _block(
-    arch: int, ioctls: tuple[int, ...], *, mappings: bool
+    arch: int, ioctls: tuple[int, ...], *, mappings: bool, runs: bool
 ) -> list[tuple[int, int, int, int]]:
     """What is done with the calls of one architecture: compared by number, then by what matters of
     each kind.
     """
     always = [*PTRACE_NUMBERS[arch], *(sorted(NUMBERS[arch]) if mappings else ())]
-    requests = _request_code()
+    requests = _request_code(runs=runs)
     clone = [
         (_LOAD, 0, 0, _FLAGS_AT),
         (_JUMP_ANY_BIT, 0, 1, CLONE_UNTRACED),
@@ -100,12 +103,13 @@ def _block(
     return [*block, allow, *clone, allow, *requests]
 
 
-def _request_code() -> list[tuple[int, int, int, int]]:
+def _request_code(*, runs: bool) -> list[tuple[int, int, int, int]]:
     """Allow or trace by the request: its type is KVM's, its number one of the memory calls."""
     compare = [*sorted(REQUESTS), None, *sorted(ANY_SIZE)]
     code = [(_LOAD, 0, 0, _REQUEST_AT)]
     # most ioctls of a VMM by far: do not compare them with all the others
-    code += [(_JUMP_EQUAL, 0, 1, CALLS["KVM_RUN"].request()), (_RETURN, 0, 0, _RET_ALLOW)]
+    code += [(_JUMP_EQUAL, 0, 1, CALLS["KVM_RUN"].request())]
+    code.append((_RETURN, 0, 0, _RET_TRACE if runs else _RET_ALLOW))
     for at, value in enumerate(compare):
         to_trace = len(compare) - at
         code.append((_AND, 0, 0, 0xFFFF) if value is None else (_JUMP_EQUAL, to_trace, 0, value))
@@ -119,8 +123,8 @@ class _Program(ctypes.Structure):
 class Filter:
     """The filter, made ready before a fork so that the child only has to install it."""
 
-    def __init__(self, *, mappings: bool = False) -> None:
-        code = program(mappings=mappings)
+    def __init__(self, *, mappings: bool = False, runs: bool = False) -> None:
+        code = program(mappings=mappings, runs=runs)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
         self._number = _MACHINES[os.uname().machine][0]

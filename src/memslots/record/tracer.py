@@ -13,11 +13,13 @@ import signal
 import time
 
 from ..trace import decode
+from ..uapi.calls import REGION_CALLS
 from . import ptrace, registers
 from .calls import call_of
 from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
 from .processes import process_of
+from .runs import PLAIN_RUN, RUN_REQUEST, RunCall, Runs, failed_run, has_failed
 from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
 TYPE_CHECKING = False
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from ..uapi.calls import Call
     from .file import RecordingFile
 
-    Pending = tuple[Call | MappingCall, int, int, tuple[int, ...]]
+    Pending = tuple[Call | MappingCall | RunCall, int, int, tuple[int, ...], int | None]
 
 _GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 
@@ -34,14 +36,19 @@ class Tracer:
     """Follows every thread of a tree of processes."""
 
     def __init__(
-        self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False
-    ) -> None:
+        self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False,
+        runs: bool = False,
+    ) -> None:  # fmt: skip
         self.file = file
         self.root = root
         self.status = 0
         self.processes = 1
         self._filtered = filtered
         self._mappings = mappings
+        self._runs = Runs() if runs or not filtered else None
+        """None where KVM_RUN does not stop."""
+        self._pids: dict[int, int] = {}
+        """Thread: its process, where that was asked."""
         self._resume = ptrace.CONT if filtered else ptrace.SYSCALL
         self._pending: dict[int, Pending] = {}
         """Thread: the call in which it is."""
@@ -67,6 +74,11 @@ class Tracer:
     def threads(self) -> list[int]:
         """The threads that are followed now."""
         return list(self._known)
+
+    def knows_vcpu(self, pid: int, vm_fd: int, vcpu_fd: int) -> None:
+        """A vCPU was there before the recording."""
+        if self._runs is not None:
+            self._runs.made(pid, vm_fd, vcpu_fd)
 
     # -- beginnings and endings
 
@@ -176,11 +188,14 @@ class Tracer:
                 arguments = ptrace.arguments()
                 fd = _signed(arguments[4]) if call is MMAP else -1
                 values = call.values(arguments, PAGE_BYTES if arch in MMAP2 else 1)
-                self._pending[tid] = (call, time.time_ns(), fd, values)
+                self._pending[tid] = (call, time.time_ns(), fd, values, None)
 
     def _begin(self, tid: int, fd: int, request: int, argument: int) -> None:
         call = call_of(request)
         if call is None:
+            if self._runs is not None and request & 0xFFFF_FFFF == RUN_REQUEST:
+                self._runs.enters(tid, self._pid(tid), _signed(fd))
+                self._pending[tid] = (PLAIN_RUN, time.time_ns(), _signed(fd), (), None)
             return
         values: tuple[int, ...] = ()
         if call.is_number:
@@ -189,15 +204,23 @@ class Tracer:
             data = self._memory.read(tid, argument, call.struct.size)
             if data is not None:
                 values = call.struct.unpack_from(data)
-        self._pending[tid] = (call, time.time_ns(), _signed(fd), values)
+        inside = None
+        if self._runs is not None and call.name in REGION_CALLS:
+            inside = self._runs.inside(self._pid(tid), _signed(fd))
+        self._pending[tid] = (call, time.time_ns(), _signed(fd), values, inside)
+
+    def _pid(self, tid: int) -> int:
+        """The process of a thread; 0 if it is gone."""
+        if tid not in self._pids:
+            self._pids[tid] = (process_of(tid) or (0,))[0]
+        return self._pids[tid]
 
     def _at_call(self, tid: int) -> None:
         """At the exit of a call; without a filter also at the entry of any."""
         pending = self._pending.pop(tid, None)
         if pending is not None:
             result = ptrace.result_at(tid)
-            call, time_ns, fd, values = pending
-            self.file.add(call, tid, time_ns, result, fd, values)
+            self._returned(tid, pending, result)
         elif not self._filtered:
             entry = ptrace.call_at(tid)
             if entry is not None and entry[0] == ptrace.INFO_ENTRY:
@@ -206,6 +229,19 @@ class Tracer:
             self._let_go(tid, 0)
         else:
             ptrace.ask(self._resume, tid)
+
+    def _returned(self, tid: int, pending: Pending, result: int | None) -> None:
+        """A call has come back."""
+        call, time_ns, fd, values, inside = pending
+        if self._runs is not None:
+            if call is PLAIN_RUN:
+                self._runs.leaves(tid, result)
+                if not has_failed(result):
+                    return
+                call, values = failed_run(self._memory, tid, fd)
+            elif result is not None and result >= 0:
+                self._runs.returned(self._pid(tid), fd, call.name, values, result)
+        self.file.add(call, tid, time_ns, result, fd, values, inside)
 
     def _stopped(self, tid: int, event: int, number: int) -> None:
         if tid not in self._known:
@@ -314,9 +350,12 @@ class Tracer:
     def _unfinished(self, tid: int) -> None:
         """The thread is gone, or has become another program, in the middle of a call."""
         pending = self._pending.pop(tid, None)
-        if pending is not None:
-            call, time_ns, fd, values = pending
-            self.file.add(call, tid, time_ns, None, fd, values)
+        if self._runs is not None:
+            self._runs.leaves(tid)
+            self._pids.pop(tid, None)
+        if pending is not None and pending[0] is not PLAIN_RUN:
+            call, time_ns, fd, values, inside = pending
+            self.file.add(call, tid, time_ns, None, fd, values, inside)
 
 
 def _signed(fd: int) -> int:

@@ -87,7 +87,8 @@ class BesideModel:
     def slots_left(self) -> list[int]:
         """Slots that user space may still make, in each address space."""
         return [
-            self.user_slots - sum(slot.id < self.user_slots for slot in space) for space in self.vm.spaces
+            self.user_slots - sum(slot.id < self.user_slots for slot in space)
+            for space in self.vm.spaces
         ]  # fmt: skip
 
 
@@ -139,6 +140,8 @@ def _disagreements(vm: RunningVm, model: Vm) -> Iterator[Disagreement]:
         yield Disagreement("total pages", vm.total_pages, model.total_pages)
     if undecided or vm.mmu_budget is None or model.mmu_budget is None:
         return
+    if not vm.total_pages and not vm.numbers.get("arch.n_requested_mmu_pages"):
+        return  # 0 before the first slot, the least that there is after the last one
     # a budget below what is in use becomes what is in use
     used = vm.numbers.get("arch.n_used_mmu_pages")
     most = vm.mmu_budget if used is None else max(model.mmu_budget, used)

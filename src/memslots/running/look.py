@@ -132,7 +132,7 @@ def host() -> Host:
     """How this host counts slots: asked of /dev/kvm (no VM is made), or known of its release."""
     page_shift = os.sysconf("SC_PAGE_SIZE").bit_length() - 1
     try:
-        with Device() as device:
+        with Device(is_unseen=True) as device:
             user_slots = device.check_extension(KVM_CAP_NR_MEMSLOTS)
     except DeviceUnavailableError:
         uname = os.uname()

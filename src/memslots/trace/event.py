@@ -110,7 +110,7 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "excerpt", "formats", "lines", "machine", "notes", "page_bytes",
+        "bytes", "calls", "excerpt", "formats", "host", "lines", "machine", "notes", "page_bytes",
         "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
@@ -130,6 +130,9 @@ class Reading:
         """Hardware name likewise."""
         self.page_bytes = 0
         """Host page size likewise; 0 if the recording does not say."""
+        self.host: tuple[str, ...] = ()
+        """What the host was, as edits of a kernel's name (`+intel`, `-smm`), as far as it is told.
+        """
         self.sources: list[str] = []
         """Names of what was opened, at most a hundred."""
         self.calls = 0

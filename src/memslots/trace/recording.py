@@ -8,6 +8,7 @@ the recorder was killed in the middle, ends the recording; all before it is good
 from __future__ import annotations
 
 import errno
+import re
 import struct
 
 from ..errors import TraceError
@@ -24,6 +25,8 @@ MAGIC = b"memslots-recording "
 _BLOCK = 1 << 16
 _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
+_EDITS_MAX = 16
+_EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 
 
 def peeked(read_some: Read) -> tuple[Read, bytes]:
@@ -58,9 +61,19 @@ class _Description:
         self.release, self.machine = str(row.get("release", "")), str(row.get("machine", ""))
         page_bytes = row.get("page_bytes", 0)
         self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
+        self.host = _edits(row.get("host"))
+        beside = row.get("beside")
+        self.beside = tuple(map(str, beside)) if isinstance(beside, list) else ()
+        """What numbers behind a call's fields are."""
         self.how = str(row.get("how", ""))
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
+
+
+def _edits(host: object) -> tuple[str, ...]:
+    """The words that look like edits of a kernel's name; whether they are, its reader knows."""
+    words = host if isinstance(host, list) else []
+    return tuple(word for word in words[:_EDITS_MAX] if _EDIT.fullmatch(str(word)))
 
 
 def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
@@ -85,7 +98,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
         raise TraceError(f"{name}: the recording's description is damaged")
     description = _Description(row, name)
     reading.release, reading.machine = description.release, description.machine
-    reading.page_bytes = description.page_bytes
+    reading.page_bytes, reading.host = description.page_bytes, description.host
     where = f"{description.release or '?'} {description.machine}".strip()
     reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)
@@ -176,6 +189,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         fd=fd if fd >= 0 or is_ioctl else None,
         format="snapshot" if kind == "snapshot" else "recording",
         process=description.processes.get(tid),
+        vcpus_in_run=dict(zip(description.beside, values[len(names) :])).get("vcpus_in_run"),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result
