@@ -108,7 +108,7 @@ def test_a_kernel_that_is_another_is_found_out_and_shrunk_in_few_boots():
     profile = next(iter(PROFILES.values()))
     asking = Model(profile)
     source = Booted(asking, profile.edited({"clear-to-odd-end": False}, "stated"))
-    report = verify(operations=6000, seed=2, source=source)
+    report = verify(operations=6000, seed=4, source=source)
     assert report.verdicts["differed"] > 1
     (found,) = report.disagreements  # one of its kind
     assert [event.call for event in found.events] == [
@@ -137,16 +137,21 @@ def test_a_wrong_bit_in_a_bitmap_is_seen():
 
 
 def test_what_a_crash_swallowed_is_counted():
+    swallowed = []
+
     def crash(answers):
         if len(answers.heard) > 1:
             heard = answers.heard[0]
+            swallowed.append(len(heard.results) - 3)
             heard.results = {0: 0, 1: 0, 2: heard.results[2]}
             heard.why_short = "the kernel ended (exit 0)"
 
     profile = next(iter(PROFILES.values()))
     report = verify(operations=400, seed=1, source=Booted(Model(profile, crash), profile))
     assert report.verdicts["differed"] == 0
-    assert report.unasked["the kernel ended (exit 0)"] >= 30
+    assert swallowed
+    assert min(swallowed) > 0
+    assert report.unasked["the kernel ended (exit 0)"] == sum(swallowed)
     assert any(line.startswith("not asked") for line in summary_lines(report))
 
 
