@@ -39,7 +39,16 @@ DRAWN = (
 )  # fmt: skip
 VMS, CALLS = 60, 80
 NOT_RUN_HERE = "no KVM of this architecture runs under emulation"
+NO_SUCH_HOST = "a host with SEV-SNP or TDX would be needed"
 OUT_OF_REACH = {
+    "create_vcpu.py TDX_VCPU_TOO_EARLY": NO_SUCH_HOST,
+    "create_vcpu.py VCPU_EXISTS": f"the place for TDX guests: {NO_SUCH_HOST}",
+    "create_vm.py VM_TYPE_UNSUPPORTED": f"the place for mips: {NOT_RUN_HERE}",
+    "dirty_log.py UCONTROL_DIRTY_LOG": NOT_RUN_HERE,
+    "irqchip.py IRQCHIP_NOT_ENABLED": NOT_RUN_HERE,
+    "irqchip.py IRQCHIP_PROTECTED": NO_SUCH_HOST,
+    "pre_fault.py PREFAULT_TOO_EARLY": NO_SUCH_HOST,
+    "pre_fault.py PREFAULT_UCONTROL": NOT_RUN_HERE,
     "ioctl.py FOREIGN_PROCESS": "a sequence is one process",
     "ioctl.py VM_DEAD": "a bug of KVM must kill the VM first",
     "region/arguments.py ARGUMENT_UNREADABLE": "the asking program hands over arguments that it "
@@ -112,7 +121,8 @@ def test_drawn_calls_alone_reach_most(reached):
     """
     places = len(reach.sites())
     assert places > 80
-    assert len(reach.unreached(reached[1])) <= places // 3
+    missed = [site for site in reach.unreached(reached[1]) if not keys([site]) & set(OUT_OF_REACH)]
+    assert len(missed) <= places // 4
 
 
 def test_it_can_fail():
