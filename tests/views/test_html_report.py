@@ -148,6 +148,7 @@ def test_a_long_recording_is_limited_and_says_so():
     page = Page(more)
     assert "left out: here are the first 700" in page.text
     assert len(more) < 2 * len(one)
+    assert " and 154 more" in page.text  # 160 calls are refused alike, six are named
     assert "step-2" in page.ids
     steps = [int(name[5:]) for name in page.ids if name.startswith("step-")]
     assert steps == sorted(steps)

@@ -45,7 +45,7 @@ tr.differs td{color:var(--amber)}tr.differs td:nth-child(5){font-weight:bold}
 tr.gap td{text-align:center;color:var(--dim);background:var(--soft)}
 .matrix th.k{writing-mode:vertical-rl;font-size:12px;padding:4px 0}.matrix td.k{text-align:center;
 padding:2px;min-width:18px}.matrix .no{background:#d1242f33;color:var(--red)}
-.matrix .here{outline:2px solid var(--blue)}
+.matrix .here{color:var(--blue);font-weight:bold;text-decoration:underline}
 @media print{nav,.tools{display:none}body{max-width:none;padding:0;font-size:11px}
 .picture{max-height:none;overflow:visible;border:0}.why,.finding,tr{break-inside:avoid}
 th{position:static}details>*{display:block}}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..explain.analysis import Alike, Analysis
 
 _COMMANDS = frozenset(("run", "send"))
-_MOST_VMS, _COSTLIEST, _LONGEST_TEXT = 100, 10, 4000
+_MOST_VMS, _MOST_STEPS, _COSTLIEST, _LONGEST_TEXT = 100, 6, 10, 4000
 _SECTIONS = {
     "explanations": "Explanations",
     "map": "Map",
@@ -198,7 +198,7 @@ def _kernels(analysis: Analysis, linked: Container[int]) -> str:
     refused = [each for each in analysis.alike if each.explanation.kernels]
     if refused:
         rows = [
-            f"<tr><td>{_step_links(each.numbers, linked)}</td>"
+            f"<tr><td>{_step_links(each.numbers, linked, each.count)}</td>"
             f"<td>{escaped(each.explanation.rule.id if each.explanation.rule else '')}</td>"
             f"<td>{escaped(each.explanation.kernels)}</td></tr>"
             for each in refused
@@ -222,13 +222,15 @@ def _kernels(analysis: Analysis, linked: Container[int]) -> str:
     return "\n".join(parts)
 
 
-def _step_links(steps: list[int], linked: Container[int], most: int = 6) -> str:
-    """Numbers of steps, as links where the table has them."""
+def _step_links(steps: list[int], linked: Container[int], count: int = 0) -> str:
+    """Numbers of steps, as links where the table has them; count: of all, if there are more."""
+    shown = steps[:_MOST_STEPS]
     links = " ".join(
         f'<a href="#step-{number}">{number}</a>' if number in linked else str(number)
-        for number in steps[:most]
+        for number in shown
     )
-    return links + (f" and {len(steps) - most} more" if len(steps) > most else "")
+    more = max(count, len(steps)) - len(shown)
+    return f"{links} and {more} more" if more else links
 
 
 _VM_HEAD = (

@@ -264,7 +264,7 @@ class _Figure:
         for x, label in self.columns.ticks():
             self.parts.append(text_at("m", LEFT + x, self.height + 13, label))
         what = "time" if self.columns.is_by_time else "step"
-        self.parts.append(text_at("e d", LEFT - 7, self.height + 13, what))
+        self.parts.append(text_at("e d", LEFT - 28, self.height + 13, what))
         self.height += 20
 
     def totals(self) -> None:
