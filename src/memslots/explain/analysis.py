@@ -10,7 +10,7 @@ from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
 from ..rules.answer import Refused, Undetermined, Unmodelled
 from ..trace import read
-from ..trace.event import TEXT, Reading
+from ..trace.event import MESSAGE, TEXT, Reading
 from .diagnosis import Diagnosis
 from .explain import Explanation, needs_explanation
 from .finding_kinds import REFUSED_ELSEWHERE, WARNING
@@ -214,8 +214,11 @@ class Analysis:
 
 
 def _is_to_be_explained(step: Step) -> bool:
-    """A question that nobody answered, about something outside the model, is not worth a word."""
-    if step.observed is None and isinstance(step.answer, Unmodelled):
+    """A call that nobody answered, about something outside the model, is not worth a word; a
+    message of a failure always is.
+    """
+    is_call = step.event.call != MESSAGE
+    if is_call and step.observed is None and isinstance(step.answer, Unmodelled):
         return False
     return needs_explanation(step)
 
