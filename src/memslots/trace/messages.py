@@ -35,6 +35,8 @@ _FAILED_WITH = lazy(
 )
 _CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
+_HAS_NUMBERS = lazy(r"\W{1,4}(?:slot|flags|guest_phys_addr|gpa|memory_size|first_page) ?[:=]")
+"""Behind the name of a call: a program's own log of its arguments."""
 _STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
 _PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
 _ALIASES = {
@@ -84,7 +86,9 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
     if table is not None:
         return _finished(table, text, line)
     named = next((found for found in _NAMED.finditer(text) if found.group(1) in _CALLS), None)
-    if named and _FAILS.search(text, named.end(), named.end() + 80):
+    if named and (
+        _FAILS.search(text, named.end(), named.end() + 80) or _HAS_NUMBERS.match(text, named.end())
+    ):
         found = _named(named, text, reading, final)
         if found is not None:
             return _finished(found, text, line) if found else False
