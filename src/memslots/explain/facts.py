@@ -43,7 +43,11 @@ _ARCH_WORDS = (
             "powerpc",
         ),
     ),
-    ("riscv64", 2, ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39x4", "sv48x4")),
+    (
+        "riscv64",
+        2,
+        ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39 x4", "sv48 x4"),
+    ),
     ("loongarch64", 2, ("loongarch64", "loongarch", "3a6000", "3a5000", "3c5000")),
     ("i386", 1, ("i686", "i586", "i486")),
     (
@@ -265,7 +269,7 @@ class Facts:
             bits = found.pop()
             return Fact(bits, f"the text says {bits} bits")
         for mode, bits in _STAGES.items():
-            if f"{mode}x4" in self.words or mode in self.words:
+            if mode in self.words:
                 return Fact(bits, f"the text says {mode}")
         return None
 

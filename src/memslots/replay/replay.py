@@ -20,7 +20,7 @@ from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..trace.decode import CLONE
-from ..trace.event import MESSAGE, Event
+from ..trace.event import Event
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VALUE_CALLS, VM
 from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
 from .follow import follow_accepted
@@ -314,8 +314,7 @@ class Replay:
         if step.number in self._kept_steps:
             step.before = tracked.before()
             return
-        is_error = step.event.call == MESSAGE if step.observed is None else step.observed < 0
-        if step.verdict in (ACCEPTED, OTHER) and not is_error:
+        if step.verdict in (ACCEPTED, OTHER) and not step.event.is_failure:
             return
         if self._wanted is not None and not self._wanted(step):
             return

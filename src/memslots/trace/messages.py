@@ -13,7 +13,7 @@ import re
 from ..uapi.calls import MEMORY_CALLS, QUERIES
 from . import decode as words
 from . import message_table as lookalike
-from .event import Event
+from .event import MESSAGE, PLAN, Event
 from .message_table import REGION
 from .patterns import lazy
 from .strace import struct_fields, widths_of
@@ -110,7 +110,7 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
         if call == REGION:
             return False
     if _RUST.search(text) and lookalike.ABOUT.search(text):
-        return _finished(Event("message", {}, _result(text)), text, line)
+        return _finished(Event(MESSAGE, {}, _result(text)), text, line)
     return None
 
 
@@ -121,7 +121,7 @@ def _result(text: str) -> int | None:
 
 def _finished(event: Event, text: str, line: int) -> Event:
     event.text, event.line = text, line
-    event.format = event.format or "message"
+    event.format = event.format or MESSAGE
     process = _PROCESS.search(text[:300])
     if process:
         event.pid, event.process = int(process.group(2)), f"{process.group(1)}[{process.group(2)}]"
@@ -150,13 +150,13 @@ def _table(text: str) -> Event | None:
             "memory_size": int(found["size"], 16),
             "userspace_addr": int(found["hva"], 16),
         }
-        return Event("message", fields, None, format="vmm-plan")
+        return Event(MESSAGE, fields, None, format=PLAN)
     found = _VIRTUAL.search(text)
     if found:
         start, end = (int(value, 16) for value in found.groups())
         if start < end:
             fields = {"userspace_addr": start, "memory_size": end - start}
-            return Event("message", fields, None, format="vmm-plan")
+            return Event(MESSAGE, fields, None, format=PLAN)
     return None
 
 

@@ -20,8 +20,7 @@ CAUSES = (
         next="`memslots record --mappings -o vmm.rec -- COMMAND; grep -A1 HVA /proc/PID/smaps; df "
         "-h /dev/shm; dmesg | tail -n 40`.",
         kernels="since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 "
-        "EFAULT)."
-        "since 6.8 struct kvm_run says gpa and size (KVM_EXIT_MEMORY_FAULT beside -1 EFAULT).",
+        "EFAULT).",
         is_general=True,
     ),
     Cause(

@@ -70,8 +70,8 @@ CAUSES = (
         "vfio-p2p-mapping",
         "Another device's BAR cannot be mapped for DMA.",
         calls="VFIO_IOMMU_MAP_DMA:EFAULT VFIO_MAP_DMA:EFAULT",
-        names="peer to peer transactions on bars; pci peer to peer; p2p .. not supported; dma map "
-        ".. efault; map dma .. efault; p2p dma",
+        names="peer to peer transactions on bars; pci peer to peer; p2 p .. not supported; dma map "
+        ".. efault; map dma .. efault; p2 p dma",
         supports="bar; 0000; gpu",
         seen='-14 (EFAULT) or -22 for a BAR\'s address, "PCI peer-to-peer transactions on BARs are not supported".',
         decides="is the range RAM or a BAR?",

@@ -79,7 +79,7 @@ CAUSES = (
         names="memory devices .. are not enabled; please specify the maxmem option; memory hotplug "
         "is not enabled; memory hotplug is not supported; memory hotplug .. not enabled; "
         "hotplug .. not supported by this machine; does not support memory hotplug; maxmemory "
-        "has to be specified; cannot use/hotplug a memory device; cannot hotplug a memory "
+        "has to be specified; cannot use hotplug a memory device; cannot hotplug a memory "
         "device; cannot use hotplug a memory device; domain definition .. maxmemory; memory "
         "hotplug .. requires; no hotplug memory .. configured; memory hot plug is not "
         "supported",
@@ -247,7 +247,7 @@ CAUSES = (
         "contiguous mapping; single .. contiguous .. guest memory; guest physical .. offset "
         ".. one mapping; above 4 gib .. wrong .. dump; vmi .. 4gb; dump .. more than .. 4 gib",
         supports="4gb; 4 gib; 4g; offset; dump; introspection",
-        against="gem5; m5ops; se py; kvm cpu",
+        against="gem5; m5 ops; se py; kvm cpu",
         seen="breaks with 4 GiB or more, with NUMA or hotplug; introspection, dump readers.",
         decides="RAM in more than one slot.",
         next="`memslots record -p PID -o vmm.rec; memslots map vmm.rec`.",
