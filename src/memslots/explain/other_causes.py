@@ -7,13 +7,13 @@ from __future__ import annotations
 from errno import EEXIST
 
 from ..kernel.history import FACTS
+from ..replay.replay import CAPABILITIES_OF_MEMORY
 from ..replay.step import REFUSED, Step
 from ..rules import ioctl
 from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule
 from ..trace.event import MESSAGE, TEXT
 from ..uapi.calls import CALLS
-from ..uapi.capabilities import CAPS
 from .hypotheses import Possibility, by_errno
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
 from .text_events import call_in
@@ -39,11 +39,6 @@ _PROBING = frozenset(
     ("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES", "close", "fork", "clone", "vfork")
 )
 _MAPPING = frozenset(("mmap", "munmap", "mremap", "mprotect"))
-_OF_INTEREST = frozenset(
-    number
-    for name, number in CAPS.items()
-    if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
-)
 _LINES = 3
 """Lines of an event that count as near it."""
 
@@ -54,7 +49,7 @@ def is_probe(step: Step) -> bool:
     """
     event = step.event
     if event.call == "KVM_ENABLE_CAP":
-        return step.verdict != REFUSED or event.get("cap") not in _OF_INTEREST
+        return step.verdict != REFUSED or event.get("cap") not in CAPABILITIES_OF_MEMORY
     if event.call in _MAPPING:
         return event.format != TEXT
     return event.call in _PROBING

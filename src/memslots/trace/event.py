@@ -27,6 +27,11 @@ LAYOUT = ""
 """The format of a call that was not recorded but planned."""
 
 
+def printable(text: str) -> str:
+    """A text of another program's, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class Event:
     """One call seen in a recording."""
 
