@@ -27,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .causes.cause import Cause
     from .facts import Facts
-    from .hypotheses import Possibility
+    from .possibility import Possibility
 
 CERTAIN, POSSIBLE, ELSEWHERE = "certain", "undetermined", "not a memslot problem"
 
