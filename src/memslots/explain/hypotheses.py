@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from errno import EFAULT, EIO, ENOMEM
 
-from ..errors import MemslotsError
+from ..errors import MemslotsError, UnknownKernelError
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..model.vm import Vm
@@ -39,6 +39,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..kernel.profile import Profile
     from .facts import Facts
 
 
@@ -55,9 +56,8 @@ _OTHER_HOSTS = (
     ("the host has 64 KiB pages (arm64)", f"{_NEWEST}/arm64+64k"),
     ("the host is powerpc with 64 KiB pages", f"{_NEWEST}/ppc64"),
     ("the host is arm64 and the VM has 40 bits of guest addresses", f"{_NEWEST}/arm64"),
-    ("the host is s390x before 7.1 (slots of whole MiB)", "6.6/s390x"),
     ("the host is riscv64 with 41 bits of guest addresses", f"{_NEWEST}/riscv64+pa41"),
-    ("the host is a 32-bit x86", "6.1/i386+pa52"),
+    ("the host is a 32-bit x86", f"{_NEWEST}/i386+pa52"),
 )
 _X86_WIDTHS = (36, 39, 40, 42, 43, 46, 48, 52)
 _RISCV_WIDTHS = (41, 50, 59)
@@ -190,16 +190,35 @@ def _twins(
                 yield f"the host has {size} pages", KNOWN_ARCH, like(page_shift=shift), request
     if facts.release is None:
         if profile.arch.is_x86:
-            yield (
-                "the kernel is older than 5.12 and has 509 slots",
-                0.0,
-                on(f"5.10/{arch}"),
-                request,
-            )
-        yield "the kernel does not know the call", 0.0, on(f"6.6/{arch}"), request
+            most = profile.limit("user-slots")
+            old = _newest_on(arch, lambda each: each.limit("user-slots") < most)
+            if old is not None:
+                text = (
+                    f"the kernel is {old.version} or older and has {old.limit('user-slots')} slots"
+                )
+                yield text, 0.0, on(old.name), request
+        old = _newest_on(arch, lambda each: not each.has("region2"))
+        if old is not None:
+            yield "the kernel does not know the call", 0.0, on(old.name), request
     if not facts.arch_is_known:
         for text, name in _OTHER_HOSTS:
             yield text, OTHER_ARCH, on(name), request
+        old = _newest_on("s390x", lambda each: each.has("s390-segment-alignment"))
+        if old is not None:
+            text = f"the host is s390x with {old.version} or older (slots of whole MiB)"
+            yield text, OTHER_ARCH, on(old.name), request
+
+
+def _newest_on(arch: str, wanted: Callable[[Profile], bool]) -> Profile | None:
+    """The newest release of an architecture that is so."""
+    for version in reversed(BRANCHES):
+        try:
+            profile = find(f"{version}/{arch}")
+        except UnknownKernelError:
+            continue
+        if wanted(profile):
+            return profile
+    return None
 
 
 def _mappings(
