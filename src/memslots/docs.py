@@ -1,8 +1,8 @@
 """Writes the generated pages: `python -m memslots.docs [DIR]`, from the root of the repository.
 
-docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md
-from the history, docs/findings.md from the findings, docs/causes.md from the causes.  `--check` writes nothing and exits with 1 if
-a page is stale.
+docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md from the history,
+docs/findings.md from the findings, docs/causes.md from the causes.  `--check` writes nothing and
+exits with 1 if a page is stale.
 """
 
 from __future__ import annotations

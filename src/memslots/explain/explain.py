@@ -73,8 +73,8 @@ class Explanation:
 
 
 def needs_explanation(step: Step) -> bool:
-    """Whether there is anything about this step that a user wants to know.  Every error is, but for a
-    probing program's.
+    """Whether there is anything about this step that a user wants to know.  Every error is, but for
+    a probing program's.
     """
     if step.verdict == DIFFERS:
         return True

@@ -238,7 +238,8 @@ def _mappings(
         def make() -> Vm:
             twin = like()()
             twin.process.mappings = [mapping]
-            twin.state.config.arm64_mte = mte
+            if mte:
+                twin.state.config.suppose_memory_tagging()
             return twin
 
         return make

@@ -57,3 +57,7 @@ class VmConfig:
     def suppose_protected(self) -> None:
         """What it would be as a protected VM (arm64) that has run."""
         self.protected = self.hypervisor_vm_created = True
+
+    def suppose_memory_tagging(self) -> None:
+        """What it would be with memory tagging on (arm64)."""
+        self.arm64_mte = True

@@ -31,7 +31,8 @@ _LONGEST = 4096
 
 _NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
 _FAILED_WITH = lazy(
-    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
+    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?:"
+    r" code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
 )
 _CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
@@ -46,7 +47,8 @@ _ALIASES = {
 }  # fmt: skip
 _LOG_ALIASES = {"start": "first_page", "size": "num_pages"}
 _DOSEMU = lazy(
-    r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16}) size=(0x[0-9a-f]{1,16})"
+    r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16})"
+    r" size=(0x[0-9a-f]{1,16})"
     r"(?: unixaddr=(0x[0-9a-f]{1,16}))?"
 )
 _MAPPED = lazy(
@@ -67,9 +69,12 @@ _PLANNED = lazy(
 )
 _VIRTUAL = lazy(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
 _SIGNS = lazy(
-    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|o such"
-    r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough"
-    r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual|MemoryFault"
+    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould"
+    r" not|o such"
+    r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT"
+    r"|free host|not enough"
+    r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual"
+    r"|MemoryFault"
 )
 
 

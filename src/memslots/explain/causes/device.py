@@ -17,7 +17,8 @@ CAUSES = (
         "enoent; enoent .. dev kvm",
         supports="modprobe kvm; lsmod grep kvm; nested",
         against="dev kvm .. eacces; dev kvm .. eperm",
-        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No such file or directory".',
+        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No '
+        'such file or directory".',
         decides="does the node exist on the host?",
         next="`ls -l /dev/kvm; lsmod | grep kvm; dmesg | grep -i -e kvm -e svm -e vmx`.",
         kernels="kvm_intel and kvm_amd load by themselves where the CPU has the feature; arm64's "
@@ -223,7 +224,8 @@ CAUSES = (
         "userfaultfd .. not available; dev userfaultfd",
         supports="snapshot; postcopy; uffd",
         against="mmap",
-        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with UFFD, post-copy.',
+        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with '
+        'UFFD, post-copy.',
         decides="the sysctl and capabilities.",
         next="`sysctl vm.unprivileged_userfaultfd; ls -l /dev/userfaultfd`.",
         kernels="sysctl since 5.2, default 0 since 5.11 (only user-mode faults without privilege), "
