@@ -38,8 +38,8 @@ in its wing:
         finding_kinds finding findings portability vm_summary other_kernels remedies causes.cause
         causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
         causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
-        which_kernel advice ranges text_events unread causes.catalogue rank hypotheses other_causes
-        explain diagnosis analysis slot_lives
+        which_kernel advice ranges text_events unread causes.catalogue rank slot_lives possibility
+        histories hypotheses other_causes explain diagnosis analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
     compare/          what differs between two kernels, and between accounting designs

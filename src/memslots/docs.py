@@ -1,8 +1,8 @@
 """Writes the generated pages: `python -m memslots.docs [DIR]`, from the root of the repository.
 
-docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md
-from the history, docs/findings.md from the findings.  `--check` writes nothing and exits with 1 if
-a page is stale.
+docs/rules/ID.md and docs/rules/README.md come from the rules, docs/kernels.md from the history,
+docs/findings.md from the findings, docs/causes.md from the causes.  `--check` writes nothing and
+exits with 1 if a page is stale.
 """
 
 from __future__ import annotations
@@ -37,9 +37,29 @@ kernel: limits, facts and options with provenance, rules, answers to the probes)
 """
 
 
+_CAUSES_INTRODUCTION = """\
+# Causes
+
+What can be behind a failure of a VM's memory and is no [rule](rules/README.md) of the memory-slot
+layer. `memslots causes` lists them, `memslots rule ID` shows the page of one, `memslots explain`
+names those that a paste speaks for. How often that is right: [diagnosis](diagnosis.md).
+
+A cause is data in one place, in the file of its chapter below `src/memslots/explain/causes/`: its
+text, the calls and errnos with which it shows (`KVM_RUN:EFAULT`), and signs: words in lower case,
+without punctuation, `; ` between one sign and the next, ` .. ` where other words may stand in
+between, `~` for any ending; an errno is written as its name, however the paste has it. `names`
+make it a candidate, `supports` make it likelier, `against` less likely. To add a spelling, add a
+sign; to add a cause, add it to its chapter and give it a case below `tests/diagnosis/cases`: what
+was pasted, the verdict, and why. What a text says for a rule stands in
+`src/memslots/explain/rule_signs.py`. `python tests/diagnosis/score.py` shows what has changed.
+"""
+
+
 def pages() -> dict[str, str]:
     """Every generated page: path below docs/, text."""
+    from .explain.causes.catalogue import CHAPTERS
     from .rules.catalogue import all_rules
+    from .views.cause_page import catalogue_markdown
     from .views.findings import findings_markdown
     from .views.kernel_page import kernels_markdown
     from .views.rule_page import index_markdown, rule_markdown
@@ -48,6 +68,7 @@ def pages() -> dict[str, str]:
     found["rules/README.md"] = index_markdown()
     found["kernels.md"] = _KERNELS_INTRODUCTION + kernels_markdown()
     found["findings.md"] = findings_markdown()
+    found["causes.md"] = _CAUSES_INTRODUCTION + "\n".join(catalogue_markdown(CHAPTERS)) + "\n"
     return found
 
 

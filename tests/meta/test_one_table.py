@@ -19,6 +19,7 @@ TABLES = {
     "rules.decide": "which function decides each call",
     "verify.recorded.operations": "the language of the program that asks real kernels, operation "
     "by operation",
+    "explain.text_events": "spellings of calls in sentences, and the call that each is",
     "trace.message_table": "texts of programs, and the call that each is about",
     "trace.selftest": "functions of the selftests' library, and the call that each makes",
     "trace.decode": "request codes of calls that are not about memory",

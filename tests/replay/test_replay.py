@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memslots import find
+from memslots.explain.analysis import Analysis
 from memslots.replay.replay import (
     ACCEPTED,
     DIFFERS,
@@ -174,3 +175,33 @@ def test_guest_memfd_descriptors_are_learnt_from_use():
     )
     assert steps[1].verdict == REFUSED
     assert steps[1].answer.rule.id == "gmem-range-bound"
+
+
+ENABLE = "ioctl(4, KVM_ENABLE_CAP, {cap=%d, flags=0, args=[%d, 0, 0, 0]}) = %s"
+
+
+@pytest.mark.parametrize(
+    ("capability", "argument", "result"),
+    [(237, 40, "0"), (237, 40, "-1 ENXIO (No such device or address)"),
+     (128, 1, "-1 EINVAL (Invalid argument)"), (143, 0, "-1 EINVAL (Invalid argument)")],
+)  # fmt: skip
+def test_a_capability_that_is_none_of_memory_is_no_surprise(capability, argument, result):
+    lines = ["ioctl(3, KVM_CREATE_VM, 0) = 4", ENABLE % (capability, argument, result)]
+    analysis = Analysis("\n".join(lines).encode(), profile=find("6.18/x86_64")).finish()
+    assert not analysis.has_findings
+
+
+def test_a_capability_of_memory_is_a_surprise():
+    lines = ["ioctl(3, KVM_CREATE_VM, 0) = 4", ENABLE % (168, 5, "0")]
+    analysis = Analysis("\n".join(lines).encode(), profile=find("6.18/x86_64")).finish()
+    assert [each.is_surprise for each in analysis.alike] == [True]
+
+
+def test_a_limit_of_vcpus_that_was_accepted_is_followed():
+    lines = [
+        "ioctl(3, KVM_CREATE_VM, 0) = 4",
+        ENABLE % (128, 2, "0"),
+        "ioctl(4, KVM_CREATE_VCPU, 2) = -1 EINVAL (Invalid argument)",
+    ]
+    analysis = Analysis("\n".join(lines).encode(), profile=find("6.18/x86_64")).finish()
+    assert [each.rule.id for each in analysis.explanations] == ["vcpu-id-too-high"]

@@ -254,3 +254,13 @@ def test_a_line_that_begins_a_block_on_every_line(
     monkeypatch.setattr(Lines, "peek", counted)
     read(line * 1000)
     assert seen <= 30 * line.count("\n") * 1000
+
+
+def test_names_of_machines_hold_nothing_that_a_terminal_obeys() -> None:
+    from memslots.trace.command_line import machine_of_command_line
+    from memslots.trace.libvirt_domain import machine_of_domain
+
+    domain = "<domain type='kvm'><name>a\x85b</name><memory unit='GiB'>4</memory></domain>"
+    assert machine_of_domain(domain).name == "a?b"
+    line = "qemu-system-x86_64 -accel kvm -m 4G -name 'guest=a\x1b[31mb'"
+    assert machine_of_command_line(line).name == "a?[31mb"

@@ -105,12 +105,13 @@ def run(options: argparse.Namespace) -> int:
             if options.to == TEXT:
                 print("\n".join(alike_lines(analysis, paint)))
             raise
-    if not analysis.reading.calls and not analysis.explanations:
-        what, commands = seen_in(analysis.diagnosis.facts)
+    if not analysis.is_about_kvm:
+        what, commands = seen_in(analysis.diagnosis.facts, analysis.reading)
         print(
             "memslots explain: no KVM call and no known error message in the input; it is "
             f"{what}.  To go on:",
             *(f"  {command}" for command in commands),
+            *(f"note: {note}" for note in analysis.reading.notes),
             sep="\n",
             file=sys.stderr,
         )

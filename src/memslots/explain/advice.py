@@ -30,14 +30,14 @@ _PROGRAMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
 )
 _PID = lazy(
-    r"\b(?:QEMU|qemu[\w-]*|kvm|firecracker|cloud-hypervisor|crosvm|vmm[\w-]*)\[(\d{2,8})\]|/proc/(\d{2,8})/"
+    r"\b(?:QEMU|qemu[\w-]*|kvm|firecracker|cloud-hypervisor|crosvm|vmm[\w-]*)\[(\d{2,8})\]"
+    r"|/proc/(\d{2,8})/"
 )
 _QEMU = lazy(r"\b(qemu-system-\w+|qemu-kvm)\b")
 _BDF = lazy(r"\b([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\b")
 _FILE = lazy(r"(?:mem-path[\"']?[=:]\s?[\"']?|backing store |file=)(/[\w./-]{2,100})")
 _DOMAIN = lazy(r"(?:domain|vm=|guest)\W{1,3}'([\w.-]{1,60})'")
 _GROUP = lazy(r"\bgroup (\d{1,4})\b|/dev/vfio/(\d{1,4})\b")
-RUNNING = {"qemu": "QEMU", "libvirt": "QEMU"}
 
 
 def program(facts: Facts) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..trace.event import Event
 
 _MOST_NUMBERS = 64
+_KVM = "KVM_"
 IRQCHIP = "irqchip"
 """Word of `host`: VMs made before the recording have one in the kernel."""
 
@@ -64,6 +65,7 @@ class Analysis:
         "elsewhere",
         "evidence",
         "explained",
+        "kvm_calls",
         "left_out",
         "profile",
         "reading",
@@ -127,6 +129,8 @@ class Analysis:
         self.explained = most
         self.left_out = 0
         """Calls that want an explanation of their own, beyond the most that are kept."""
+        self.kvm_calls = 0
+        """Calls of KVM, whatever they were about."""
         self.region_calls = 0
         self._alike: dict[object, Alike] = {}
         self._seen_alike = {True: 0, False: 0}
@@ -161,6 +165,7 @@ class Analysis:
     def run(self) -> Iterator[tuple[Step, Explanation | None]]:
         """Each step with its explanation, if it needs one and is the first of its kind."""
         for step in self.replay:
+            self.kvm_calls += step.event.call.startswith(_KVM)
             self.region_calls += step.is_region and step.event.format != TEXT
             self.watch.see(step, self.replay.tracked.vm)
             summary = self.summaries.get(step.vm_name)
@@ -207,6 +212,11 @@ class Analysis:
         return self
 
     @property
+    def is_about_kvm(self) -> bool:
+        """Whether anything was read that could be judged."""
+        return bool(self.kvm_calls or self.reading.runs or self._alike or self.left_out)
+
+    @property
     def has_findings(self) -> bool:
         """Whether there is anything that a user should look at."""
         warnings = any(finding.severity == WARNING for finding in self.watch.findings.values())
@@ -214,8 +224,11 @@ class Analysis:
 
 
 def _is_to_be_explained(step: Step) -> bool:
-    """A question that nobody answered, about something outside the model, is not worth a word."""
-    if step.observed is None and isinstance(step.answer, Unmodelled):
+    """A call that nobody answered, about something outside the model, is not worth a word; a
+    message of a failure always is.
+    """
+    is_call = not step.event.is_told
+    if is_call and step.observed is None and isinstance(step.answer, Unmodelled):
         return False
     return needs_explanation(step)
 

@@ -52,7 +52,7 @@ class Diagnosis:
             else ""
         )
         is_same = (
-            event.format in (MESSAGE, TEXT)
+            (event.is_told or event.format in (MESSAGE, TEXT))
             and not step.is_region
             and (first in self._told or not first)
         )

@@ -15,7 +15,6 @@ from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
 from ..rules.catalogue import find_rule
 from ..state.slot import Slot
-from ..trace.event import MESSAGE, TEXT
 from ..units import format_bytes
 from .advice import fitted, recording
 from .facts import no_facts
@@ -28,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .causes.cause import Cause
     from .facts import Facts
-    from .hypotheses import Possibility
+    from .possibility import Possibility
 
 CERTAIN, POSSIBLE, ELSEWHERE = "certain", "undetermined", "not a memslot problem"
 
@@ -74,20 +73,20 @@ class Explanation:
 
 
 def needs_explanation(step: Step) -> bool:
-    """Whether there is anything about this step that a user wants to know.  Every error is, but for a
-    probing program's.
+    """Whether there is anything about this step that a user wants to know.  Every error is, but for
+    a probing program's.
     """
     if step.verdict == DIFFERS:
         return True
     if step.verdict == ECHO or step.below_slot:
         return False
+    if step.event.is_told:
+        return True
     if step.verdict == UNDETERMINED:
         return step.observed is None or step.observed < 0
     if step.verdict == REFUSED:
         return step.is_region or not is_probe(step)
-    if step.observed is None:
-        return step.event.call == MESSAGE and step.event.format in (MESSAGE, TEXT)
-    return step.observed < 0 and not is_probe(step)
+    return step.event.is_failure and not is_probe(step)
 
 
 def explain(step: Step, facts: Facts | None = None) -> Explanation:
@@ -115,7 +114,7 @@ def _explained(step: Step, facts: Facts) -> Explanation:
         and step.before is not None
     ):
         return _possible(step, facts)
-    if step.event.call == "message" or (step.observed is not None and step.observed < 0):
+    if step.event.is_failure:
         return _by_causes(step, facts)
     explanation = Explanation(
         step, POSSIBLE, "the answer depends on something that was not observed"

@@ -43,7 +43,11 @@ _ARCH_WORDS = (
             "powerpc",
         ),
     ),
-    ("riscv64", 2, ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39x4", "sv48x4")),
+    (
+        "riscv64",
+        2,
+        ("riscv64", "riscv", "rv64imafdch", "rv64gc", "visionfive", "sv39 x4", "sv48 x4"),
+    ),
     ("loongarch64", 2, ("loongarch64", "loongarch", "3a6000", "3a5000", "3c5000")),
     ("i386", 1, ("i686", "i586", "i486")),
     (
@@ -90,22 +94,29 @@ _ARCH_PATTERNS = (
 )
 _HIGH = "a host address beyond 2^47, which programs on x86_64 do not have"
 _UNAME = lazy(
-    r"\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)(?:[-+.][\w.+~-]*)?(?: #\d[^\n]{0,80})?\s(?:x86_64|aarch64|s390x|ppc64le|riscv64"
+    r"\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)(?:[-+.][\w.+~-]*)?(?: #\d[^\n]{0,80})?\s(?:x86_64"
+    r"|aarch64|s390x|ppc64le|riscv64"
     r"|loongarch64|amd64|arm64)\b"
 )
 _KERNEL = lazy(
-    r"(?i:\b(?:host(?:'s)? )?(?:linux|kernel)(?:[_ ](?:version|release))?(?: is| on)?[\s:=\"`v(]{1,4}(?:linux )?v?)"
+    r"(?i:\b(?:host(?:'s)? )?(?:linux|kernel)(?:[_ ](?:version|release))?(?: is|"
+    r" on)?[\s:=\"`v(]{1,4}(?:linux )?v?)"
     r"(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)(?![\d.]*\s?(?:Mi?B|Gi?B|%))"
-    r"|\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)-(?:[\w.]*-)?(?:generic|amd64|arm64|azure|aws|gcp|pve|lts|lowlatency|rc\d|64k\b)"
+    r"|\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)-(?:[\w.]*-)?(?:generic|amd64|arm64|azure|aws|gcp|pve"
+    r"|lts|lowlatency|rc\d|64k\b)"
     r"|\b(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)-[\d.]+\.(?:el\d|fc\d\d|x86_64)"
     r"|\b(?:uname(?: -[a-z]+)?:? ?(?:Linux \S+ )?)(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)"
-    r"|\b(\d\.\d{1,2}(?:\.\d{1,3})?) (?:host|kernel)\b|\bLinux (?:[\w-]{1,40} )?(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)"
+    r"|\b(\d\.\d{1,2}(?:\.\d{1,3})?) (?:host|kernel)\b|\bLinux (?:[\w-]{1,40}"
+    r" )?(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)"
 )
 _GUEST = lazy(r"(?i:guest|gast|qemu|libvirt|in the vm)\W{0,3}(?:'s )?$")
 _BITS = lazy(
-    r"(?i:\b(\d\d) ?bits physical|\b(\d\d)[- ]bits?[- ](?:cpu|phys\w*|address|pa\b)|physical bits \((\d\d)\)"
-    r"|maxphyaddr\W{0,4}(\d\d)|\b(\d\d) (?:guest-)?physical (?:address )?bits|phys(?:ical)?[-_ ]bits\W{1,3}(\d\d)"
-    r"|address sizes\W{1,6}(\d\d)|\b(\d\d)-bit ipa|ipa size limit\W{1,3}(\d\d)|(?<=\()(\d\d) bits(?=\)))"
+    r"(?i:\b(\d\d) ?bits physical|\b(\d\d)[- ]bits?[- ](?:cpu|phys\w*|address|pa\b)|physical bits"
+    r" \((\d\d)\)"
+    r"|maxphyaddr\W{0,4}(\d\d)|\b(\d\d) (?:guest-)?physical (?:address )?bits|phys(?:ical)?[-_"
+    r" ]bits\W{1,3}(\d\d)"
+    r"|address sizes\W{1,6}(\d\d)|\b(\d\d)-bit ipa|ipa size limit\W{1,3}(\d\d)|(?<=\()(\d\d)"
+    r" bits(?=\)))"
 )
 _STAGES = {"sv39": 41, "sv48": 50, "sv57": 59}
 """riscv64: guest address bits of the mode that the host's paging mode allows."""
@@ -265,7 +276,7 @@ class Facts:
             bits = found.pop()
             return Fact(bits, f"the text says {bits} bits")
         for mode, bits in _STAGES.items():
-            if f"{mode}x4" in self.words or mode in self.words:
+            if mode in self.words:
                 return Fact(bits, f"the text says {mode}")
         return None
 

@@ -7,20 +7,31 @@ counts: stated circumstances come first, those against a stated one are not trie
 
 from __future__ import annotations
 
-from errno import EBADF, EEXIST, EFAULT, EINVAL, EIO, ENOMEM, ENOTTY, EPERM
+from errno import EFAULT, EIO, ENOMEM
 
-from ..errors import MemslotsError
+from ..errors import MemslotsError, UnknownKernelError
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..model.vm import Vm
 from ..replay.step import Step
-from ..rules.answer import Refused, Rule, Undetermined
-from ..rules.catalogue import ALLOCATION_FAILED, REGION_RULES, find_rule
+from ..rules.answer import Refused, Undetermined
+from ..rules.catalogue import ALLOCATION_FAILED
 from ..state.process import PROT_READ, PROT_WRITE, Mapping
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from ..uapi.region import Region
+from .histories import (
+    KNOWN_ARCH,
+    OTHER_ARCH,
+    STATED,
+    by_errno,
+    dead,
+    hidden_slots,
+    histories,
+    stated_ranges,
+    vm_before,
+)
 from .other_kernels import transplanted
-from .ranges import overlapping
+from .possibility import Possibility
 from .rank import rank_causes, rule_points
 from .words import Words
 
@@ -28,62 +39,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .causes.cause import Cause
+    from ..kernel.profile import Profile
     from .facts import Facts
 
 
-class Possibility:
-    """A rule, or a cause, that would give the observed answer, and when."""
-
-    __slots__ = ("cause", "certain", "named", "points", "rule", "text")
-
-    def __init__(
-        self,
-        rule: Rule | None,
-        text: str,
-        *,
-        certain: bool = False,
-        cause: Cause | None = None,
-        points: float = 0.0,
-        named: bool = False,
-    ) -> None:
-        self.rule = rule
-        self.cause = cause
-        self.text = text
-        self.certain = certain
-        """Whether nothing but this rule gives this answer, whatever the circumstances."""
-        self.points = points
-        """What speaks for it; only the order counts."""
-        self.named = named
-        """Whether the text has it in words."""
-
-    @property
-    def id(self) -> str:
-        """The id of the rule or cause."""
-        return (
-            self.rule.id
-            if self.rule is not None
-            else self.cause.id
-            if self.cause is not None
-            else ""
-        )
-
-    @property
-    def title(self) -> str:
-        """What it is, in one sentence."""
-        return (
-            self.rule.title
-            if self.rule is not None
-            else self.cause.title
-            if self.cause is not None
-            else ""
-        )
-
-
-_STATED, _KNOWN_ARCH, _OTHER_ARCH = 12.0, 2.0, -2.0
-"""Points of a circumstance that the text states; of one on the known architecture; of one on
-another.
-"""
 _VM_TYPES = (
     (1, "the VM is of type 1 (software-protected)"),
     (3, "the VM is a SEV-ES guest"),
@@ -97,20 +56,12 @@ _OTHER_HOSTS = (
     ("the host has 64 KiB pages (arm64)", f"{_NEWEST}/arm64+64k"),
     ("the host is powerpc with 64 KiB pages", f"{_NEWEST}/ppc64"),
     ("the host is arm64 and the VM has 40 bits of guest addresses", f"{_NEWEST}/arm64"),
-    ("the host is s390x before 7.1 (slots of whole MiB)", "6.6/s390x"),
     ("the host is riscv64 with 41 bits of guest addresses", f"{_NEWEST}/riscv64+pa41"),
-    ("the host is a 32-bit x86", "6.1/i386+pa52"),
+    ("the host is a 32-bit x86", f"{_NEWEST}/i386+pa52"),
 )
 _X86_WIDTHS = (36, 39, 40, 42, 43, 46, 48, 52)
 _RISCV_WIDTHS = (41, 50, 59)
 _SIZES = ((14, "16k", "16 KiB"), (16, "64k", "64 KiB"))
-
-
-def _vm(step: Step) -> Vm:
-    """The VM before the call."""
-    if step.before is None:
-        raise ValueError(f"step {step.number} has not kept the VM before it")
-    return step.before.vm
 
 
 def possibilities(step: Step, facts: Facts) -> list[Possibility]:
@@ -144,21 +95,21 @@ def _possible(step: Step, errno: int, facts: Facts) -> Iterator[Possibility]:
     if isinstance(outcome, Undetermined) and outcome.rule.errno == errno:
         # the question is answered by the kernel; certain if no other rule answers so
         certain = errno in (EFAULT, ENOMEM)
-        yield Possibility(outcome.rule, outcome.rule.title, certain=certain, points=_KNOWN_ARCH * 2)
+        yield Possibility(outcome.rule, outcome.rule.title, certain=certain, points=KNOWN_ARCH * 2)
     if errno == ENOMEM and step.is_region:
         yield Possibility(
             ALLOCATION_FAILED,
             ALLOCATION_FAILED.title,
-            certain=_vm(step).profile.arch.is_x86,
+            certain=vm_before(step).profile.arch.is_x86,
             points=3.0,
         )
     if errno == EIO:
-        yield from _dead(step)
+        yield from dead(step)
     if request is not None:
-        yield from _hidden_slots(step, request, errno)
-        yield from _stated_ranges(step, request, errno, facts)
+        yield from hidden_slots(step, request, errno)
+        yield from stated_ranges(step, request, errno, facts)
         yield from _trials(step, request, errno, facts)
-        yield from _histories(step, request, errno)
+        yield from histories(step, request, errno)
     else:
         yield from by_errno(step, errno)
 
@@ -167,13 +118,13 @@ def _trials(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[P
     """Each circumstance by itself; on the known architecture and release, and on others only if
     none is known.
     """
-    vm = _vm(step)
+    vm = vm_before(step)
     for text, points, twin, changed in _twins(step, vm, request, facts):
         try:
             outcome = twin().what_if(changed)
         except (MemslotsError, ValueError):
             continue
-        if isinstance(outcome, Undetermined) and outcome.rule.errno == errno and points >= _STATED:
+        if isinstance(outcome, Undetermined) and outcome.rule.errno == errno and points >= STATED:
             yield Possibility(outcome.rule, f"if {text}", points=points)
         if (
             isinstance(outcome, Refused)
@@ -205,17 +156,17 @@ def _twins(
             stated = facts.vm_type is not None and facts.vm_type.value == number
             if facts.vm_type is None or stated or known == number:
                 reason = f" ({facts.vm_type.reason})" if stated and facts.vm_type else ""
-                yield text + reason, _STATED if stated else _KNOWN_ARCH - 1, like(number), request
+                yield text + reason, STATED if stated else KNOWN_ARCH - 1, like(number), request
         if profile.option("gpa-bits") is None:
             for bits in _X86_WIDTHS:
                 yield (
                     f"the host has {bits} physical address bits",
-                    _KNOWN_ARCH,
+                    KNOWN_ARCH,
                     like(gpa_bits=bits),
                     request,
                 )
         text = "KVM is built without SMM, or the VM has private memory: one address space"
-        yield text, _KNOWN_ARCH, like(smm=False), request
+        yield text, KNOWN_ARCH, like(smm=False), request
         if arch == "x86_64":
             yield "the program is a 32-bit one", 0.0, like(compat=True), request
     if arch in ("arm64", "riscv64"):
@@ -224,31 +175,50 @@ def _twins(
         text = "the VM is a protected one and has run" + (
             " (as the text says)" if facts.protected else ""
         )
-        yield text, _STATED if facts.protected else 0.0, lambda: _protected(like()()), request
+        yield text, STATED if facts.protected else 0.0, lambda: _protected(like()()), request
     if arch == "riscv64" and profile.option("gpa-bits") is None:
         for bits in _RISCV_WIDTHS:
             yield (
                 f"the host has {bits} bits of guest addresses",
-                _KNOWN_ARCH,
+                KNOWN_ARCH,
                 like(gpa_bits=bits),
                 request,
             )
     if not facts.page_shift:
         for shift, _, size in _SIZES:
             if shift in profile.arch.page_shifts and shift != profile.page_shift:
-                yield f"the host has {size} pages", _KNOWN_ARCH, like(page_shift=shift), request
+                yield f"the host has {size} pages", KNOWN_ARCH, like(page_shift=shift), request
     if facts.release is None:
         if profile.arch.is_x86:
-            yield (
-                "the kernel is older than 5.12 and has 509 slots",
-                0.0,
-                on(f"5.10/{arch}"),
-                request,
-            )
-        yield "the kernel does not know the call", 0.0, on(f"6.6/{arch}"), request
+            most = profile.limit("user-slots")
+            old = _newest_on(arch, lambda each: each.limit("user-slots") < most)
+            if old is not None:
+                text = (
+                    f"the kernel is {old.version} or older and has {old.limit('user-slots')} slots"
+                )
+                yield text, 0.0, on(old.name), request
+        old = _newest_on(arch, lambda each: not each.has("region2"))
+        if old is not None:
+            yield "the kernel does not know the call", 0.0, on(old.name), request
     if not facts.arch_is_known:
         for text, name in _OTHER_HOSTS:
-            yield text, _OTHER_ARCH, on(name), request
+            yield text, OTHER_ARCH, on(name), request
+        old = _newest_on("s390x", lambda each: each.has("s390-segment-alignment"))
+        if old is not None:
+            text = f"the host is s390x with {old.version} or older (slots of whole MiB)"
+            yield text, OTHER_ARCH, on(old.name), request
+
+
+def _newest_on(arch: str, wanted: Callable[[Profile], bool]) -> Profile | None:
+    """The newest release of an architecture that is so."""
+    for version in reversed(BRANCHES):
+        try:
+            profile = find(f"{version}/{arch}")
+        except UnknownKernelError:
+            continue
+        if wanted(profile):
+            return profile
+    return None
 
 
 def _mappings(
@@ -268,7 +238,8 @@ def _mappings(
         def make() -> Vm:
             twin = like()()
             twin.process.mappings = [mapping]
-            twin.state.config.arm64_mte = mte
+            if mte:
+                twin.state.config.suppose_memory_tagging()
             return twin
 
         return make
@@ -292,7 +263,7 @@ def _mappings(
 
 
 def _protected(vm: Vm) -> Vm:
-    vm.state.config.protected = vm.state.config.hypervisor_vm_created = True
+    vm.state.config.suppose_protected()
     return vm
 
 
@@ -305,148 +276,3 @@ def _decided_by_recorded(step: Step, refused: Refused, request: Region) -> bool:
     return supposed or not any(
         refused.rule.id.startswith(_OF_ARGUMENT[name]) for name in step.assumed
     )
-
-
-def _hidden_slots(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
-    """KVM's own slots on Intel and AMD hosts."""
-    vm = _vm(step)
-    if not vm.profile.arch.is_x86 or not request.memory_size or errno != EEXIST:
-        return
-    for options, when in (
-        (
-            "+intel+apicv",
-            "created with the first vCPU where the irqchip is in the kernel and APICv or AVIC is "
-            "in use",
-        ),
-        ("+intel-unrestricted-guest", "created on Intel processors without unrestricted guest"),
-    ):
-        profile = find(f"{vm.profile.version}/{vm.profile.arch.name}{options}")
-        trial = Vm(profile)
-        tss = vm.state.config.tss_gpa
-        trial.create_irqchip()
-        if tss is not None:
-            trial.set_tss_addr(tss)
-        trial.create_vcpu(0)
-        outcome = trial.what_if(request)
-        if isinstance(outcome, Refused) and outcome.errno == errno and outcome.other is not None:
-            other = outcome.other
-            where = f"gfns [{other.base_gfn:#x}, {other.end_gfn:#x})"
-            yield Possibility(
-                outcome.rule, f"KVM's own {other.owner}, {where}, {when}", points=_KNOWN_ARCH
-            )
-
-
-def _stated_ranges(step: Step, request: Region, errno: int, facts: Facts) -> Iterator[Possibility]:
-    """Ranges that the text names and that overlap the request."""
-    if errno == EEXIST and request.memory_size:
-        for text in overlapping(facts, request, step.event.line):
-            yield Possibility(find_rule("slot-overlap"), text, points=_STATED)
-
-
-def _histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
-    """Slots that were registered before, without being recorded, and arguments that were not."""
-    vm = _vm(step)
-    known = vm.slot(request.slot)
-    if errno == EEXIST and request.memory_size and not step.from_start:
-        text = "a slot that the recording does not show covers part of the range"
-        yield Possibility(find_rule("slot-overlap"), text, certain=True)
-    elif errno == EEXIST and request.memory_size:
-        text = (
-            "one of KVM's own slots, or a slot that the recording does not show, covers part of "
-            "the range"
-        )
-        yield Possibility(find_rule("slot-overlap"), text, certain=True)
-    if errno == EINVAL and known is None:
-        if not request.memory_size:
-            yield Possibility(
-                find_rule("delete-missing"),
-                "there was no slot with this id",
-                certain=True,
-                points=4.0,
-            )
-        elif not step.from_start:
-            for rule_id, what in (
-                ("size-change", "size"),
-                ("userspace-addr-change", "host address"),
-            ):
-                text = f"a slot with this id was registered before with another {what}"
-                yield Possibility(find_rule(rule_id), text)
-    if errno == EBADF:
-        yield Possibility(
-            find_rule("gmem-fd-closed"), find_rule("gmem-fd-closed").title, certain=True, points=3.0
-        )
-    if errno == EINVAL and request.flags & 4:
-        yield Possibility(find_rule("gmem-fd-other-file"), find_rule("gmem-fd-other-file").title)
-        yield Possibility(
-            find_rule("gmem-range-bound"),
-            "another slot, not recorded, is bound to this range of the file",
-        )
-    for name in step.assumed:
-        if errno == EINVAL and name == "userspace_addr":
-            yield Possibility(
-                find_rule("hva-unaligned"),
-                "the host address (not recorded) is not aligned to a page",
-            )
-            yield Possibility(
-                find_rule("hva-out-of-range"),
-                "the host address (not recorded) is out of range",
-                points=-1.0,
-            )
-        if errno == EINVAL and name == "flags":
-            yield Possibility(
-                find_rule("flags-invalid"),
-                "the flags (not recorded) are not supported here",
-                points=-1.0,
-            )
-
-
-def _dead(step: Step) -> Iterator[Possibility]:
-    yield Possibility(
-        find_rule("vm-dead"),
-        "KVM marked the VM dead: look for a warning in the kernel log",
-        points=2.0,
-    )
-    yield Possibility(
-        find_rule("foreign-process"), "the call came from another process than the VM's creator"
-    )
-
-
-_OF_SHORT_CALL = ("flags-of-region2",)
-_OF_LONG_CALL = (
-    "gmem-range-bound", "gmem-range", "gmem-fd-closed", "gmem-fd-other-file",
-    "gmem-offset-unaligned", "gmem-offset-wraps",
-    "gmem-not-mappable", "guest-memfd-change",
-)  # fmt: skip
-_COMMON = (
-    "size-unaligned", "hva-unaligned", "size-change", "gpa-unaligned", "userspace-addr-change",
-    "flags-invalid",
-    "slot-id-too-high", "gfn-above-max", "slot-too-large", "delete-missing",
-)  # fmt: skip
-"""Causes of a lone EINVAL in the order in which public reports have them."""
-
-
-def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
-    """Nothing is known of the call but its errno."""
-    if errno == EIO:
-        return
-    arch = _vm(step).profile.arch.name
-    rules = [
-        rule
-        for rule in REGION_RULES
-        if rule.errno == errno
-        and (not rule.arches or arch in rule.arches)
-        and rule.id not in (_OF_SHORT_CALL if step.event.call.endswith("2") else _OF_LONG_CALL)
-    ]
-    for rule in rules:
-        text = rule.title
-        if rule.id == "slot-overlap":
-            text += (
-                "  It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the "
-                "identity map"
-            )
-        points = (
-            (len(_COMMON) - _COMMON.index(rule.id)) / len(_COMMON) if rule.id in _COMMON else -1.0
-        )
-        yield Possibility(
-            rule, text, certain=len(rules) == 1 or errno in (EEXIST, ENOTTY, EPERM), points=points
-        )

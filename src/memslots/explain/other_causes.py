@@ -7,14 +7,15 @@ from __future__ import annotations
 from errno import EEXIST
 
 from ..kernel.history import FACTS
+from ..replay.replay import CAPABILITIES_OF_MEMORY
 from ..replay.step import REFUSED, Step
 from ..rules import ioctl
 from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule
 from ..trace.event import MESSAGE, TEXT
 from ..uapi.calls import CALLS
-from ..uapi.capabilities import CAPS
-from .hypotheses import Possibility, by_errno
+from .histories import by_errno
+from .possibility import Possibility
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
 from .text_events import call_in
 from .words import Words
@@ -39,11 +40,6 @@ _PROBING = frozenset(
     ("KVM_CHECK_EXTENSION", "KVM_GET_NR_MMU_PAGES", "close", "fork", "clone", "vfork")
 )
 _MAPPING = frozenset(("mmap", "munmap", "mremap", "mprotect"))
-_OF_INTEREST = frozenset(
-    number
-    for name, number in CAPS.items()
-    if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
-)
 _LINES = 3
 """Lines of an event that count as near it."""
 
@@ -54,7 +50,7 @@ def is_probe(step: Step) -> bool:
     """
     event = step.event
     if event.call == "KVM_ENABLE_CAP":
-        return step.verdict != REFUSED or event.get("cap") not in _OF_INTEREST
+        return step.verdict != REFUSED or event.get("cap") not in CAPABILITIES_OF_MEMORY
     if event.call in _MAPPING:
         return event.format != TEXT
     return event.call in _PROBING
@@ -122,16 +118,23 @@ def _text(rule: Rule) -> str:
     return f"{rule.title}  {OWN_SLOTS}" if rule.id == "slot-overlap" else rule.title
 
 
-_CALL_FACTS = {
-    "KVM_SET_USER_MEMORY_REGION2": "region2",
-    "KVM_CREATE_GUEST_MEMFD": "guest-memfd",
-    "KVM_SET_MEMORY_ATTRIBUTES": "memory-attributes",
-}
+_CALL_FACTS = (("REGION2", "region2"), ("_GUEST_MEMFD", "guest-memfd"),
+               ("_ATTRIBUTES", "memory-attributes"))  # fmt: skip
+"""(end of a call's name, fact that says since when it is there)."""
 
 
 def since(call: str) -> str:
     """Since which release there is a call; empty if it has always been there."""
-    fact = next((fact for fact in FACTS if fact.name == _CALL_FACTS.get(call)), None)
+    fact = next(
+        (
+            fact
+            for end, name in _CALL_FACTS
+            if call.endswith(end)
+            for fact in FACTS
+            if fact.name == name
+        ),
+        None,
+    )
     return "" if fact is None else f"{call} exists since {fact.since}"
 
 

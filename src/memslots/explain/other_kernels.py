@@ -11,6 +11,7 @@ from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..state.vm_state import VmState
+from ..uapi.flags import KVM_MEM_USER_FLAGS
 from ..uapi.region import Region
 
 TYPE_CHECKING = False
@@ -50,7 +51,8 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
             binding = slot.binding
             twin.submit(
                 Region(
-                    slot.slot_word, slot.flags & 7, slot.base_gfn << shift, slot.npages << shift,
+                    slot.slot_word, slot.flags & KVM_MEM_USER_FLAGS,
+                    slot.base_gfn << shift, slot.npages << shift,
                     slot.userspace_addr,
                     0 if binding is None else fds.get(binding.file, 0),
                     0 if binding is None else binding.start << shift, binding is not None,

@@ -24,7 +24,7 @@ _NEAR, _FAR, _CALL = 8.0, 5.0, 5.0
 _MORE, _SUPPORT, _AGAINST = 1.0, 2.0, -4.0
 _MOST_MORE, _MOST_SUPPORT = 3, 4
 _A_WORD = 0.3
-_GENERAL = 6.0
+_GENERAL = 5.2
 """The most that a cause gets which stands for what nobody has named more closely."""
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined
-from ..uapi.flags import KVM_MEM_MAX_NR_PAGES, flag_text
+from ..uapi.flags import (
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_MAX_NR_PAGES,
+    KVM_MEM_USER_FLAGS,
+    flag_text,
+)
 from ..uapi.region import Region
 from ..units import format_bytes, round_up
 
@@ -202,7 +207,8 @@ def _recreate(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     if old is not None:
         same = request.replace(
             userspace_addr=old.userspace_addr, memory_size=old.npages << vm.page_shift,
-            flags=request.flags & 1 | old.flags & 6,
+            flags=request.flags & KVM_MEM_LOG_DIRTY_PAGES
+            | old.flags & KVM_MEM_USER_FLAGS & ~KVM_MEM_LOG_DIRTY_PAGES,
         )  # fmt: skip
         text = f"as a change of what slot {slot} is: memory_size {same.memory_size:#x}, "
         yield (

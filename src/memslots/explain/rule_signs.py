@@ -215,7 +215,7 @@ RULE_SIGNS: dict[str, RuleSigns] = {
         supports="ipa; 40 bit; highmem; ipa size; ipa limit",
     ),
     "stage2-limit": RuleSigns(
-        supports="sv39; sv39x4; sv48",
+        supports="sv39; sv39 x4; sv48",
     ),
     "size-segment-unaligned": RuleSigns(
         supports="s390~; segment; 1 mib",

@@ -63,7 +63,8 @@ _AFTER, _BEFORE = 190, 110
 _LINES_AROUND = 5
 _MOST = 8
 _SAYS = lazy(
-    r"(?<![\w.])(slot|flags?|guest_phys_addr|guest physical address|gpa|memory_size|memory size|size|taille|größe|"
+    r"(?<![\w.])(slot|flags?|guest_phys_addr|guest physical address|gpa|memory_size|memory size"
+    r"|size|taille|größe|"
     r"userspace_addr|hva|guest_memfd_offset|guest_memfd|first_page|num_pages|npages)(?:'?s)?"
     r"(?:\s(?:is|was|to|of|at|bei|ab|von|为|是|for))?\s?[:=(]?\s?(-?0x[0-9a-fA-F]{1,16}|-?\d{1,19})"
     r"(?:\s?(KiB|MiB|GiB|TiB|kB|KB|MB|GB|K|M|G)\b)?(?![\w.])",

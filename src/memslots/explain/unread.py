@@ -6,6 +6,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..trace.event import Reading
     from .facts import Facts
 
 _KINDS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -64,10 +65,10 @@ _ABOUT = (
 )
 
 
-def seen_in(facts: Facts) -> tuple[str, tuple[str, ...]]:
+def seen_in(facts: Facts, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """(what the input seems to be, commands that lead on)."""
     if not facts.words.flat.strip():
-        return "an empty input", _SEND
+        return ("a trace of other calls" if reading.lines else "an empty input"), _SEND
     for what, signs, commands in _KINDS:
         if any(sign in facts.words for sign in signs):
             return what, commands

@@ -102,7 +102,8 @@ def weigh(
             "answered otherwise there"
         )
         arch = stated.arch.name
-    name, reason = _guess_arch(events, facts) if arch is None else (arch, "stated")
+    told = f"the recording says {machine}" if machine else "stated"
+    name, reason = _guess_arch(events, facts) if arch is None else (arch, told)
     evidence = Evidence(name, reason)
     evidence.remark = remark
     edits = _edits(name, facts)

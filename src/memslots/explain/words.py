@@ -21,30 +21,56 @@ NEAR = 240
 _NAMES = {number: name for name, number in reversed(ERRNO.items())}
 _NAMES.update({95: "EOPNOTSUPP", 8: "ENOEXEC", 32: "EPIPE"})
 _FOREIGN = {
-    "das argument ist ungültig": 22, "ungültiges argument": 22, "argument invalide": 22,
-    "argumento inválido": 22,
-    "недопустимый аргумент": 22, "无效的参数": 22, "无效参数": 22, "参数无效": 22, "無効な引数です": 22,
-    "die datei existiert bereits": 17, "datei existiert bereits": 17, "le fichier existe": 17,
-    "文件已存在": 17,
-    "файл существует": 17, "el archivo ya existe": 17, "ファイルが存在します": 17,
-    "nicht genügend hauptspeicher verfügbar": 12, "impossible d'allouer de la mémoire": 12,
-    "无法分配内存": 12,
-    "не удалось выделить память": 12, "невозможно выделить память": 12, "no se pudo asignar "
-        "memoria": 12,
-    "メモリを確保できません": 12, "keine berechtigung": 13, "permission non accordée": 13, "权限不够": 13,
-    "отказано в доступе": 13, "許可がありません": 13, "permiso denegado": 13,
-    "die operation ist nicht erlaubt": 1, "opération non permise": 1, "不允许的操作": 1, "операция не "
-        "позволена": 1,
-    "datei oder verzeichnis nicht gefunden": 2, "aucun fichier ou dossier de ce type": 2,
+    "die operation ist nicht erlaubt": 1,
+    "opération non permise": 1,
+    "不允许的操作": 1,
+    "операция не позволена": 1,
+    "datei oder verzeichnis nicht gefunden": 2,
+    "aucun fichier ou dossier de ce type": 2,
     "没有那个文件或目录": 2,
-    "нет такого файла или каталога": 2, "ungültige adresse": 14, "adresse incorrecte": 14,
+    "нет такого файла или каталога": 2,
+    "exec format error": 8,
+    "nicht genügend hauptspeicher verfügbar": 12,
+    "impossible d'allouer de la mémoire": 12,
+    "无法分配内存": 12,
+    "не удалось выделить память": 12,
+    "невозможно выделить память": 12,
+    "no se pudo asignar memoria": 12,
+    "メモリを確保できません": 12,
+    "keine berechtigung": 13,
+    "permission non accordée": 13,
+    "权限不够": 13,
+    "отказано в доступе": 13,
+    "許可がありません": 13,
+    "permiso denegado": 13,
+    "ungültige adresse": 14,
+    "adresse incorrecte": 14,
     "错误的地址": 14,
-    "неправильный адрес": 14, "das gerät oder die ressource ist belegt": 16, "périphérique ou "
-        "ressource occupé": 16,
-    "设备或资源忙": 16, "устройство или ресурс занято": 16, "auf dem gerät ist kein speicherplatz mehr "
-                                                      "verfügbar": 28,
-    "设备上没有空间": 28, "exec format error": 8, "broken pipe": 32,
-}  # fmt: skip
+    "неправильный адрес": 14,
+    "das gerät oder die ressource ist belegt": 16,
+    "périphérique ou ressource occupé": 16,
+    "设备或资源忙": 16,
+    "устройство или ресурс занято": 16,
+    "die datei existiert bereits": 17,
+    "datei existiert bereits": 17,
+    "le fichier existe": 17,
+    "文件已存在": 17,
+    "файл существует": 17,
+    "el archivo ya existe": 17,
+    "ファイルが存在します": 17,
+    "das argument ist ungültig": 22,
+    "ungültiges argument": 22,
+    "argument invalide": 22,
+    "argumento inválido": 22,
+    "недопустимый аргумент": 22,
+    "无效的参数": 22,
+    "无效参数": 22,
+    "参数无效": 22,
+    "無効な引数です": 22,
+    "auf dem gerät ist kein speicherplatz mehr verfügbar": 28,
+    "设备上没有空间": 28,
+    "broken pipe": 32,
+}
 _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", "resource busy"))
 """Texts that say more than an errno."""
 _TEXTS = {**{text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}, **_FOREIGN}
@@ -57,9 +83,12 @@ _TEXT = lazy(
     + r")(?![a-z])"
 )
 _NUMBER = lazy(
-    r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
-    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
-    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
+    r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b"
+    r"|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
+    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b"
+    r"[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
+    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b"
+    r"|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
     r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)|: (\d{1,3}): )"
 )
 _TOKEN = lazy(r"0[xX][0-9a-fA-F]+|E2BIG|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d[0-9a-zA-Z]*")

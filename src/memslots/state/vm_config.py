@@ -53,3 +53,11 @@ class VmConfig:
         for name in self.__slots__:
             setattr(twin, name, getattr(self, name))
         return twin
+
+    def suppose_protected(self) -> None:
+        """What it would be as a protected VM (arm64) that has run."""
+        self.protected = self.hypervisor_vm_created = True
+
+    def suppose_memory_tagging(self) -> None:
+        """What it would be with memory tagging on (arm64)."""
+        self.arm64_mte = True

@@ -47,7 +47,8 @@ _READERS = (
     ),
     (
         lazy(
-            r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm|\$\{?QEMU\w{0,20}\}?)(?:\"|')?\s(?:.{0,2000}\s)?"
+            r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm|\$\{?QEMU\w{0,20}\}?)(?:\""
+            r"|')?\s(?:.{0,2000}\s)?"
             r"(?:-(?:m|M|machine|object|smp|accel|cpu|enable-kvm)\b|\\\s*$)"
         ),
         "command_line", "CommandLine",

@@ -31,7 +31,8 @@ _STORE = lazy(
     r"\*\(uint(8|16|32|64)_t\*\)\(?(0x[0-9a-f]{1,16})(?:u?l{0,2})\)?\s*=\s*([^;]{1,200});", re.ASCII
 )
 _FILL = lazy(
-    r"\bmem(cpy|set)\(\(void\*\)(0x[0-9a-f]{1,16})(?:u?l{0,2}),(.{1,8000}?),\s*(\d{1,10}|0x[0-9a-f]{1,8})\)",
+    r"\bmem(cpy|set)\(\(void\*\)(0x[0-9a-f]{1,16})(?:u?l{0,2}),(.{1,8000}?),\s*(\d{1,10}"
+    r"|0x[0-9a-f]{1,8})\)",
     re.ASCII,
 )
 _SYSCALL = lazy(r"\bsyscall\((?:__NR_|SYS_)(ioctl|dup[23]?)\s*,", re.ASCII)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from .event import printable
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
 from .lines import block_ahead
 from .patterns import lazy
@@ -122,7 +123,7 @@ def _read(words: list[str], machine: GuestMachine) -> None:
         elif option == "device" and keys.get("", "").lower() in ("vga", "qxl-vga", "virtio-vga"):
             machine.has_video = True
         elif option == "name":
-            machine.name = keys.get("guest", keys.get("", ""))[:80]
+            machine.name = printable(keys.get("guest", keys.get("", ""))[:80])
     if memory_backend in backends:
         machine.page_bytes = _page_bytes(
             backends[memory_backend].get("mem-path", ""), backends[memory_backend]

@@ -19,8 +19,17 @@ MESSAGE = "message"
 """In place of a call's name: an error text that names no call; as a format: an error text."""
 TEXT = "text"
 """The format of a failure that the text around the calls tells of."""
+PLAN = "vmm-plan"
+"""The format of a line in which a VMM says which regions it will make."""
+KERNEL_WARNING = "kernel-warning"
+"""The format of a warning or crash of the kernel."""
 LAYOUT = ""
 """The format of a call that was not recorded but planned."""
+
+
+def printable(text: str) -> str:
+    """A text of another program's, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Event:
@@ -101,6 +110,18 @@ class Event:
         if self.result is None:
             return None
         return -self.result if self.result < 0 else 0
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is a text about a failure, not a call with its result."""
+        if self.format == KERNEL_WARNING:
+            return True
+        return self.call == MESSAGE and self.format != PLAN
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something failed: a call was refused, or a text says so."""
+        return self.is_told if self.result is None else self.result < 0
 
     def __repr__(self) -> str:
         return f"Event({self.call}, {dict(self.fields)}, result={self.result}, line={self.line})"

@@ -14,7 +14,7 @@ import re
 
 from ..uapi.calls import CALLS
 from . import decode
-from .event import Event
+from .event import KERNEL_WARNING, MESSAGE, Event
 from .lines import block_ahead
 from .patterns import lazy
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .event import Reading
     from .lines import Ahead
 
-FORMAT = "kernel-warning"
 _LINES = 160
 """Of a warning with its registers and stack; what KASAN adds behind them is not needed."""
 _BEGINS = ("cut here ]", "WARNING: CPU")
@@ -81,7 +80,7 @@ class KernelWarning:
             self._learn(release[1], flat)
         request, fd = _request(flat)
         name = decode.request_name(request) if request is not None else None
-        event = Event("message", {}, None, line=line, text=shown, format=FORMAT)
+        event = Event(MESSAGE, {}, None, line=line, text=shown, format=KERNEL_WARNING)
         if name in CALLS:
             event.call, event.fd = name or "", fd
         if task:

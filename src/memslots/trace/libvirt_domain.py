@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from .command_line import size_in
+from .event import printable
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
 from .lines import block_ahead
 from .patterns import lazy
@@ -88,7 +89,7 @@ def _parsed(text: str) -> Element:
 
 def _machine(root: Element) -> GuestMachine:
     machine = GuestMachine()
-    machine.name = (root.findtext("name") or "").strip()[:80]
+    machine.name = printable((root.findtext("name") or "").strip()[:80])
     machine.has_kvm = root.get("type", "kvm") == "kvm"
     system = root.find("os/type")
     if system is not None:

@@ -19,7 +19,8 @@ _DAMAGE = lazy(
 )
 _BREAK = lazy(r"<br ?/?>|</(?:p|div|li|tr|pre|blockquote)>", re.IGNORECASE)
 _TAG = lazy(
-    r"</?(?:p|pre|code|span|div|tt|b|i|em|strong|font|a|td|tr|th|table|li|ul|ol|blockquote|samp|kbd|h[1-6])"
+    r"</?(?:p|pre|code|span|div|tt|b|i|em|strong|font|a|td|tr|th|table|li|ul|ol|blockquote|samp"
+    r"|kbd|h[1-6])"
     r"(?: [^<>]{0,300})?>",
     re.IGNORECASE,
 )
@@ -42,10 +43,12 @@ _NAME_AT_END = lazy(
 )
 _QUOTE = lazy(r"^(?:\s{0,3}[>|](?!(?:KVM|MAP|PROT)_| /| \S{1,200}\(.{0,300}\) \[0x| \[0x) ?){1,16}")
 _RECORD = lazy(
-    r"ioctl[($]|\bsyscall\(|\*\(uint|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error (?:un)?registering slot"
+    r"ioctl[($]|\bsyscall\(|\*\(uint|\bKVM_[A-Z0-9_]{3,40} (?:IOCTL )?failed|error"
+    r" (?:un)?registering slot"
     r"|<\.\.\. |^\s*\[pid|^\s*\d{1,10}(?: +[\d:.]+)? +\w+\(|kvm_\w+[: ]|qemu-(?:system|kvm)"
     r"|^\s*strace: |^\s*\+\+\+|^\s*---|^\s*```|^\s*\d+@\d+\.\d+:|^\s*\d{4}-\d\d-\d\d"
-    r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) |^--? ?$"
+    r"|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |^\s*\w+\(.*\) += |^(?:Subject|From|Date|To|Cc|On) "
+    r"|^--? ?$"
 )
 _PLAIN = {
     0x201C: '"',
@@ -70,7 +73,8 @@ _BEGUN_NAME = lazy(r"[A-Za-z_0-9]+\Z", re.ASCII)
 _REST_OF_NAME = lazy(r"[A-Za-z_0-9]+", re.ASCII)
 _CALL_AT_END = lazy(r"(?:\bKVM_[A-Z0-9_]{3,40}|\bkvm_set_user_memory):?\s*\Z")
 _REST_OF_MESSAGE = lazy(
-    r"(?i:ioctl )?failed\b|(?:AddrSpace|Slot)#|:? ?(?:Invalid|File|Cannot|Bad|Input|No|Inappropriate)\b"
+    r"(?i:ioctl )?failed\b|(?:AddrSpace|Slot)#|:? ?(?:Invalid|File|Cannot|Bad|Input|No"
+    r"|Inappropriate)\b"
 )
 _LAST_NUMBER = lazy(r"(?:ret=|\) += )-?\d+\Z")
 _ONLY_DIGITS = lazy(r"\s{0,4}\d{1,9}\s*\Z")

@@ -115,7 +115,8 @@ TABLE = tuple((call, needs, lazy("|".join(words))) for call, needs, words in _EN
 """(call, needs an errno, pattern), in the order in which they are tried."""
 
 ABOUT = lazy(
-    r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_|vmm?::"
+    r"(?i:kvm|memory|region|hypervisor|slot|\bvm\b|vcpu|ioevent|irqfd|vfio|mmap)|Vm[A-Z(]|\bvm_"
+    r"|vmm?::"
 )
 """What a Rust error must mention to be of interest: a VMM fails for many reasons."""
 

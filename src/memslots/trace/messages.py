@@ -13,7 +13,7 @@ import re
 from ..uapi.calls import MEMORY_CALLS, QUERIES
 from . import decode as words
 from . import message_table as lookalike
-from .event import Event
+from .event import MESSAGE, PLAN, Event
 from .message_table import REGION
 from .patterns import lazy
 from .strace import struct_fields, widths_of
@@ -31,10 +31,13 @@ _LONGEST = 4096
 
 _NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
 _FAILED_WITH = lazy(
-    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?: code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
+    r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?:"
+    r" code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
 )
 _CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
+_HAS_NUMBERS = lazy(r"\W{1,4}(?:slot|flags|guest_phys_addr|gpa|memory_size|first_page) ?[:=]")
+"""Behind the name of a call: a program's own log of its arguments."""
 _STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
 _PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
 _ALIASES = {
@@ -44,7 +47,8 @@ _ALIASES = {
 }  # fmt: skip
 _LOG_ALIASES = {"start": "first_page", "size": "num_pages"}
 _DOSEMU = lazy(
-    r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16}) size=(0x[0-9a-f]{1,16})"
+    r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16})"
+    r" size=(0x[0-9a-f]{1,16})"
     r"(?: unixaddr=(0x[0-9a-f]{1,16}))?"
 )
 _MAPPED = lazy(
@@ -65,9 +69,12 @@ _PLANNED = lazy(
 )
 _VIRTUAL = lazy(r"\bregion: virtual \[(?:0x)?([0-9a-f]{1,16}), ?(?:0x)?([0-9a-f]{1,16})\)")
 _SIGNS = lazy(
-    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould not|o such"
-    r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT|free host|not enough"
-    r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual|MemoryFault"
+    r"rror|[Ff]ail|FAIL|errno|annot|nable|nvalid|xists|denied|\bE[A-Z]{3,}|code: |[Ss]lots|ould"
+    r" not|o such"
+    r"|Bad address|KVM: map slot|mapping: |phys-bits|Address space limit|memory_size|KVM_EXIT"
+    r"|free host|not enough"
+    r"|kvm_userspace_memory_region|nsufficient|KVM_\w+(?:: |$)|Guest memory|region: virtual"
+    r"|MemoryFault"
 )
 
 
@@ -84,7 +91,9 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
     if table is not None:
         return _finished(table, text, line)
     named = next((found for found in _NAMED.finditer(text) if found.group(1) in _CALLS), None)
-    if named and _FAILS.search(text, named.end(), named.end() + 80):
+    if named and (
+        _FAILS.search(text, named.end(), named.end() + 80) or _HAS_NUMBERS.match(text, named.end())
+    ):
         found = _named(named, text, reading, final)
         if found is not None:
             return _finished(found, text, line) if found else False
@@ -106,7 +115,7 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
         if call == REGION:
             return False
     if _RUST.search(text) and lookalike.ABOUT.search(text):
-        return _finished(Event("message", {}, _result(text)), text, line)
+        return _finished(Event(MESSAGE, {}, _result(text)), text, line)
     return None
 
 
@@ -117,7 +126,7 @@ def _result(text: str) -> int | None:
 
 def _finished(event: Event, text: str, line: int) -> Event:
     event.text, event.line = text, line
-    event.format = event.format or "message"
+    event.format = event.format or MESSAGE
     process = _PROCESS.search(text[:300])
     if process:
         event.pid, event.process = int(process.group(2)), f"{process.group(1)}[{process.group(2)}]"
@@ -146,13 +155,13 @@ def _table(text: str) -> Event | None:
             "memory_size": int(found["size"], 16),
             "userspace_addr": int(found["hva"], 16),
         }
-        return Event("message", fields, None, format="vmm-plan")
+        return Event(MESSAGE, fields, None, format=PLAN)
     found = _VIRTUAL.search(text)
     if found:
         start, end = (int(value, 16) for value in found.groups())
         if start < end:
             fields = {"userspace_addr": start, "memory_size": end - start}
-            return Event("message", fields, None, format="vmm-plan")
+            return Event(MESSAGE, fields, None, format=PLAN)
     return None
 
 

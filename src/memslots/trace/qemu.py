@@ -36,15 +36,18 @@ _IOCTL = lazy(
 )
 _VCPU = lazy(r"\bkvm_init_vcpu\b:?\s+index:\s*\d+\s+id:\s*(\d{1,10})", re.ASCII)
 _CONVERT = lazy(
-    r"\bkvm_convert_memory\b:?\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})\s+(\w+_to_\w+)",
+    r"\bkvm_convert_memory\b:?\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})\s+(\w+_to"
+    r"_\w+)",
     re.ASCII,
 )
 _CLEAR = lazy(
-    r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-f]{1,16})",
+    r"\bkvm_clear_dirty_log\b:?\s+slot#(\d{1,10})\s+start\s+(0x[0-9a-f]{1,16})\s+size\s+(0x[0-9a-"
+    r"f]{1,16})",
     re.ASCII,
 )
 _RUNS = lazy(
-    r"\bkvm_(?:run_exit\b:?\s+cpu_index\s+(\d{1,6}), reason \d|vcpu_ioctl\b:?\s+cpu_index\s+(\d{1,6}),\s*"
+    r"\bkvm_(?:run_exit\b:?\s+cpu_index\s+(\d{1,6}), reason \d"
+    r"|vcpu_ioctl\b:?\s+cpu_index\s+(\d{1,6}),\s*"
     r"type\s+0x[0-9a-f]{0,4}ae80\b)",
     re.ASCII,
 )

@@ -13,7 +13,7 @@ import struct
 
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
-from .event import Event, Reading
+from .event import Event, Reading, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _remark(
     _, _, _, tid, _, result, _ = description.header.unpack_from(record)
     if kind == "process":
         comm = record[description.header.size :].rstrip(b"\0").decode(errors="replace")
-        comm = "".join(letter if letter.isprintable() else "?" for letter in comm)
+        comm = printable(comm)
         description.processes[tid] = f"{comm}[{result}]" if comm else f"process {result}"
     else:
         lost = f"{result} calls" if result >= 0 else "an unknown number of calls"

@@ -47,12 +47,12 @@ def list_lines(chapters: Chapters) -> list[str]:
 
 
 def catalogue_markdown(chapters: Chapters) -> list[str]:
-    """All causes as a part of a Markdown page."""
+    """All causes by chapter, for a Markdown page."""
     lines: list[str] = []
     for heading, causes in chapters:
         lines += [
             "",
-            f"### {heading}",
+            f"## {heading}",
             "",
             "| cause | what it is | what decides |",
             "| --- | --- | --- |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..trace.event import printable
 from ..uapi.flags import KVM_MEM_USER_FLAGS, flag_text
 from ..units import format_bytes
 from .text import table
@@ -66,11 +67,6 @@ def _vm_cells(each: BesideModel) -> tuple[str, ...]:
 
 def _pid(vm: RunningVm) -> int:
     return vm.holders[0].pid if vm.holders else 0
-
-
-def printable(text: str) -> str:
-    """A text of another program's, without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _remarks(each: BesideModel) -> Iterator[str]:

@@ -17,7 +17,8 @@ CAUSES = (
         "enoent; enoent .. dev kvm",
         supports="modprobe kvm; lsmod grep kvm; nested",
         against="dev kvm .. eacces; dev kvm .. eperm",
-        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No such file or directory".',
+        seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No '
+        'such file or directory".',
         decides="does the node exist on the host?",
         next="`ls -l /dev/kvm; lsmod | grep kvm; dmesg | grep -i -e kvm -e svm -e vmx`.",
         kernels="kvm_intel and kvm_amd load by themselves where the CPU has the feature; arm64's "
@@ -48,8 +49,7 @@ CAUSES = (
         names="could not access kvm kernel module eperm; dev kvm .. eperm; create kvm .. eperm; "
         "open kvm .. eperm; eperm .. dev kvm; opening kvm .. eperm",
         supports="docker; container~; lxc; kubernetes; pod; podman; crw rw rw; devices allow; "
-        "cgroup"
-        "docker; container~; lxc; kubernetes; pod; podman; crw rw rw; devices allow; cgroup",
+        "cgroup",
         against="sev; run kvm .. eperm",
         seen="EPERM from open(/dev/kvm), mode rw for all, docker, LXC, Kubernetes.",
         decides="the device list of the cgroup.",
@@ -164,7 +164,7 @@ CAUSES = (
         "RLIMIT_NOFILE: each VM, vCPU, eventfd and guest_memfd is a descriptor.",
         calls="open:EMFILE open:ENFILE KVM_CREATE_VM:EMFILE KVM_CREATE_VCPU:EMFILE "
         "KVM_CREATE_GUEST_MEMFD:EMFILE eventfd:EMFILE",
-        names="emfile; enfile; rlimit nofile; too many open files; no file descriptors available",
+        names="emfile; enfile; rlimit nofile",
         supports="nofile; ulimit n; eventfd",
         seen='EMFILE (24) or ENFILE (23), "Too many open files", "No file descriptors available".',
         decides="`ls /proc/PID/fd | wc -l` against the limit.",
@@ -188,8 +188,8 @@ CAUSES = (
     Cause(
         "lsm-denial",
         "A security module denied it: SELinux, AppArmor.",
-        calls="KVM_CREATE_GUEST_MEMFD:EACCES KVM_SET_USER_MEMORY_REGION:EACCES KVM_CREATE_VM:EACCES"
-        "KVM_CREATE_GUEST_MEMFD:EACCES KVM_SET_USER_MEMORY_REGION:EACCES KVM_CREATE_VM:EACCES",
+        calls="KVM_CREATE_GUEST_MEMFD:EACCES KVM_SET_USER_MEMORY_REGION:EACCES "
+        "KVM_CREATE_VM:EACCES",
         names="avc denied; create guest memfd .. eacces; apparmor denied; selinux .. denied; "
         "selinux is preventing; apparmor .. denied; audit .. denied .. kvm; permissive .. "
         "works; setenforce 0 .. works; anon inode .. eacces; denied .. kvm gmem",
@@ -224,7 +224,8 @@ CAUSES = (
         "userfaultfd .. not available; dev userfaultfd",
         supports="snapshot; postcopy; uffd",
         against="mmap",
-        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with UFFD, post-copy.',
+        seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with '
+        'UFFD, post-copy.',
         decides="the sysctl and capabilities.",
         next="`sysctl vm.unprivileged_userfaultfd; ls -l /dev/userfaultfd`.",
         kernels="sysctl since 5.2, default 0 since 5.11 (only user-mode faults without privilege), "

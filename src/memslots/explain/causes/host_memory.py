@@ -61,7 +61,8 @@ CAUSES = (
         "in bytes; task in .. killed as a result of limit of; constraint memcg; memorymax",
         supports="kubelet; pod; container; docker; systemd run; memory max",
         against="set user memory region .. enomem",
-        seen='"Memory cgroup out of memory", memory.max, Kubernetes OOMKilled, ENOMEM on a host with plenty free.',
+        seen='"Memory cgroup out of memory", memory.max, Kubernetes OOMKilled, ENOMEM on a host '
+        'with plenty free.',
         decides="memory.max and memory.events.",
         next="`cat /sys/fs/cgroup/$(cut -d: -f3 /proc/PID/cgroup)/memory.{max,events}`.",
         kernels="KVM's own allocations of a slot are charged since 5.1.",
@@ -296,7 +297,8 @@ CAUSES = (
         "memory error; sigbus .. mce~; uncorrected error .. memory; hardware poisoned; ghes "
         ".. memory error",
         supports="mce; edac; sigbus; hardware error",
-        seen='"Memory failure: 0x...", "hardware memory corruption", mce, EHWPOISON (133), SIGBUS code BUS_MCEERR_AR.',
+        seen='"Memory failure: 0x...", "hardware memory corruption", mce, EHWPOISON (133), '
+        'SIGBUS code BUS_MCEERR_AR.',
         decides="the kernel log.",
         next="`journalctl -k -g 'Memory failure|mce|EDAC' -n 20`.",
         kernels="KVM_RUN is EFAULT or EHWPOISON, or the vCPU's thread gets SIGBUS.",

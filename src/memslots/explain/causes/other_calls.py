@@ -101,6 +101,20 @@ CAUSES = (
         is_general=True,
     ),
     Cause(
+        "selftest-assertion",
+        "An assertion of one of KVM's selftests failed, and not on the result of a call.",
+        names="test assertion failure; aborting test program",
+        supports="errno 0; selftest~; tools testing",
+        against="ioctl failed",
+        seen='"==== Test Assertion Failure ====" whose condition names no return value.',
+        decides="the line of the test's source that is named, and whether the same test of the "
+        "kernel's own release passes.",
+        next="`uname -r; memslots record -o vmm.rec -- COMMAND; memslots explain vmm.rec`; run "
+        "the selftests of the release that runs, not newer ones.",
+        kernels="a test of a newer release may test what an older kernel does not do.",
+        is_general=True,
+    ),
+    Cause(
         "ioeventfd-refused",
         "KVM_IOEVENTFD is refused for a reason of its own.",
         calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT "

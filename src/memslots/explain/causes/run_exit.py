@@ -93,8 +93,7 @@ CAUSES = (
         decides="gpa of the exit against the slots.",
         next="`memslots map FILE`.",
         kernels="reads of holes are ones in most VMMs; instruction fetches become "
-        "run-internal-error."
-        "reads of holes are ones in most VMMs; instruction fetches become run-internal-error.",
+        "run-internal-error.",
         is_general=True,
     ),
     Cause(
@@ -102,7 +101,7 @@ CAUSES = (
         "A slot covers addresses where a device should be: accesses reach RAM and never exit.",
         names="overlap physical mem; overlap .. mmio window; ram covers .. device; memory overlaps "
         ".. mmio; overlaps .. device window; works with 3gb .. 4gb; 3gb memory .. 4gb; mem "
-        "size 4gb .. crash~; memory size greater than .. 4gb; m5ops; ram .. over the ioapic; "
+        "size 4gb .. crash~; memory size greater than .. 4gb; m5 ops; ram .. over the ioapic; "
         "ram .. over the .. apic; device .. never exits; covers the .. mmio; mmio .. reach~ "
         "ram; slot covers .. device; mmio hole .. ram",
         supports="4gb; 3gb; window; hang; mem size; mmio; device",

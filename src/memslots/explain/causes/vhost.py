@@ -111,7 +111,8 @@ CAUSES = (
         "aligned to 128",
         supports="requested size; virtio mem; block size; 128mib; 128 mib",
         against="spdk; huge",
-        seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", memaddr.',
+        seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", '
+        'memaddr.',
         decides="the numbers.",
         next="`qom-get ID block-size`; in the guest `cat "
         "/sys/devices/system/memory/block_size_bytes`.",

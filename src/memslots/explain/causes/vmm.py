@@ -38,7 +38,8 @@ CAUSES = (
         "than; memory slots .. in use; maximum memory slots",
         supports="32; 40; 64; kvm cap nr memslots; table; fallback",
         against="vhost; dimm; kvm reports; reported by kvm",
-        seen='"insufficient number of memory slots 40", "32 of 32 in use", a fallback of 32 or 64 in the source.',
+        seen='"insufficient number of memory slots 40", "32 of 32 in use", a fallback of 32 or '
+        '64 in the source.',
         decides="its number against KVM_CAP_NR_MEMSLOTS.",
         next="`memslots record -o vmm.rec -- COMMAND; memslots timeline vmm.rec`.",
         kernels="KVM has 509 or 32764.",
@@ -68,7 +69,8 @@ CAUSES = (
         "for memory device",
         supports="pc dimm; dimm; maxmemory; slots; nvdimm; virsh",
         against="vhost; hypervisor has no free",
-        seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, "memory slot N is busy".',
+        seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, '
+        '"memory slot N is busy".',
         decides="slots= of the command line.",
         next="`virsh dumpxml DOMAIN | grep -i maxMemory` or `info memory-devices`.",
         kernels="none; QEMU allows 256.",
@@ -79,7 +81,7 @@ CAUSES = (
         names="memory devices .. are not enabled; please specify the maxmem option; memory hotplug "
         "is not enabled; memory hotplug is not supported; memory hotplug .. not enabled; "
         "hotplug .. not supported by this machine; does not support memory hotplug; maxmemory "
-        "has to be specified; cannot use/hotplug a memory device; cannot hotplug a memory "
+        "has to be specified; cannot use hotplug a memory device; cannot hotplug a memory "
         "device; cannot use hotplug a memory device; domain definition .. maxmemory; memory "
         "hotplug .. requires; no hotplug memory .. configured; memory hot plug is not "
         "supported",
@@ -160,7 +162,8 @@ CAUSES = (
         "exceeds .. maximum .. ram; max ram .. machine; invalid memory size",
         supports="machine; 32 bit; m",
         against="hotplug; resize; multiple",
-        seen='"at most 2047 MB RAM can be simulated", "ram size too large", "Invalid RAM size, should be ...".',
+        seen='"at most 2047 MB RAM can be simulated", "ram size too large", "Invalid RAM size, '
+        'should be ...".',
         decides="machine type, 32-bit build.",
         next="another machine type or a 64-bit build.",
         kernels="none.",
@@ -247,7 +250,7 @@ CAUSES = (
         "contiguous mapping; single .. contiguous .. guest memory; guest physical .. offset "
         ".. one mapping; above 4 gib .. wrong .. dump; vmi .. 4gb; dump .. more than .. 4 gib",
         supports="4gb; 4 gib; 4g; offset; dump; introspection",
-        against="gem5; m5ops; se py; kvm cpu",
+        against="gem5; m5 ops; se py; kvm cpu",
         seen="breaks with 4 GiB or more, with NUMA or hotplug; introspection, dump readers.",
         decides="RAM in more than one slot.",
         next="`memslots record -p PID -o vmm.rec; memslots map vmm.rec`.",
