@@ -295,3 +295,28 @@ def test_churn_is_noticed():
         for i in range(1, 120)
     ]
     assert ("VM 1", "slot-churn") in analysed("\n".join(lines)).watch.findings
+
+
+@pytest.mark.parametrize(
+    ("gpa", "owner"),
+    [(0xFEE00000, "APIC access page"), (0xFFFBD000, "TSS"), (0xFEFFC000, "identity map page")],
+)
+def test_slots_of_kvm_are_in_the_way_on_other_kernels_too(gpa, owner):
+    from memslots import find
+
+    # their ids differ (509 user slots, or 32764), and the answer does not
+    host = "6.1/x86_64+intel+flexpriority+tdp-unrestricted-guest"
+    lines = [
+        "ioctl(3, KVM_CREATE_VM, 0) = 4",
+        "ioctl(4, KVM_CREATE_IRQCHIP) = 0",
+        "ioctl(4, KVM_SET_IDENTITY_MAP_ADDR, 0xfeffc000) = 0",
+        "ioctl(4, KVM_SET_TSS_ADDR, 0xfffbd000) = 0",
+        "ioctl(4, KVM_CREATE_VCPU, 0) = 5",
+        f"ioctl(4, KVM_SET_USER_MEMORY_REGION, {{slot=0, flags=0, guest_phys_addr={gpa:#x}, "
+        "memory_size=4096, userspace_addr=0x7f0000001000}) = -1 EEXIST (File exists)",
+    ]
+    analysis = Analysis("\n".join(lines).encode(), find(host)).finish()
+    (explanation,) = analysis.explanations
+    assert explanation.other.owner == owner
+    text = "\n".join(explanation_lines(explanation, Paint(False)))
+    assert "the same on all of 4.19 to" in text

@@ -43,6 +43,7 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
         fd: None if file is None else files[file] for fd, file in vm.process.fds.items()
     }
     fds = {file: fd for fd, file in vm.process.fds.items() if file is not None}
+    _make_own_slots(vm, twin)
     shift = vm.page_shift
     for slots in vm.state.spaces:
         for slot in slots:
@@ -59,6 +60,24 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
                 )
             )  # fmt: skip
     return twin
+
+
+def _make_own_slots(vm: Vm, twin: Vm) -> None:
+    """Make the calls to which KVM answers with slots of its own, where the VM has made them (x86).
+
+    Which slots they bring depends on the twin's kernel and host.
+    """
+    config = vm.state.config
+    if not vm.profile.arch.is_x86 or not twin.profile.arch.is_x86:
+        return
+    if config.irqchip:
+        twin.call("KVM_CREATE_IRQCHIP")
+    if config.identity_map_gpa:
+        twin.call("KVM_SET_IDENTITY_MAP_ADDR", {"addr": config.identity_map_gpa})
+    if config.tss_gpa is not None:
+        twin.call("KVM_SET_TSS_ADDR", {"addr": config.tss_gpa})
+    for vcpu_id in config.vcpu_ids[:1]:
+        twin.call("KVM_CREATE_VCPU", {"vcpu_id": vcpu_id})
 
 
 def answer_on(vm: Vm, request: Region, profile: Profile) -> Outcome:

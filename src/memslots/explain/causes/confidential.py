@@ -104,7 +104,7 @@ CAUSES = (
         supports="snp; memfd; private; memory backend",
         against="fw error 1; ret 25",
         seen='SNP_LAUNCH_UPDATE ret=-22, "requires restricted memory", memory-backend without '
-        'guest_memfd.',
+        "guest_memfd.",
         decides="has the slot of that address KVM_MEM_GUEST_MEMFD and is the range private?",
         next="QEMU: `-machine q35,confidential-guest-support=sev0,memory-backend=ram1 -object "
         "memory-backend-memfd,id=ram1,size=SIZE,share=true`; upstream QEMU creates "

@@ -225,7 +225,7 @@ CAUSES = (
         supports="snapshot; postcopy; uffd",
         against="mmap",
         seen='EPERM from userfaultfd, "Failed to create userfaultfd", snapshot restore with '
-        'UFFD, post-copy.',
+        "UFFD, post-copy.",
         decides="the sysctl and capabilities.",
         next="`sysctl vm.unprivileged_userfaultfd; ls -l /dev/userfaultfd`.",
         kernels="sysctl since 5.2, default 0 since 5.11 (only user-mode faults without privilege), "

@@ -29,7 +29,7 @@ CAUSES = (
         "mmio64; bar placed at; ovmf .. dynamic mmio window; dynamic mmio window",
         supports="ovmf; bar; gpu; phys bits; firmware",
         seen='iova or gpa just below 2^46 or 2^57 beside a device\'s BAR, "PciHostBridge", -22 '
-        'from '
+        "from "
         "VFIO and later EFAULT.",
         decides="the guest's address bits against the IOMMU's.",
         next="`-fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536`, `-cpu "

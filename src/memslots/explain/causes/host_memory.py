@@ -62,7 +62,7 @@ CAUSES = (
         supports="kubelet; pod; container; docker; systemd run; memory max",
         against="set user memory region .. enomem",
         seen='"Memory cgroup out of memory", memory.max, Kubernetes OOMKilled, ENOMEM on a host '
-        'with plenty free.',
+        "with plenty free.",
         decides="memory.max and memory.events.",
         next="`cat /sys/fs/cgroup/$(cut -d: -f3 /proc/PID/cgroup)/memory.{max,events}`.",
         kernels="KVM's own allocations of a slot are charged since 5.1.",
@@ -298,7 +298,7 @@ CAUSES = (
         ".. memory error",
         supports="mce; edac; sigbus; hardware error",
         seen='"Memory failure: 0x...", "hardware memory corruption", mce, EHWPOISON (133), '
-        'SIGBUS code BUS_MCEERR_AR.',
+        "SIGBUS code BUS_MCEERR_AR.",
         decides="the kernel log.",
         next="`journalctl -k -g 'Memory failure|mce|EDAC' -n 20`.",
         kernels="KVM_RUN is EFAULT or EHWPOISON, or the vCPU's thread gets SIGBUS.",

@@ -16,7 +16,7 @@ CAUSES = (
         supports="mappings; smaps",
         against="set user memory region .. efault",
         seen='"kvm run failed Bad address", os error 14 from vcpu run. Against it: EFAULT from '
-        'the region call.',
+        "the region call.",
         decides="what lies at the slot's host address at that moment.",
         next="`memslots record --mappings -o vmm.rec -- COMMAND; grep -A1 HVA /proc/PID/smaps; df "
         "-h /dev/shm; dmesg | tail -n 40`.",
@@ -131,7 +131,7 @@ CAUSES = (
         supports="vfio pci; bar; d3; reset; passthrough; hostdev; lspci",
         against="vfio dma map",
         seen='"vfio_pci_mmap_fault", "vfio_pci_mmap_huge_fault ... 0x1 or 0x2" in dmesg beside '
-        'EFAULT of KVM_RUN.',
+        "EFAULT of KVM_RUN.",
         decides="PCI_COMMAND of the device, the fault's code.",
         next="`journalctl -k -g vfio -n 30; lspci -vv -s BDF | grep -e Control -e Region`.",
         kernels="faults of disabled BARs are SIGBUS since 5.8; huge faults since 6.12.",

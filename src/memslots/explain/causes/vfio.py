@@ -73,7 +73,7 @@ CAUSES = (
         names="peer to peer transactions on bars; pci peer to peer; p2 p .. not supported; dma map "
         ".. efault; map dma .. efault; p2 p dma",
         supports="bar; 0000; gpu",
-        seen='-14 (EFAULT) or -22 for a BAR\'s address, "PCI peer-to-peer transactions on BARs '
+        seen="-14 (EFAULT) or -22 for a BAR's address, \"PCI peer-to-peer transactions on BARs "
         'are not supported".',
         decides="is the range RAM or a BAR?",
         next="nothing, unless devices must talk to each other.",
@@ -170,7 +170,7 @@ CAUSES = (
         "discarding; cannot disable discarding; guest memory discard .. not supported",
         supports="balloon; virtio mem; mdev; vdpa",
         seen='"Discarding RAM is disabled", "discarding memory", virtio-mem or balloon with VFIO '
-        'mdev, vhost-vdpa.',
+        "mdev, vhost-vdpa.",
         decides="the pair of devices.",
         next="drop one; VFIO and virtio-mem agree through the RamDiscardManager (QEMU 6.0 and "
         "later).",

@@ -112,7 +112,7 @@ CAUSES = (
         supports="requested size; virtio mem; block size; 128mib; 128 mib",
         against="spdk; huge",
         seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", '
-        'memaddr.',
+        "memaddr.",
         decides="the numbers.",
         next="`qom-get ID block-size`; in the guest `cat "
         "/sys/devices/system/memory/block_size_bytes`.",

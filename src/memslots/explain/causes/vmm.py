@@ -39,7 +39,7 @@ CAUSES = (
         supports="32; 40; 64; kvm cap nr memslots; table; fallback",
         against="vhost; dimm; kvm reports; reported by kvm",
         seen='"insufficient number of memory slots 40", "32 of 32 in use", a fallback of 32 or '
-        '64 in the source.',
+        "64 in the source.",
         decides="its number against KVM_CAP_NR_MEMSLOTS.",
         next="`memslots record -o vmm.rec -- COMMAND; memslots timeline vmm.rec`.",
         kernels="KVM has 509 or 32764.",
