@@ -24,6 +24,7 @@ def recorded(path, release, machine, address_spaces, page_bytes=4096):
     uname = os.uname()
     text = path.read_bytes().replace(f'"{uname.release}"'.encode(), f'"{release}"'.encode(), 1)
     text = re.sub(rb'"page_bytes": \d+', b'"page_bytes": %d' % page_bytes, text, count=1)
+    text = re.sub(rb'"host": \[[^]]*\]', b'"host": []', text, count=1)  # those of this host
     path.write_bytes(
         re.sub(rb'"machine": "[^"]*"', f'"machine": "{machine}"'.encode(), text, count=1)
     )

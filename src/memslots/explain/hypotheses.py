@@ -189,17 +189,8 @@ def _twins(
             if shift in profile.arch.page_shifts and shift != profile.page_shift:
                 yield f"the host has {size} pages", KNOWN_ARCH, like(page_shift=shift), request
     if facts.release is None:
-        if profile.arch.is_x86:
-            most = profile.limit("user-slots")
-            old = _newest_on(arch, lambda each: each.limit("user-slots") < most)
-            if old is not None:
-                text = (
-                    f"the kernel is {old.version} or older and has {old.limit('user-slots')} slots"
-                )
-                yield text, 0.0, on(old.name), request
-        old = _newest_on(arch, lambda each: not each.has("region2"))
-        if old is not None:
-            yield "the kernel does not know the call", 0.0, on(old.name), request
+        for text, name in _older(profile):
+            yield text, 0.0, on(name), request
     if not facts.arch_is_known:
         for text, name in _OTHER_HOSTS:
             yield text, OTHER_ARCH, on(name), request
@@ -207,6 +198,20 @@ def _twins(
         if old is not None:
             text = f"the host is s390x with {old.version} or older (slots of whole MiB)"
             yield text, OTHER_ARCH, on(old.name), request
+
+
+def _older(profile: Profile) -> Iterator[tuple[str, str]]:
+    """(circumstance in words, name) of older releases of the same architecture."""
+    arch = profile.arch.name
+    if profile.arch.is_x86:
+        most = profile.limit("user-slots")
+        old = _newest_on(arch, lambda each: each.limit("user-slots") < most)
+        if old is not None:
+            slots = old.limit("user-slots")
+            yield f"the kernel is {old.version} or older and has {slots} slots", old.name
+    old = _newest_on(arch, lambda each: not each.has("region2"))
+    if old is not None:
+        yield "the kernel does not know the call", old.name
 
 
 def _newest_on(arch: str, wanted: Callable[[Profile], bool]) -> Profile | None:

@@ -178,8 +178,11 @@ def _too_large(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]
     rest = request.memory_size - most
     free = next(_slot_id(vm, request, refused), None)
     if free is not None and 0 < rest <= most and (request.userspace_addr + most) >> 64 == 0:
-        second = free[1][0].replace(guest_phys_addr=request.guest_phys_addr + most, memory_size=rest,
-                                    userspace_addr=request.userspace_addr + most)  # fmt: skip
+        second = free[1][0].replace(
+            guest_phys_addr=request.guest_phys_addr + most,
+            memory_size=rest,
+            userspace_addr=request.userspace_addr + most,
+        )
         if second.slot == request.slot:
             second = second.replace(slot=second.slot + 1)
         yield text, (request.replace(memory_size=most), second)
