@@ -35,7 +35,7 @@ def test_nearly_all_are_right_and_none_is_silent(found):
 
 def test_a_sample_of_mutations_keeps_the_verdict():
     kept, lost = 0, []
-    for case in [case for case in cases("examples", "tune")][::EACH]:
+    for case in list(cases("examples", "tune"))[::EACH]:
         names = sorted(mutants(case))
         name, text = random.Random(case.id).choice(names)
         result = mark(_titled(case) if name == "title" else case, run(text))

@@ -56,12 +56,15 @@ _LOOKALIKE = {
         22: ("iommu-address-width", "vfio-memlock-limit", "iommu-reserved-range"),
     },
 }
-_SAID = ("summary", "when", "text", "title", "remedy", "numbers", "other", "passes", "then", "kernels", "possible",
-         "questions", "advice", "do", "send", "next", "ask", "facts", "because", "also",
-         "page")  # fmt: skip
+_SAID = (
+    "summary", "when", "text", "title", "remedy", "numbers", "other", "passes", "then", "kernels",
+    "possible", "questions", "advice", "do", "send", "next", "ask", "facts", "because", "also",
+    "page",
+)  # fmt: skip
 _ADVICE = ("passes", "questions", "advice", "do", "send", "next", "ask", "remedy")
 _COMMAND = re.compile(
-    r"memslots (?:record|check|explain|rule|causes|ask|cost|map|timeline|live)\b|\bstrace -|-trace kvm_"
+    r"memslots (?:record|check|explain|rule|causes|ask|cost|map|timeline|live)\b|\bstrace -"
+    r"|-trace kvm_"
     r"|\bdmesg\b|\bjournalctl\b|\bulimit\b|\buname -"
 )
 

@@ -1,5 +1,6 @@
 """The same failure in other programs' words: tables of renderings that mean the same."""
 
+# ruff: noqa: E501 (texts and recorded lines are as long as they are)
 from __future__ import annotations
 
 import re

@@ -1,5 +1,6 @@
 """Memory that disappears from below a slot."""
 
+# ruff: noqa: E501 (texts and recorded lines are as long as they are)
 from __future__ import annotations
 
 import pytest

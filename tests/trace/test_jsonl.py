@@ -1,5 +1,6 @@
 """memslots' own recordings, both ways."""
 
+# ruff: noqa: E501 (texts and recorded lines are as long as they are)
 from __future__ import annotations
 
 import json

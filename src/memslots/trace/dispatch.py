@@ -37,17 +37,19 @@ MORE_LINES = 10
 """A call or message may be wrapped over this many further lines."""
 
 ANCHOR = lazy(
-    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\(|code: \d"
-    rb"|errno"
+    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\("
+    rb"|code: \d|errno"
     rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
     rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
-    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: |<domain|qemu-system|QEMU"
+    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: |<domain"
+    rb"|qemu-system|QEMU"
     rb"|sys_e(?:nter|xit): NR)"
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""
 _SYSCALL = lazy(
-    rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?([a-z_0-9]{1,40})\("
+    rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?"
+    rb"([a-z_0-9]{1,40})\("
 )
 _STRACE_LINE = lazy(
     rb"(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
@@ -61,8 +63,8 @@ CALL_READ = 1 << 14
 """Characters of a call or message that are looked at."""
 _TRACE_EVENT = lazy(rb"\d+@\d+\.\d+:(\w+) ")
 _TRACE_EVENTS = frozenset(
-    b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory kvm_clear_dirty_log"
-    b" kvm_run_exit kvm_vcpu_ioctl".split()
+    b"kvm_set_user_memory kvm_ioctl kvm_vm_ioctl kvm_init_vcpu kvm_convert_memory"
+    b" kvm_clear_dirty_log kvm_run_exit kvm_vcpu_ioctl".split()
 )
 """The events of QEMU that tell something about memory."""
 _STACK_END = lazy(rb"\[0x[0-9a-f]+\]\s*$")
