@@ -13,7 +13,7 @@ import pytest
 
 from memslots.errors import DeviceUnavailableError
 from memslots.record import bpf, bpf_script
-from memslots.record.bpf_output import Output
+from memslots.record.bpf_output import BpfOutput
 from memslots.record.bpf_script import ENTRY, FINISHED, ROW, UNFINISHED, UNSURE, WORDS, script
 from memslots.record.calls import RECORDED, REQUESTS
 from memslots.record.file import RecordingFile
@@ -44,7 +44,7 @@ def line(name, content):
 
 def only(*rows):
     """The one call of an output."""
-    (call,) = Output().take(line("@a", {str(number): one for number, one in enumerate(rows)}))
+    (call,) = BpfOutput().take(line("@a", {str(number): one for number, one in enumerate(rows)}))
     return call
 
 
@@ -119,13 +119,15 @@ def test_an_unfinished_call_keeps_an_argument_that_was_read():
 
 
 def test_threads_that_are_in_a_call_at_the_end():
-    (call,) = Output().take(line("@call", {"11": row(SET_REGION, REGION)[: len(ENTRY)]}))
+    (call,) = BpfOutput().take(line("@call", {"11": row(SET_REGION, REGION)[: len(ENTRY)]}))
     assert call.result is None
     assert call.values
 
 
 def test_calls_come_in_the_order_in_which_they_ended():
-    calls = Output().take(line("@b", {"x": row(SET_REGION, at=9), "y": row("KVM_CREATE_VM", at=2)}))
+    calls = BpfOutput().take(
+        line("@b", {"x": row(SET_REGION, at=9), "y": row("KVM_CREATE_VM", at=2)})
+    )
     assert [call.call.name for call in calls] == ["KVM_CREATE_VM", SET_REGION]
 
 
@@ -143,13 +145,13 @@ def test_calls_come_in_the_order_in_which_they_ended():
     ],
 )  # fmt: skip
 def test_foreign_lines_do_not_matter(foreign):
-    output = Output()
+    output = BpfOutput()
     assert output.take(foreign) == []
     assert (output.came_out, output.entered, output.lost) == (0, 0, 0)
 
 
 def test_what_did_not_come_out_is_counted():
-    output = Output()
+    output = BpfOutput()
     for number in range(3):
         output.take(line("@a", {str(at): row(SET_REGION, at=10 * number + at) for at in range(4)}))
     output.take(line("@entered", 15))
@@ -159,7 +161,7 @@ def test_what_did_not_come_out_is_counted():
 
 
 def test_what_comes_out_twice_counts_once():
-    output = Output()
+    output = BpfOutput()
     twice = line("@b", {"1": row(SET_REGION)})
     assert len(output.take(twice)) == 1
     assert len(output.take(line("@a", {"1": row(SET_REGION, at=2)}))) == 1
@@ -169,7 +171,7 @@ def test_what_comes_out_twice_counts_once():
 
 
 def test_the_tree_is_counted():
-    output = Output()
+    output = BpfOutput()
     alive = []
     for name, count in (("@died", 0), ("@born", 3), ("@died", 4), ("@born", 5)):
         output.take(line(name, count))

@@ -7,36 +7,36 @@ import struct
 
 import pytest
 
-from memslots.running.kernel_types import Field
+from memslots.running.kernel_types import StructField
 from memslots.running.kvm_reader import TRIES, KernelReadError, KvmReader
 
 KVM = 0xFFFF_8880_0000_0000
 SLOT_BYTES = 96
 COMMON = {
-    ("kvm", "memslots"): Field(16, 8, 2),
-    ("kvm", "nr_memslot_pages"): Field(40, 8),
-    ("kvm", "online_vcpus"): Field(48, 4),
-    ("kvm_memslots", "generation"): Field(0, 8),
-    ("kvm_memory_slot", "base_gfn"): Field(48, 8),
-    ("kvm_memory_slot", "npages"): Field(56, 8),
-    ("kvm_memory_slot", "userspace_addr"): Field(64, 8),
-    ("kvm_memory_slot", "dirty_bitmap"): Field(72, 8),
-    ("kvm_memory_slot", "flags"): Field(80, 4),
-    ("kvm_memory_slot", "id"): Field(84, 2),
+    ("kvm", "memslots"): StructField(16, 8, 2),
+    ("kvm", "nr_memslot_pages"): StructField(40, 8),
+    ("kvm", "online_vcpus"): StructField(48, 4),
+    ("kvm_memslots", "generation"): StructField(0, 8),
+    ("kvm_memory_slot", "base_gfn"): StructField(48, 8),
+    ("kvm_memory_slot", "npages"): StructField(56, 8),
+    ("kvm_memory_slot", "userspace_addr"): StructField(64, 8),
+    ("kvm_memory_slot", "dirty_bitmap"): StructField(72, 8),
+    ("kvm_memory_slot", "flags"): StructField(80, 4),
+    ("kvm_memory_slot", "id"): StructField(84, 2),
 }
 TREE = {
     **COMMON,
-    ("kvm_memslots", "gfn_tree"): Field(8, 8),
-    ("kvm_memslots", "gfn_tree.rb_node"): Field(8, 8),
-    ("kvm_memslots", "node_idx"): Field(16, 4),
-    ("kvm_memory_slot", "gfn_node"): Field(0, 24, 2),
-    ("rb_node", "rb_right"): Field(8, 8),
-    ("rb_node", "rb_left"): Field(16, 8),
+    ("kvm_memslots", "gfn_tree"): StructField(8, 8),
+    ("kvm_memslots", "gfn_tree.rb_node"): StructField(8, 8),
+    ("kvm_memslots", "node_idx"): StructField(16, 4),
+    ("kvm_memory_slot", "gfn_node"): StructField(0, 24, 2),
+    ("rb_node", "rb_right"): StructField(8, 8),
+    ("rb_node", "rb_left"): StructField(16, 8),
 }
 ARRAY = {
     **COMMON,
-    ("kvm_memslots", "used_slots"): Field(8, 4),
-    ("kvm_memslots", "memslots"): Field(16, SLOT_BYTES, 0),
+    ("kvm_memslots", "used_slots"): StructField(8, 4),
+    ("kvm_memslots", "memslots"): StructField(16, SLOT_BYTES, 0),
 }
 
 

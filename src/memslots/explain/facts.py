@@ -146,7 +146,7 @@ _LAST_PLAUSIBLE = 9
 """No Linux kernel has a larger major number."""
 
 
-class Fact:
+class TextFact:
     """One value and the words that say it."""
 
     __slots__ = ("reason", "value")
@@ -193,7 +193,7 @@ class Facts:
         """Whether there is no fact at all."""
         return not (self.arch or self.release or self.page_shift or self.gpa_bits or self.vm_type)
 
-    def _arch(self) -> Fact | None:
+    def _arch(self) -> TextFact | None:
         scores: dict[str, int] = {}
         reasons: dict[str, str] = {}
         for arch, weight, word, pattern, what in _ARCH_PATTERNS:
@@ -214,9 +214,9 @@ class Facts:
         best = max(scores, key=lambda arch: scores[arch])
         if sum(score == scores[best] for score in scores.values()) > 1:
             return None
-        return Fact(best, reasons[best])
+        return TextFact(best, reasons[best])
 
-    def _release(self) -> Fact | None:
+    def _release(self) -> TextFact | None:
         if not any(
             word in self.text
             for word in ("inux", "ernel", "uname", "-generic", "-amd64", "6.", "5.", "7.")
@@ -227,7 +227,7 @@ class Facts:
             branches = {".".join(version.split(".")[:2]) for version in found}
             if len(branches) == 1:
                 version = max(found, key=len)
-                return Fact(version, found[version])
+                return TextFact(version, found[version])
             if branches:
                 return None
         return None
@@ -240,28 +240,30 @@ class Facts:
             ):
                 yield version, f"the text says {' '.join(found.group().split())[:40]}"
 
-    def _page_shift(self) -> Fact | None:
+    def _page_shift(self) -> TextFact | None:
         suffix = (
             _PAGE_SUFFIX.search(self.text) if "64k" in self.text or "16k" in self.text else None
         )
         if suffix:
-            return Fact(16 if suffix.group(1) == "64k" else 14, f"the text says {suffix.group()}")
+            return TextFact(
+                16 if suffix.group(1) == "64k" else 14, f"the text says {suffix.group()}"
+            )
         for shift, signs in _PAGES:
             for sign in signs:
                 if sign in self.words:
-                    return Fact(shift, f"the text says {sign.rstrip('~')}")
+                    return TextFact(shift, f"the text says {sign.rstrip('~')}")
         if "65536" not in self.text and "16384" not in self.text:
             return None
         found = re.search(
             r"PAGE_?SIZE\W{0,8}?\n?(?:[^\n]{0,60}\n)?\D{0,4}(65536|16384)\b", self.text
         )
         return (
-            Fact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}")
+            TextFact(int(found.group(1)).bit_length() - 1, f"the text says {found.group(1)}")
             if found
             else None
         )
 
-    def _gpa_bits(self) -> Fact | None:
+    def _gpa_bits(self) -> TextFact | None:
         if not any(
             word in self.words
             for word in ("bit", "bits", "maxphyaddr", "address sizes", "ipa~", "sv39~", "sv48~")
@@ -274,20 +276,20 @@ class Facts:
         found = {bits for bits in found if 32 <= bits <= 57 and bits != 64}
         if len(found) == 1:
             bits = found.pop()
-            return Fact(bits, f"the text says {bits} bits")
+            return TextFact(bits, f"the text says {bits} bits")
         for mode, bits in _STAGES.items():
             if mode in self.words:
-                return Fact(bits, f"the text says {mode}")
+                return TextFact(bits, f"the text says {mode}")
         return None
 
-    def _vm_type(self) -> Fact | None:
+    def _vm_type(self) -> TextFact | None:
         if self.arch is not None and self.arch.value != "x86_64":
             return None
         found = []
         for number, name, signs in _TYPES:
             sign = next((sign for sign in signs if sign in self.words), None)
             if sign:
-                found.append(Fact(number, f"the text names {name}"))
+                found.append(TextFact(number, f"the text names {name}"))
         strong = [fact for fact in found if fact.value in (5, 4, 1)]
         return strong[0] if len(strong) == 1 else found[0] if len(found) == 1 else None
 

@@ -102,8 +102,8 @@ TOTAL_NEAR_CAP = FindingKind(
     "total-near-cap",
     WARNING,
     "the page total is near the largest unsigned long",
-    """From {page-total-cap} on a slot that would wrap the total is refused; before, on 32-bit hosts,
-    the total and the MMU budget wrap silently.""",
+    """From {page-total-cap} on a slot that would wrap the total is refused; before, on 32-bit
+    hosts, the total and the MMU budget wrap silently.""",
     "Use fewer or smaller slots; on a 32-bit host each page counts once for every slot it is in.",
 )
 BACKING_UNMAPPED = FindingKind(

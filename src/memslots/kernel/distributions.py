@@ -109,11 +109,6 @@ def is_distribution(name: str) -> bool:
     return _canonical(name) in BUILDS or _canonical(name) in BUILT_FROM
 
 
-def distribution_names() -> tuple[str, ...]:
-    """Every name known, asked or not, for messages and completion."""
-    return (*BUILDS, *ALIASES, *BUILT_FROM)
-
-
 def distributed(name: str, arch: Arch) -> Profile:
     """The profile of a distribution's kernel.
 

@@ -45,7 +45,7 @@ _SHIFT = PAGE_BYTES.bit_length() - 1
 _TSS_GPA, _APIC_GPA = 0xFFFB_D000, 0xFEE0_0000
 
 
-class Finding:
+class Probed:
     """One thing the probe asked."""
 
     __slots__ = ("dated", "how", "name", "value")
@@ -70,7 +70,7 @@ class Probe:
     __slots__ = ("findings", "notes", "profile", "release")
 
     def __init__(
-        self, profile: Profile, findings: list[Finding], notes: list[str], release: str
+        self, profile: Profile, findings: list[Probed], notes: list[str], release: str
     ) -> None:
         self.profile = profile
         self.findings = findings
@@ -105,14 +105,14 @@ class _Asker:
     def __init__(self, device: Device, base: Profile) -> None:
         self.device = device
         self.base = base
-        self.findings: list[Finding] = []
+        self.findings: list[Probed] = []
 
     def _fact(self, name: str, value: bool, how: str) -> None:
-        self.findings.append(Finding(name, bool(value), how, bool(self.base.knows(name))))
+        self.findings.append(Probed(name, bool(value), how, bool(self.base.knows(name))))
 
     def _option(self, name: str, value: OptionValue, how: str) -> None:
         if value is not None:
-            self.findings.append(Finding(name, value, how))
+            self.findings.append(Probed(name, value, how))
 
     def _trial(self, question: Callable[[LiveVm], int]) -> int:
         """The result of a question to a VM made for it."""

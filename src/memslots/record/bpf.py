@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from ..errors import DeviceUnavailableError
-from .bpf_session import Session, sees_host_pids
+from .bpf_session import BpfSession, sees_host_pids
 from .file import RecordingFile
 from .processes import process_of, threads_below
 from .recorder import Recorded
@@ -35,7 +35,10 @@ def record(
     """
     check(tree=True)
     how = "bpftrace, a process tree"
-    with RecordingFile(path, command, how, arguments=arguments) as file, Session(file) as session:
+    with (
+        RecordingFile(path, command, how, arguments=arguments) as file,
+        BpfSession(file) as session,
+    ):
         with held() as before:
             # the fork happens on the thread that the script knows, so the program is followed from
             # its first step
@@ -69,7 +72,7 @@ def attach(pid: int, path: str, *, started: Callable[[], object] = bool) -> Reco
         raise ProcessLookupError(f"there is no process {pid}")
     with (
         RecordingFile(path, [f"pid {pid}"], "bpftrace, a process tree") as file,
-        Session(file, label_all=True) as session,
+        BpfSession(file, label_all=True) as session,
         _Leave() as leave,
     ):
         session.follow(pid)
@@ -104,7 +107,7 @@ def record_system(
     check(tree=False)
     with (
         RecordingFile(path, ["all processes"], "bpftrace, the whole machine") as file,
-        Session(file, system=True, label_all=True) as session,
+        BpfSession(file, system=True, label_all=True) as session,
         _Leave() as leave,
     ):
         file.begin()

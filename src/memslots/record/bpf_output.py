@@ -65,7 +65,7 @@ class Caught:
         return not any(words) or self.argument % PAGE_BYTES > LAST_WHOLE
 
 
-class Output:
+class BpfOutput:
     """Takes the lines of bpftrace's output, in its JSON format; lines that are something else do
     not matter.
     """

@@ -18,7 +18,7 @@ import time
 from ..errors import DeviceUnavailableError, MemslotsError
 from . import bpf_script
 from .beginning import READING, file_vms, open_looker, without
-from .bpf_output import Caught, Output, end_of
+from .bpf_output import BpfOutput, Caught, end_of
 from .processes import is_alive, threads_below
 from .recorder import Recorded
 
@@ -45,7 +45,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
 
 
-class Session:
+class BpfSession:
     """bpftrace at work.
 
     A context manager: entered when calls are seen, left with bpftrace gone.
@@ -57,7 +57,7 @@ class Session:
         """label_all: say of every process's calls whose they are; else of those that make a VM
         after another did.
         """
-        self.output = Output()
+        self.output = BpfOutput()
         self._file = file
         self._system = system
         self._label_all = label_all
@@ -81,7 +81,7 @@ class Session:
         self._last: list[Caught] | None = None
         """At the end: what comes out then, which is printed by the maps' names and not by age."""
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> BpfSession:
         prctl, parent = _libc.prctl, os.getpid()
 
         def die_with_us() -> None:

@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 # What a step comes to
 ACCEPTED, REFUSED, DIFFERS = "accepted", "refused", "differs"
 UNDETERMINED, INCOMPLETE, ECHO, OTHER = "undetermined", "incomplete", "echo", "other"
-VERDICTS = {
-    ACCEPTED: "observed and expected: accepted",
-    REFUSED: "observed and expected: refused",
-    DIFFERS: "the model expects another answer than the one observed",
-    UNDETERMINED: "the model cannot tell: a fact was not observed",
-    INCOMPLETE: "arguments were not recorded",
-    ECHO: "the same call again, as an error message",
-    OTHER: "not about memory slots",
-}
+# ACCEPTED and REFUSED: as observed.  DIFFERS: the model expects another answer.  UNDETERMINED: a
+# fact was not observed.  INCOMPLETE: arguments were not recorded.  ECHO: the call before it again,
+# as an error message.  OTHER: not about memory slots.
 
 
 class Before:

@@ -12,7 +12,7 @@ import os
 import struct
 
 from ..errors import DeviceUnavailableError, MemslotsError
-from .kernel_types import Field
+from .kernel_types import StructField
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Btf:
             return self._record(number)[5]
         return None
 
-    def field(self, name: str, path: str) -> Field | None:
+    def field(self, name: str, path: str) -> StructField | None:
         """Where a member lies in the structure of a name; path: names with dots, into members that
         are structures.
 
@@ -148,7 +148,7 @@ class Btf:
                 return found
         return None
 
-    def _follow(self, number: int, path: list[str]) -> Field | None:
+    def _follow(self, number: int, path: list[str]) -> StructField | None:
         offset = 0
         for word in path:
             member = self._member(number, word, 0)
@@ -156,7 +156,7 @@ class Btf:
                 return None
             number, offset = member[0], offset + member[1]
         nbytes, count = self._extent(number)
-        return Field(offset, nbytes, count)
+        return StructField(offset, nbytes, count)
 
     def _member(self, number: int, word: str, depth: int) -> tuple[int, int] | None:
         """(type, offset in bytes) of a member, also of one within members without a name."""

@@ -10,7 +10,7 @@ drgn is no requirement of memslots: it loads us.
 
 from __future__ import annotations
 
-from memslots.running.kernel_types import Field
+from memslots.running.kernel_types import StructField
 from memslots.running.kvm_reader import KvmReader
 from memslots.running.running_vm import RunningVm
 
@@ -57,7 +57,7 @@ class DrgnTypes:
         except LookupError:
             return None
 
-    def field(self, name: str, path: str) -> Field | None:
+    def field(self, name: str, path: str) -> StructField | None:
         """A member of a structure; None if there is none."""
         offset = 0
         try:
@@ -72,7 +72,7 @@ class DrgnTypes:
         count, found = 1, _plain(found)
         while found.kind.name == "ARRAY":
             count, found = count * (found.length or 0), _plain(found.type)
-        return Field(offset, int(found.size) if found.size is not None else 0, count)
+        return StructField(offset, int(found.size) if found.size is not None else 0, count)
 
 
 def _plain(found: Any) -> Any:

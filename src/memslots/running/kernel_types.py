@@ -14,11 +14,11 @@ if TYPE_CHECKING:
         def nbytes(self, name: str) -> int | None:
             """Bytes of a structure; None if there is none of this name."""
 
-        def field(self, name: str, path: str) -> Field | None:
+        def field(self, name: str, path: str) -> StructField | None:
             """A member of a structure; None if there is none."""
 
 
-class Field:
+class StructField:
     """One member of a structure."""
 
     __slots__ = ("count", "nbytes", "offset")
@@ -37,4 +37,4 @@ class Field:
         return self.offset + self.nbytes * self.count
 
     def __repr__(self) -> str:
-        return f"Field({self.offset}, {self.nbytes}, {self.count})"
+        return f"StructField({self.offset}, {self.nbytes}, {self.count})"

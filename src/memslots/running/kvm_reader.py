@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .kernel_memory import KernelMemory
-    from .kernel_types import Field, KernelTypes
+    from .kernel_types import KernelTypes, StructField
 
 TRIES = 64
 """A VM whose slots change all the time is read so often."""
@@ -61,7 +61,7 @@ class KvmReader:
         """Raises KernelReadError for a kernel that keeps its slots in no way that is known."""
         self._memory = memory
         self._types = types
-        self._places: dict[tuple[str, str], Field | None] = {}
+        self._places: dict[tuple[str, str], StructField | None] = {}
         self._memslots = self._field("kvm", "memslots")
         self._generation = self._field("kvm_memslots", "generation")
         self._slot_bytes = types.nbytes("kvm_memory_slot") or 0
@@ -83,7 +83,7 @@ class KvmReader:
 
     # -- the parts
 
-    def _field(self, name: str, path: str) -> Field:
+    def _field(self, name: str, path: str) -> StructField:
         found = self._place(name, path)
         if found is None:
             raise KernelReadError(
@@ -92,7 +92,7 @@ class KvmReader:
             )
         return found
 
-    def _place(self, name: str, path: str) -> Field | None:
+    def _place(self, name: str, path: str) -> StructField | None:
         """A member; asked once, because the descriptions of large structures are long."""
         key = name, path
         if key not in self._places:

@@ -6,7 +6,7 @@ import os
 
 from ..errors import errno_name
 from ..live.guest_demo import Shown
-from ..live.probe import Finding, Probe
+from ..live.probe import Probe, Probed
 from ..live.rerun import Answered
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ def probe_lines(probe: Probe) -> Iterator[str]:
     yield "use it as `--kernel host`"
 
 
-def _value(finding: Finding) -> str:
+def _value(finding: Probed) -> str:
     value = finding.value
     if isinstance(value, bool):
         return "yes" if value else "no"

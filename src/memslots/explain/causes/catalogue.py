@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...errors import UnknownKernelError
 from . import (
     confidential,
     device,
@@ -31,10 +30,3 @@ CHAPTERS: tuple[tuple[str, tuple[Cause, ...]], ...] = (
 )
 
 CAUSES: dict[str, Cause] = {cause.id: cause for _, causes in CHAPTERS for cause in causes}
-
-
-def find_cause(cause_id: str) -> Cause:
-    """The cause with this id.  Raises UnknownKernelError if there is none."""
-    if cause_id not in CAUSES:
-        raise UnknownKernelError(f"no cause {cause_id!r}; `memslots causes` lists them")
-    return CAUSES[cause_id]
