@@ -27,12 +27,13 @@ that is and which names to take.
 
 Each fact says how it is known: by which commit, with the stable releases in which it came; by which
 source that was read, and in whose tree if it was a distribution's; by which recorded answers. Where
-nobody looked at the releases between one without and one with a fact, `memslots kernel` says so, and
-a call that needs the fact is undetermined: name the point release, or state `+fact` or `-fact`.
+nobody looked at the releases between one without and one with a fact, `memslots kernel` says so,
+and a call that needs the fact is undetermined: name the point release, or state `+fact` or `-fact`.
 `python -m memslots.verify.farm dates` reads the stable releases off the changelogs of Debian again
 (see [farm](farm.md)). `--json` prints `memslots.kernels/1` (releases by architecture,
-distributions), `memslots.kernel/1` (one kernel: limits, facts and options with provenance, rules, answers to the probes) and
-`memslots.diff/1` (facts, limits, options, rules, probes with two values).
+distributions), `memslots.kernel/1` (one kernel: limits, facts and options with provenance, rules,
+answers to the probes) and `memslots.diff/1` (facts, limits, options, rules, probes with two
+values).
 
 """
 

@@ -63,7 +63,6 @@ REASONS = {
     "record.recorder": "how a recording was made, and why calls are not in it",
     "record.start": "the text of an error is put together before it is raised",
     "record.tracer": "the text of an error is put together before it is raised",
-    "replay.step": "what each verdict means",
     "rules.answer": "what every accepted answer takes for granted",
     "rules.dirty_log": "names of functions in the kernel, for several rules",
     "rules.region.arch.vma": "names of functions in the kernel, for several rules",
