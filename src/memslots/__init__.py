@@ -66,7 +66,7 @@ in its wing:
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page report steps running cause_page address_rows html_look moment_columns svg
-        html_steps space_time_cells space_time html_report notebook
+        html_steps space_time_cells space_time html_report notebook recorded
     cli/              one command a file
         check progress record run accounting ask conformance cost diff explain export kernel kernels
         live main map replay rule rules timeline vectors verify causes report

@@ -49,7 +49,7 @@ What a program notices
 
 Also dated between them, but about 32-bit hosts only: hva-compared-truncated.
 
-22 facts are the same; the rules that both have are checked in the same order.
+26 facts are the same; the rules that both have are checked in the same order.
 """
     )
 

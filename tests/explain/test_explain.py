@@ -309,7 +309,7 @@ def test_slots_of_kvm_are_in_the_way_on_other_kernels_too(gpa, owner):
     lines = [
         "ioctl(3, KVM_CREATE_VM, 0) = 4",
         "ioctl(4, KVM_CREATE_IRQCHIP) = 0",
-        "ioctl(4, KVM_SET_IDENTITY_MAP_ADDR, 0xfeffc000) = 0",
+        "ioctl(4, KVM_SET_IDENTITY_MAP_ADDR, [0xfeffc000]) = 0",
         "ioctl(4, KVM_SET_TSS_ADDR, 0xfffbd000) = 0",
         "ioctl(4, KVM_CREATE_VCPU, 0) = 5",
         f"ioctl(4, KVM_SET_USER_MEMORY_REGION, {{slot=0, flags=0, guest_phys_addr={gpa:#x}, "

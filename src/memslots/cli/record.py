@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record; the program's exit code, or its signal."""
     from ..record.recorder import end_as
+    from ..views.recorded import recorded_lines
 
     if bool(options.command) + bool(options.pid) + options.system != 1:
         raise ValueError("one of: a command after --, -p PID, --system")
@@ -89,19 +90,8 @@ def run(options: argparse.Namespace) -> int:
     if options.runs and (options.bpf or options.system):
         raise ValueError("--runs is not for --bpf and --system: they leave KVM_RUN alone")
     recorded = _record(options, options.output or _default_path())
-    if recorded.lost != 0:
-        lost = "an unknown number of" if recorded.lost is None else recorded.lost
-        why = f" ({recorded.remark})" if recorded.remark else ""
-        _say(f"{lost} calls were lost{why}; the program was not disturbed")
-    elif recorded.remark:
-        _say(recorded.remark)
-    _tell_beginning(recorded, options.quiet)
-    if not options.quiet and recorded.path:
-        whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
-        path = recorded.path
-        _say(
-            f"{recorded.calls} calls of {whose} in {path}; see them with `memslots explain {path}`"
-        )
+    for line in recorded_lines(recorded, quiet=options.quiet):
+        _say(line)
     return end_as(recorded)
 
 
@@ -112,43 +102,25 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
 
     if not (options.bpf or options.system):
         from ..record import recorder
+        from ..record.processes import inherited_fds
 
         if options.pid:
             return recorder.attach(options.pid, path, mappings=options.mappings)
         return recorder.record(
             options.command, path, mappings=options.mappings, runs=options.runs,
             arguments=options.arguments,
-            inherited=_inherited(), for_good=True,
+            inherited=inherited_fds(), for_good=True,
         )  # fmt: skip
     from ..record import bpf
+    from ..record.processes import inherited_fds
 
     if options.system:
         return bpf.record_system(path, seconds=options.seconds, started=started)
     if options.pid:
         return bpf.attach(options.pid, path, started=started)
     return bpf.record(
-        options.command, path, arguments=options.arguments, inherited=_inherited(), for_good=True
+        options.command, path, arguments=options.arguments, inherited=inherited_fds(), for_good=True
     )
-
-
-def _inherited() -> list[int]:
-    """Descriptors that we were started with and do not use: the program's, whose end others may be
-    waiting for.
-    """
-    import os
-
-    found = []
-    try:
-        names = os.listdir("/proc/self/fd")
-    except OSError:
-        return []
-    for fd in map(int, names):
-        try:
-            if fd != 2 and os.get_inheritable(fd):
-                found.append(fd)
-        except OSError:
-            continue  # the one that the list was read from
-    return found
 
 
 def _say(text: str) -> None:
@@ -160,22 +132,6 @@ def _say(text: str) -> None:
             print(f"memslots record: {text}", file=sys.stderr, flush=True)
     except OSError:
         return
-
-
-def _tell_beginning(recorded: Recorded, quiet: bool) -> None:
-    """What an attached recording began with, or why it began with nothing."""
-    beginning = recorded.beginning
-    if beginning is None:
-        return
-    if beginning.missing:
-        _say(f"slots made before it began are not in it: {beginning.missing}")
-    if beginning.changing:
-        _say(
-            f"slots that {beginning.changing} VMs had before are not in it:"
-            " they changed at every try to read them"
-        )
-    if not quiet and not beginning.missing:
-        _say(f"it began with {beginning.vms} VMs, {beginning.slots} slots")
 
 
 def _default_path() -> str:

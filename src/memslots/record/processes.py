@@ -61,3 +61,21 @@ def _state(path: str) -> tuple[str, int]:
     except OSError:
         return "X", 0
     return state.decode(), int(parent)
+
+
+def inherited_fds() -> list[int]:
+    """Descriptors that we were started with and do not use: the program's, whose end others may be
+    waiting for.
+    """
+    found = []
+    try:
+        names = os.listdir("/proc/self/fd")
+    except OSError:
+        return []
+    for fd in map(int, names):
+        try:
+            if fd != 2 and os.get_inheritable(fd):
+                found.append(fd)
+        except OSError:
+            continue  # the one that the list was read from
+    return found

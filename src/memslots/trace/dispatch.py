@@ -39,11 +39,11 @@ MORE_LINES = 10
 ANCHOR = lazy(
     rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\("
     rb"|code: \d|errno"
-    rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\(|[Rr]egion"
+    rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\("
+    rb"|[Rr]egion"
     rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
     rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: |<domain"
-    rb"|qemu-system|QEMU"
-    rb"|sys_e(?:nter|xit): NR)"
+    rb"|qemu-system|QEMU|sys_e(?:nter|xit): NR)"
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""

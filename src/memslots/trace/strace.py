@@ -1,9 +1,8 @@
 """strace: every combination of its options, and what people do to its lines by hand.
 
-A line is `[who] [when] name(arguments) = result`.  The parser looks for the call
-itself and then reads what stands before it, so that quoting or prose in front
-does no harm.  A call may be given with its structure, with a bare pointer
-(strace has no decoder for it), with raw numbers, or cut anywhere.
+A line is `[who] [when] name(arguments) = result`.  The parser looks for the call itself and then
+reads what stands before it, so that quoting or prose in front does no harm.  A call may be given
+with its structure, with a bare pointer, with raw numbers, or cut anywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PENDING_MAX = 4096
 """Unfinished calls kept at a time (one for each thread)."""
 
 CALL = lazy(
-    r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|mprotect|pkey_mprotect|close|v?fork|clone[23]?)\(",
+    r"(?<![\w.>:])(ioctl|mmap2?|munmap|mremap|(?:pkey_)?mprotect|close|v?fork|clone[23]?)\(",
     re.ASCII,
 )
 _NEXT = lazy(r"(?<![\w.>:])ioctl\(\d", re.ASCII)
@@ -49,9 +48,8 @@ _FD = lazy(
     r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII
 )
 _REQUEST = lazy(
-    r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}"
-    r"|\d{4,10})\b(?:\s*/\*\s*(.{0,120}?)\s*\*/)?"
-    r"|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
+    r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}|\d{4,10})\b"
+    r"(?:\s*/\*\s*(.{0,120}?)\s*\*/)?|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
     re.ASCII,
 )
 _FIELD = lazy(r"(?<!\w)(\w{1,40})\s{0,8}[=:]\s{0,8}([^,{}\[\]]{0,400})")
@@ -62,16 +60,12 @@ _PLAIN = lazy(
     rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
     rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
     rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "
-    rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), "
-    rb"memory_size=(\d{1,19}), userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
-    rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))"
-    rb"(?: <(\d{1,9}\.\d{1,9})>)?$"
+    rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), memory_size=(\d{1,19}), "
+    rb"userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
+    rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))(?: <(\d{1,9}\.\d{1,9})>)?$"
 )
 """Most region calls of most recordings, exactly as strace writes them."""
-
 _REGION2 = CALLS["KVM_SET_USER_MEMORY_REGION2"]
-
-
 _TOOK = lazy(r" <(\d{1,9}\.\d{1,9})>\s*$")
 """Seconds that the call took (-T)."""
 
@@ -97,9 +91,7 @@ def _is_cut_result(result: str) -> bool:
 
 
 def widths_of(call: str) -> dict[str, int]:
-    """Field: bits, of the structure that a text about this call may show; region calls share the
-    longer one.
-    """
+    """Field: bits, of the structure that a text about a call may show (region calls: REGION2)."""
     known = CALLS.get(call)
     if known is None or not known.has_structure:
         return {}
@@ -389,12 +381,9 @@ def request_of(found: re.Match[str]) -> str | None:
         if len(parts) != 4 or words.integer(parts[1]) not in (KVMIO, 0x3B, 0xAF):
             return None
         kind, nr, size = (words.integer(part) for part in parts[1:])
-        if (
-            kind is None
-            or nr is None
-            or size is None
-            or not (0 <= nr < 256 and 0 <= size < 1 << 13)
-        ):
+        if kind is None or nr is None or size is None:
+            return None
+        if not (0 <= nr < 256 and 0 <= size < 1 << 13):
             return None
         return words.request_name(size << 16 | kind << 8 | nr)
     if number is not None:

@@ -84,6 +84,7 @@ HVA_TAGGED = Rule(
     "Pass the untagged address.", _SET, needs=("hva-tag-check",),
     arches=ARM64,
 )
+# access_ok() of the whole range
 HVA_OUT_OF_RANGE = Rule(
     "hva-out-of-range", EINVAL, "The host range does not lie in user space.",
     """userspace_addr + memory_size must not pass the end of user space: 2^47 - 4096 on x86-64

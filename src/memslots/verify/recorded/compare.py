@@ -249,7 +249,9 @@ def _replay_sequence(
         except NotDecided as undecided:
             reason = str(undecided)
             result.undecided[reason] = result.undecided.get(reason, 0) + 1
-            if operation[0] in _ASKS_ONLY:
+            if operation[0] in _ASKS_ONLY or (
+                operation[0] == "enable_cap" and _is_refusal(observed)
+            ):
                 continue
             return
         result.operations += 1
@@ -258,6 +260,12 @@ def _replay_sequence(
             found = OtherAnswer(result.kernel, name, index, operations, observed, seen)
             found.reason = _exception(found)
             (result.excepted if found.reason else result.disagreements).append(found)
+
+
+def _is_refusal(observed: object) -> bool:
+    """Whether the kernel refused: a capability that was not enabled has changed nothing."""
+    result = observed.get("r") if isinstance(observed, dict) else observed
+    return isinstance(result, int) and result < 0
 
 
 def observable(answer: Seen, kept: set[str]) -> object:
