@@ -98,12 +98,12 @@ class Machine:
 
     @property
     def is_tdx(self) -> bool:
-        """Is it a TDX guest, whose vCPUs and interrupts the TDX module keeps?"""
+        """Whether it is a TDX guest, whose vCPUs and interrupts the TDX module keeps."""
         return self.profile.arch.is_x86 and self.vm_type == VM_TYPE_TDX
 
     @property
     def launched_later(self) -> bool:
-        """Does the VM come to life only by a launch sequence of calls that are not modelled?"""
+        """Whether the VM comes to life only by a launch sequence, of calls not modelled."""
         return self.profile.arch.is_x86 and self.vm_type in (VM_TYPE_SNP, VM_TYPE_TDX)
 
 
