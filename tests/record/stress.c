@@ -1,4 +1,5 @@
 /* 64 threads make and delete slots on one VM while other threads start and die.  Prints the calls made. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
@@ -46,7 +47,7 @@ int main(int argc, char **argv)
 
     if (argc > 1)
         rounds = atoi(argv[1]);
-    vm = ioctl(kvm, KVM_CREATE_VM, 0);
+    do vm = ioctl(kvm, KVM_CREATE_VM, 0); while (vm < 0 && errno == EINTR);
     memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (long i = 0; i < 64; i++)
         pthread_create(&threads[i], NULL, work, (void *)i);

@@ -192,7 +192,7 @@ def test_a_kill_at_any_moment_loses_nothing_seen(tmp_path, stress, whom):
 
 @requires("gcc", "kvm")
 def test_attaching_and_leaving(tmp_path, stress):
-    program = subprocess.Popen([stress, "3000"], stdout=subprocess.PIPE, text=True)
+    program = subprocess.Popen([stress, "300000"], stdout=subprocess.PIPE, text=True)
     try:
         time.sleep(0.2)
         path = tmp_path / "r"
@@ -212,6 +212,20 @@ def test_attaching_and_leaving(tmp_path, stress):
     finally:
         program.kill()
         program.wait()
+
+
+def test_a_process_that_has_ended_and_was_not_waited_for(tmp_path):
+    program = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+    done = subprocess.run(
+        [sys.executable, "-m", "memslots", "record", "-o", tmp_path / "r", "-p", str(program.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, os.listdir(tmp_path)) == (2, [])
+    assert f"process {program.pid} has ended" in done.stderr
+    program.wait()
 
 
 @requires("gcc", "kvm")

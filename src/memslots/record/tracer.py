@@ -18,7 +18,7 @@ from . import ptrace, registers
 from .calls import call_of
 from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
-from .processes import process_of
+from .processes import is_alive, process_of
 from .runs import PLAIN_RUN, RUN_REQUEST, RunCall, Runs, failed_run, has_failed
 from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
@@ -85,9 +85,12 @@ class Tracer:
     def seize_threads(self, pid: int) -> None:
         """Seize all threads of a process, those too that appear meanwhile.  Raises OSError."""
         seized: set[int] = set()
+        alive = False
         while True:
             new = {int(name) for name in os.listdir(f"/proc/{pid}/task")} - seized
             if not new:
+                if not alive:
+                    raise ProcessLookupError(f"process {pid} has ended")
                 return
             for tid in new:
                 try:
@@ -95,9 +98,12 @@ class Tracer:
                 except ProcessLookupError:
                     continue
                 except PermissionError as error:
+                    if not is_alive(tid):
+                        continue  # it has ended, and its parent has not asked how
                     raise PermissionError(error.errno, _attach_advice(pid)) from None
                 finally:
                     seized.add(tid)
+                alive = True
                 self._known.add(tid)
                 ptrace.ask(ptrace.INTERRUPT, tid)
             self.processes = len(self._known)

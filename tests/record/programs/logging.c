@@ -24,7 +24,9 @@ int main(int argc, char **argv)
     pthread_t t[16];
     int count = atoi(argv[3]);
     calls = atoi(argv[2]);
-    vm = ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), CREATE_VM, 0);
+    /* a stop that comes while a VM is made ends the call with EINTR, traced or not */
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    do vm = ioctl(kvm, CREATE_VM, 0); while (vm < 0 && errno == EINTR);
     memory = mmap(0, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     out = open(argv[1], O_CREAT | O_TRUNC | O_WRONLY | O_APPEND, 0644);
     for (long i = 0; i < count; i++)
