@@ -10,6 +10,8 @@ is.  An option nobody stated has a default, or is None: not known.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ..errors import UnknownKernelError, UnobservedError
 from .arch import Arch
 from .history import FACTS, FIRST_RELEASES, OLDEST
@@ -306,8 +308,9 @@ def _checked_option(name: str, value: OptionValue) -> OptionValue:
     raise UnknownKernelError(f"option {name} takes {option.kind.__name__}, not {value!r}")
 
 
+@lru_cache(maxsize=512)
 def dated(version: Version, arch: Arch) -> Profile:
-    """The profile of a release as its dates say.
+    """The profile of a release as its dates say; kept, since a profile never changes.
 
     Raises UnknownKernelError for a release before the facts begin, or one in
     which KVM did not exist on that architecture.

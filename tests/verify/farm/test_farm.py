@@ -551,3 +551,10 @@ def test_the_help_tells_where_rare_hosts_are(capsys):
         assert ending in text
         assert any(name.endswith(ending) for name in KERNELS)
     assert "debian-experimental-" in text
+
+
+def test_answers_of_this_host_are_kept_under_its_release(tmp_path):
+    from memslots.verify.farm.rerun import record
+
+    with pytest.raises(ValueError, match="host-6.18-x86_64"):
+        record(str(tmp_path), "native", "corners")

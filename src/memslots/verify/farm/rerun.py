@@ -158,6 +158,8 @@ def record(
     and TraceError where the folder has no such sequences, or has the answers already.
     """
     kernel = recorded_as(name)
+    if kernel.is_native and kernel.name == name:
+        raise ValueError(f"{name}: name its release, as recordings do: host-6.18-x86_64")
     label = f"{name}.{kind}" if kind else name
     path = os.path.join(folder, f"{label}.jsonl")
     if os.path.exists(path):
