@@ -556,5 +556,5 @@ def test_the_help_tells_where_rare_hosts_are(capsys):
 def test_answers_of_this_host_are_kept_under_its_release(tmp_path):
     from memslots.verify.farm.rerun import record
 
-    with pytest.raises(ValueError, match="host-6.18-x86_64"):
+    with pytest.raises(ValueError, match=r"host-6\.18-x86_64"):
         record(str(tmp_path), "native", "corners")
