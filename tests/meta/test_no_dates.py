@@ -22,6 +22,7 @@ REASONS = {
     "views.kernel_page": "examples of names",
     "views.page_total_review": "a review of 2021 told again; a test runs each sentence's command",
     "verify.farm.kernels": "names of packages",
+    "verify.farm.rerun": "an example of the name of a recording",
 }
 """Modules with releases in strings all the same, and why."""
 CAUSES = "explain.causes."
