@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import re
 
-from ..uapi.calls import CALLS, MAKERS
+from ..uapi.calls import CALLS
 from . import decode as words
-from .event import Event
 from .patterns import lazy
+from .resources import Resources, literal_descriptor
 from .syzlang import split_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..uapi.calls import Call
-    from .event import Reading
+    from .event import Event, Reading
     from .lines import Ahead
 
 FORMAT = "c-reproducer"
@@ -46,7 +46,6 @@ _BYTES_MAX = 1 << 16
 _FILL_MAX = 1 << 12
 _ASSIGNED_WITHIN = 4
 """Lines after a call in which its result is kept."""
-_NONE = -1
 
 
 class CReproducer:
@@ -57,7 +56,7 @@ class CReproducer:
         self._ahead = ahead
         self._memory: dict[int, int | None] = {}
         """Address: byte; None for one that is not known."""
-        self._descriptors: dict[int, int] = {}
+        self._resources = Resources(reading)
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """The event of a call; None if the line is cut."""
@@ -73,7 +72,7 @@ class CReproducer:
             return []
         made = self._assigned(text)
         if call[1] != "ioctl":
-            self._name(made, self._descriptor(arguments[0]) if arguments else None)
+            self._resources.name(made, self._descriptor(arguments[0]) if arguments else None)
             return []
         event = self._ioctl(arguments, made)
         if event is None:
@@ -93,24 +92,9 @@ class CReproducer:
         name = words.request_name(code) if code is not None and code >= 0 else None
         if name not in CALLS:
             return None
-        fd = self._descriptor(arguments[0])
-        if fd == _NONE:
-            self._name(made, _NONE)
-            self.reading.skip("call on a descriptor that the program does not have")
-            return None
-        if name == "KVM_RUN":
-            self.reading.runs += 1
-            return None
-        if name in MAKERS:
-            self._name(made, made)
         argument = numbers[1] if len(numbers) > 1 else None
-        return Event(
-            name,
-            self._fields(CALLS[name], argument),
-            None,
-            fd=fd,
-            new_fd=made if name in MAKERS else None,
-        )
+        fd = self._descriptor(arguments[0])
+        return self._resources.event(name, fd, made, lambda: self._fields(CALLS[name], argument))
 
     def _fields(self, call: Call, argument: int | None) -> dict[str, int]:
         if argument is None:
@@ -151,8 +135,7 @@ class CReproducer:
         text = text.strip().rstrip(")").strip() if "(" not in text else text.strip()
         resource = _RESOURCE.fullmatch(text)
         if resource:
-            number = int(resource[1])
-            return self._descriptors.get(number, number)
+            return self._resources.descriptor(int(resource[1]))
         return _number(text)
 
     def _put(self, place: int, nbytes: int, number: int | None) -> None:
@@ -172,19 +155,11 @@ class CReproducer:
                 return None
         return None
 
-    def _name(self, made: int | None, is_copy_of: int | None) -> None:
-        if made is not None and is_copy_of is not None:
-            self._descriptors[made] = is_copy_of
-
     def _descriptor(self, text: str) -> int | None:
         resource = _RESOURCE.fullmatch(text)
         if resource:
-            number = int(resource[1])
-            return self._descriptors.get(number, number)
-        known = _number(text)
-        if known is None:
-            return None
-        return _NONE if known < 0 or known >> 31 else known
+            return self._resources.descriptor(int(resource[1]))
+        return literal_descriptor(_number(text))
 
 
 def _number(text: str) -> int | None:

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import re
 
-from ..uapi.calls import CALLS, MAKERS
+from ..uapi.calls import CALLS
 from . import decode as words
-from .event import Event
 from .patterns import lazy
+from .resources import Resources, literal_descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .event import Reading
+    from .event import Event, Reading
     from .lines import Ahead
 
 FORMAT = "syzlang"
-_RESOURCES_MAX = 4096
 _ARGUMENTS_MAX = 64
 _CALL = lazy(
     r"(?:\br(?P<made>\d{1,4})\s*=\s*)?"
@@ -34,7 +33,6 @@ _CALL = lazy(
 _RESOURCE = lazy(r"r(\d{1,4})", re.ASCII)
 _AREA = lazy(r"&\((0x[0-9a-f]{1,16})(?:/0x[0-9a-f]{1,16})?\)(?:=nil)?", re.ASCII)
 _MAKES_SLOTS = ("syz_kvm_setup_cpu", "syz_kvm_setup_syzos_vm")
-_NONE = -1
 
 
 class Syzlang:
@@ -42,8 +40,7 @@ class Syzlang:
 
     def __init__(self, reading: Reading, ahead: Ahead) -> None:
         self.reading = reading
-        self._descriptors: dict[int, int] = {}
-        """Resource: the one that it is a copy of; -1 if it is no descriptor."""
+        self._resources = Resources(reading)
 
     def parse(self, text: str, line: int, final: bool) -> list[Event] | None:
         """The event of a call; None if the line is cut."""
@@ -65,7 +62,7 @@ class Syzlang:
                 )
             return []
         if not found["call"]:
-            self._name(made, self._descriptor(arguments[0]) if arguments else None)
+            self._resources.name(made, self._descriptor(arguments[0]) if arguments else None)
             return []
         event = self._ioctl(found["call"], arguments, made)
         if event is None:
@@ -85,31 +82,14 @@ class Syzlang:
         if call not in CALLS:
             return None
         fd = self._descriptor(arguments[0]) if arguments else None
-        if fd == _NONE:
-            self._name(made, _NONE)
-            self.reading.skip("call on a descriptor that the program does not have")
-            return None
-        if call == "KVM_RUN":
-            self.reading.runs += 1
-            return None
-        if call in MAKERS:
-            self._name(made, made)
-        fields = self._fields(call, arguments[2] if len(arguments) > 2 else "")
-        return Event(call, fields, None, fd=fd, new_fd=made if call in MAKERS else None)
-
-    def _name(self, made: int | None, is_copy_of: int | None) -> None:
-        if made is not None and is_copy_of is not None and len(self._descriptors) < _RESOURCES_MAX:
-            self._descriptors[made] = is_copy_of
+        argument = arguments[2] if len(arguments) > 2 else ""
+        return self._resources.event(call, fd, made, lambda: self._fields(call, argument))
 
     def _descriptor(self, text: str) -> int | None:
         found = _RESOURCE.fullmatch(text)
         if found:
-            number = int(found[1])
-            return self._descriptors.get(number, number)
-        known = words.integer(text)
-        if known is None:
-            return None
-        return _NONE if known < 0 or known >> 31 else known
+            return self._resources.descriptor(int(found[1]))
+        return literal_descriptor(words.integer(text))
 
     def _fields(self, call: str, text: str) -> dict[str, int]:
         known = CALLS[call]
