@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memslots import UnknownKernelError, find
+from memslots.kernel.vendors import release_of, vendor_of
 
 EXACT = [
     ("6.12.38+deb13-amd64", "6.12.38", "x86_64"),
@@ -61,3 +62,22 @@ def test_architecture_and_edits_behind_them():
 def test_a_suffix_of_nobody_is_not_taken_for_a_release():
     with pytest.raises(UnknownKernelError, match="no such fact"):
         find("6.1.0-18-vax")
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "upstream"),
+    [
+        ("6.1.0-18-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)", "6.1.76"),
+        ("7.3~rc7-amd64", "#1 SMP Debian 7.3~rc7-1~exp1", "7.3-rc7"),
+        ("6.1.0-18-amd64", "", "6.1"),
+        ("6.8.0-45-generic", "#45-Ubuntu SMP", "6.8"),
+        ("6.18.44-fc-v657", "#1 SMP", "6.18.44"),
+    ],
+)
+def test_one_way_from_uname_to_a_release(release, version, upstream):
+    assert str(release_of(release, version)) == upstream
+
+
+def test_who_carries_changes_that_nobody_has_listed():
+    assert vendor_of("6.8.0-45-generic") == "Ubuntu"
+    assert vendor_of("6.1.0-18-amd64") == vendor_of("6.18.44-fc-v657") == ""

@@ -16,7 +16,7 @@ import re
 from ..errors import UnknownKernelError
 from ..explain.portability import behaviour
 from ..explain.remedies import candidates, passes
-from ..kernel.arch import ARCHES, find_arch
+from ..kernel.arch import ARCH_AND_EDITS, ARCHES, find_arch
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..rules.answer import Accepted, Refused, Undetermined
@@ -185,17 +185,21 @@ def named_kernels(names: Sequence[str]) -> list[Profile]:
     """
     found: dict[str, Profile] = {}
     for name in names:
-        match = re.fullmatch(r"all(?:/(\w+?(?:-(?:64|32))?))?((?:[+-].*)?)", name)
+        match = re.match("all" + ARCH_AND_EDITS, name)
         if match is None:
             profile = find(name)
             found[profile.name] = profile
             continue
-        arches = list(ARCHES) if match[1] == "all" else [find_arch(match[1] or "x86_64").name]
+        arches = (
+            list(ARCHES) if match["arch"] == "all" else [find_arch(match["arch"] or "x86_64").name]
+        )
         for arch in arches:
-            find(f"{BRANCHES[-1]}/{arch}{match[2]}")  # a name that is wrong is wrong here already
+            find(
+                f"{BRANCHES[-1]}/{arch}{match['edits']}"
+            )  # a name that is wrong is wrong here already
             for version in BRANCHES:
                 try:
-                    profile = find(f"{version}/{arch}{match[2]}")
+                    profile = find(f"{version}/{arch}{match['edits']}")
                 except UnknownKernelError:
                     continue  # before KVM came to the architecture
                 found[profile.name] = profile

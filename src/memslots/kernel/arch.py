@@ -98,6 +98,10 @@ _ALIASES = {
 }
 
 
+ARCH_AND_EDITS = r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$"
+"""What may stand behind a release in the name of a kernel: `/x86-64+intel-smm`."""
+
+
 def find_arch(name: str) -> Arch:
     """The architecture of that name, as uname, Debian or KVM spell it.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 
 from ..errors import UnknownKernelError
-from .arch import find_arch
+from .arch import ARCH_AND_EDITS, find_arch
 from .distributions import distributed, is_distribution
 from .history import LAST_BRANCH, NEWEST_KNOWN, OLDEST
 from .profile import FACT_NAMES, OPTIONS, Profile, dated
@@ -29,10 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .profile import OptionValue
 
-_NAME = re.compile(
-    r"(?P<release>v?\d+\.\d+(?:\.\d+)?(?:[-~]rc\d+)?[^/+\s]*?)"
-    r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$"
-)
+_NAME = re.compile(r"(?P<release>v?\d+\.\d+(?:\.\d+)?(?:[-~]rc\d+)?[^/+\s]*?)" + ARCH_AND_EDITS)
 _SHORT: dict[str, tuple[str, OptionValue]] = {
     "4k": ("page-shift", 12),
     "16k": ("page-shift", 14),
@@ -103,10 +100,7 @@ def _distribution(name: str) -> re.Match[str] | None:
     word = re.split(r"[/+]", name, maxsplit=1)[0]
     for end in range(len(word), 0, -1):
         if is_distribution(word[:end]):
-            return re.fullmatch(
-                rf"(?P<name>{re.escape(word[:end])})"
-                r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)", name
-            )  # fmt: skip
+            return re.match(rf"(?P<name>{re.escape(word[:end])})" + ARCH_AND_EDITS, name)
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from ..errors import UnknownKernelError
+from .arch import ARCH_AND_EDITS
 from .distributions import BUILDS
 from .profile import dated
 from .version import Version
@@ -60,7 +61,8 @@ _NAMES = tuple(
         (r"(?P<base>\d+\.\d+\.\d+)-(?:arch\d+-\d+|\d+-(?:lts|zen)\S*|zen\S+)", "Arch", _EXACT),
     )
 )
-_REST = re.compile(r"(?:/(?P<arch>[A-Za-z0-9_]+?(?:-(?:64|32))?))?(?P<edits>(?:[+-].*)?)$")
+_REST = re.compile(ARCH_AND_EDITS)
+_BUILT_FROM = re.compile(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
 
 
 class UnameName:
@@ -116,6 +118,23 @@ def profile_of(found: UnameName, arch: Arch) -> Profile:
                 f"(`{upstream}.N/{arch.name}`), or the newest of them (`{upstream}/{arch.name}`)"
             )
     return profile.edited(_built(found, arch), f"{found.who}'s build, as asked", name)
+
+
+def release_of(uname_release: str, uname_version: str = "") -> Version:
+    """The upstream release of a kernel that runs: by `uname -r`, and `uname -v` where that says it.
+
+    Distributions freeze the last number at 0 and count updates of their own behind it: there the
+    branch is meant.  Raises UnknownKernelError.
+    """
+    told = _BUILT_FROM.search(uname_version)
+    version = Version.parse(told[1] if told else uname_release)
+    return version if version.patch else Version(version.major, version.minor)
+
+
+def vendor_of(uname_release: str) -> str:
+    """Who carries changes of later releases in this kernel, which nobody has listed; or empty."""
+    found = uname_name(uname_release)
+    return found.who if found is not None and found.how == _VENDOR else ""
 
 
 def _built(found: UnameName, arch: Arch) -> Mapping[str, OptionValue]:

@@ -12,7 +12,7 @@ import os
 
 from ..kernel.arch import find_arch
 from ..kernel.profile import Profile, dated
-from ..kernel.version import Version
+from ..kernel.vendors import release_of
 from ..rules.create_vm import VM_TYPE_FACTS
 from ..uapi.capabilities import (
     CAP_NAMES,
@@ -88,7 +88,7 @@ def probe_in_detail(path: str = DEFAULT_PATH) -> Probe:
     with Device(path) as device:
         uname = os.uname()
         arch = find_arch(uname.machine)
-        base = dated(Version.parse(uname.release), arch)
+        base = dated(release_of(uname.release, uname.version), arch)
         asker = _Asker(device, base)
         asker.ask_facts()
         asker.ask_options()

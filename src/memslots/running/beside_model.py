@@ -11,7 +11,7 @@ from ..errors import DeviceUnavailableError
 from ..kernel.arch import find_arch
 from ..kernel.names import find
 from ..kernel.profile import dated
-from ..kernel.version import Version
+from ..kernel.vendors import release_of
 from ..rules.own_slots import OWN_SLOT_NAMES
 from ..uapi.flags import KVM_MEM_USER_FLAGS
 from .descriptors import names_of, sees_all_processes
@@ -118,7 +118,7 @@ def profile_of_host() -> Profile:
         return find("host")
     except DeviceUnavailableError:
         uname = os.uname()
-        return dated(Version.parse(uname.release), find_arch(uname.machine))
+        return dated(release_of(uname.release, uname.version), find_arch(uname.machine))
 
 
 def _disagreements(vm: RunningVm, model: Vm) -> Iterator[Disagreement]:

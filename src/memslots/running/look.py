@@ -7,7 +7,7 @@ import os
 from ..errors import DeviceUnavailableError
 from ..kernel.arch import find_arch
 from ..kernel.profile import dated
-from ..kernel.version import Version
+from ..kernel.vendors import release_of
 from ..live.device import Device
 from ..uapi.capabilities import KVM_CAP_NR_MEMSLOTS
 from .btf import running_kernel_types
@@ -136,7 +136,7 @@ def host() -> Host:
             user_slots = device.check_extension(KVM_CAP_NR_MEMSLOTS)
     except DeviceUnavailableError:
         uname = os.uname()
-        profile = dated(Version.parse(uname.release), find_arch(uname.machine))
+        profile = dated(release_of(uname.release, uname.version), find_arch(uname.machine))
         user_slots = profile.limit("user-slots")
     return Host(user_slots, page_shift)
 

@@ -12,14 +12,13 @@ import re
 
 from ...kernel.arch import Arch, find_arch
 from ...kernel.profile import Profile, dated
-from ...kernel.version import Version
+from ...kernel.vendors import release_of
 from ...state.process import PROT_EXEC, PROT_READ, Mapping, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...kernel.profile import OptionValue
 
-_DEBIAN = re.compile(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
 
 # name pattern: options of the machine that the kernel ran on
 _MACHINES: tuple[tuple[str, dict[str, OptionValue]], ...] = (
@@ -66,9 +65,8 @@ PROGRAM_TEXT = {"riscv64": (0x10000, 0x90000)}
 def profile_of(name: str, header: dict[str, object]) -> Profile:
     """The profile of a recorded kernel: `name` and `header` as in the first line of its file."""
     release = str(header["release"])
-    debian = _DEBIAN.search(str(header.get("version", "")))
     arch = _arch_of(header)
-    profile = dated(Version.parse(debian.group(1) if debian else release), arch)
+    profile = dated(release_of(release, str(header.get("version", ""))), arch)
     options: dict[str, OptionValue] = {
         "page-shift": int(str(header["page_size"])).bit_length() - 1,
         "compat": header["long_bits"] == 32 and arch.long_bits == 64,
