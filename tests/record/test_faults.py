@@ -40,6 +40,15 @@ def run(*words, **options):
     return process.returncode, said
 
 
+def run_apart(script, program, cwd):
+    """A script in a mount namespace of its own; $0 is the program, "$@" the recorder."""
+    command = ["unshare", "-m", "sh", "-c", script, program]
+    command += [sys.executable, "-m", "memslots", "record"]
+    return subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+
+
 def lines_of(path):
     with open(path) as file:
         return len(file.read().splitlines())
@@ -70,21 +79,7 @@ def test_a_full_disk(tmp_path, logging):
         '"$@" -o small/r -- "$0" log 3000 1 7; code=$?; cp small/r kept; exit $code'
     )
     (tmp_path / "small").mkdir()
-    command = [
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        script,
-        logging,
-        sys.executable,
-        "-m",
-        "memslots",
-        "record",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    done = run_apart(script, logging, cwd=tmp_path)
     assert done.returncode == 7, done.stderr
     assert "No space left on device" in done.stderr
     check_short(tmp_path / "kept", tmp_path / "log", done.stderr, 3000)
@@ -298,21 +293,7 @@ def test_without_proc(tmp_path, logging):
         'mount -t tmpfs none /proc || exit 99\n"$@" -o r -- "$0" log 20 2 7; code=$?\n'
         '"$@" -o r -p 1; [ $? = 4 ] && exit $code'
     )
-    command = [
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        script,
-        logging,
-        sys.executable,
-        "-m",
-        "memslots",
-        "record",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    done = run_apart(script, logging, cwd=tmp_path)
     assert done.returncode == 7, done.stderr
     assert "/proc is not mounted" in done.stderr
     events, reading = calls(tmp_path / "r")

@@ -75,15 +75,7 @@ def draw(name):
     profile = find(name)
     for number in range(VMS):
         plan = Planned(profile, 1 << 34, set())
-        generator = Generator(Random(f"{name}:{number}"), plan.vm)
-        for _ in range(CALLS):
-            event = plan.add(generator.next())
-            if event is not None and event.new_fd is not None:
-                generator.files[event.new_fd] = event.fields["size"]
-            elif event is not None and event.call == "close" and event.fd is not None:
-                generator.files.pop(event.fd, None)
-            if plan.is_over:
-                break
+        plan.draw(Generator(Random(f"{name}:{number}"), plan.vm), CALLS)
 
 
 def replay(folder, label):

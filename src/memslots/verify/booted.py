@@ -77,6 +77,17 @@ class Planned:
         self.expected.append(answer)
         return answer
 
+    def draw(self, generator: Generator, most_calls: int) -> None:
+        """Add random calls until the plan is over; the generator learns which files there are."""
+        for _ in range(most_calls):
+            event = self.add(generator.next())
+            if event is not None and event.new_fd is not None:
+                generator.files[event.new_fd] = event.fields["size"]
+            elif event is not None and event.call == "close" and event.fd is not None:
+                generator.files.pop(event.fd, None)
+            if self.is_over:
+                break
+
     def add(self, event: Event) -> Event | None:
         """The call as it will be asked, or None if it will not be; `is_over` may be set."""
         operation = self._operation(event)
@@ -248,14 +259,7 @@ class Booted:
         random = Random(name)
         plan = self._new_plan()
         generator = Generator(random, plan.vm, many_slots=random.random() < 0.02)
-        for _ in range(random.choice(VM_CALLS)):
-            event = plan.add(generator.next())
-            if event is not None and event.new_fd is not None:
-                generator.files[event.new_fd] = event.fields["size"]
-            elif event is not None and event.call == "close" and event.fd is not None:
-                generator.files.pop(event.fd, None)
-            if plan.is_over:
-                break
+        plan.draw(generator, random.choice(VM_CALLS))
         return plan
 
     def _asked(self, plans: list[Planned]) -> list[list[ComparedCall]]:
