@@ -286,3 +286,11 @@ def test_ranges_that_touch_are_one():
     assert not ranges.add(0, 100)
     assert ranges.count == 1
     assert ranges.add(101, 102)
+
+
+def test_private_memory_is_mapped_as_its_file_lies_not_as_userspace_addr():
+    """A TDX guest's userspace_addr is that of its shared half."""
+    line = "ioctl(4, KVM_SET_USER_MEMORY_REGION2, {{slot=0, flags={flags}, guest_phys_addr=0, memory_size=0x80000000, userspace_addr=0x7f0000001000, guest_memfd_offset=0, guest_memfd=9}}) = 0"  # noqa: E501
+    for flags, kinds in (("0", {"huge-page-misaligned"}), ("KVM_MEM_GUEST_MEMFD", set())):
+        analysis = Analysis(line.format(flags=flags).encode()).finish()
+        assert {kind for _, kind in analysis.watch.findings} == kinds

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from memslots.explain.analysis import Analysis
-from memslots.explain.which_kernel import describe
 from memslots.record.calls import RECORDED
 from memslots.record.file import RecordingFile
+from memslots.views.evidence import evidence_texts
 
 BY_NAME = {call.name: call for call in RECORDED}
 SMM = 118  # KVM_CAP_MULTI_ADDRESS_SPACE
@@ -29,7 +29,7 @@ def recorded(path, release, machine, address_spaces, page_bytes=4096):
         re.sub(rb'"machine": "[^"]*"', f'"machine": "{machine}"'.encode(), text, count=1)
     )
     analysis = Analysis(str(path)).finish()
-    return analysis.profile.name, describe(analysis.evidence)
+    return analysis.profile.name, evidence_texts(analysis.evidence)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ _KERNEL = lazy(
     r"|\b(\d\.\d{1,2}(?:\.\d{1,3})?) (?:host|kernel)\b|\bLinux (?:[\w-]{1,40}"
     r" )?(\d{1,2}\.\d{1,2}(?:\.\d{1,3})?)"
 )
+_WHOLE = lazy(r"\d{1,2}\.\d{1,2}(?:\.\d{1,3})?(?:[-+~](?:[\w.+~-]*\w)?)?")
+"""A release with all that a distribution writes behind it."""
 _GUEST = lazy(r"(?i:guest|gast|qemu|libvirt|in the vm)\W{0,3}(?:'s )?$")
 _BITS = lazy(
     r"(?i:\b(\d\d) ?bits physical|\b(\d\d)[- ]bits?[- ](?:cpu|phys\w*|address|pa\b)|physical bits"
@@ -234,7 +236,9 @@ class Facts:
 
     def _versions(self, pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
         for found in pattern.finditer(self.text):
-            version = next(group for group in found.groups() if group)
+            place = next(number for number, group in enumerate(found.groups(), 1) if group)
+            whole = _WHOLE.match(self.text, found.start(place))
+            version = whole.group() if whole else found.group(place)
             if 2 <= int(version.split(".")[0]) <= _LAST_PLAUSIBLE and not _GUEST.search(
                 self.text[max(0, found.start() - 12) : found.start()]
             ):

@@ -12,7 +12,7 @@ from ..rules.answer import Refused
 from ..state.change import CREATE, DELETE, FLAGS_ONLY, PLACING, SlotChange
 from ..state.slot import Slot
 from ..uapi.calls import CALLS
-from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
 from .finding import MOST_SEEN, Finding, Seen
 from .finding_kinds import (
     BACKING_UNMAPPED,
@@ -261,6 +261,8 @@ class Watch:
                 if start < gpa + window_bytes and gpa < start + nbytes:
                     self._add(SLOT_OVER_MMIO, step, Seen(step, new, what=name, gpa=gpa))
         watched.misaligned.pop(new.slot_word, None)
+        if new.flags & KVM_MEM_GUEST_MEMFD:
+            return  # private pages come from the file: its offset decides, not userspace_addr
         if "userspace_addr" not in step.assumed and nbytes >= 2 * _HUGE_BYTES:
             offset_bytes = (start - new.userspace_addr) % _HUGE_BYTES
             if offset_bytes:

@@ -15,7 +15,7 @@ from ..kernel.arch import find_arch
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..kernel.profile import Profile, dated
-from ..kernel.version import Version
+from ..kernel.vendors import release_of, vendor_of
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
 from ..rules.catalogue import find_rule
@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..kernel.version import Version
     from .facts import Facts
 
 DELETE_MISSING, SLOT_NOT_LOGGING = find_rule("delete-missing"), find_rule("slot-not-logging")
@@ -53,6 +54,7 @@ class Evidence:
         "contradictions",
         "remark",
         "ruled_out",
+        "vendor",
     )
 
     def __init__(self, arch: str, arch_reason: str) -> None:
@@ -71,6 +73,8 @@ class Evidence:
         """What the recording itself says of the kernel."""
         self.contradictions = 0
         """Calls that the chosen one would have answered otherwise."""
+        self.vendor = ""
+        """Who carries changes in the stated release that nobody has listed."""
 
 
 def weigh(
@@ -96,6 +100,7 @@ def weigh(
         _try_candidates(events, evidence, [stated])
         if not evidence.contradictions:
             evidence.remark = f"{release}, says the recording"
+            evidence.vendor = vendor_of(release)
             return evidence
         remark = (
             f"{release}, says the recording, but {evidence.contradictions} of its calls are "
@@ -113,6 +118,7 @@ def weigh(
             _try_candidates(events, evidence, [profile])
             if not evidence.contradictions:
                 evidence.remark = f"{facts.release.value}: {facts.release.reason}"
+                evidence.vendor = vendor_of(str(facts.release.value))
                 return evidence
             evidence = Evidence(name, reason)
             evidence.remark = f"{facts.release.reason}, but calls are answered otherwise there"
@@ -136,9 +142,7 @@ def _of_text(name: str, edits: str) -> Profile | None:
     """The profile of a release that a text names; None if it is not known."""
     release, _, arch = name.partition("/")
     try:
-        version = Version.parse(release)
-        version = version if version.patch else Version(version.major, version.minor)
-        return _edited(f"{version}/{arch}", edits)
+        return _edited(f"{release_of(release)}/{arch}", edits)
     except UnknownKernelError:
         return None
 
@@ -154,10 +158,7 @@ def _edited(name: str, edits: str) -> Profile:
 def _stated(release: str, machine: str, page_bytes: int, host: Sequence[str]) -> Profile | None:
     """The profile of what uname said; None if it said nothing that is known."""
     try:
-        version = Version.parse(release)
-        # distributions freeze the last number at 0 and count their own updates behind it
-        version = version if version.patch else Version(version.major, version.minor)
-        profile = find(f"{version}/{find_arch(machine).name}")
+        profile = find(f"{release_of(release)}/{find_arch(machine).name}")
         usual = page_bytes in (0, 1 << profile.page_shift)
         sized = profile if usual else find(f"{profile.name}+{page_bytes >> 10}k")
         return _edited(sized.name, "".join(host))
@@ -248,42 +249,3 @@ def _guess_arch(events: Sequence[Event], facts: Facts | None) -> tuple[str, str]
     if facts is not None and facts.page_shift is not None:
         return "arm64", f"{facts.page_shift.reason}, which no x86 host has"
     return "x86_64", ASSUMED
-
-
-def describe(evidence: Evidence) -> list[str]:
-    """The evidence in a few lines."""
-    chosen = evidence.chosen
-    lines = [f"architecture {evidence.arch} ({evidence.arch_reason})"]
-    if evidence.remark:
-        lines.append(evidence.remark)
-    if evidence.contradictions:
-        lines.append(
-            f"no known kernel gives all of these answers; {chosen.name} differs least "
-            f"({evidence.contradictions} calls)"
-        )
-    elif len(evidence.consistent) == 1 and evidence.remark:
-        lines.append(f"explained as on {chosen.name}")
-    elif not evidence.ruled_out:
-        lines.append(f"consistent with all releases; explained as on {chosen.name}")
-    else:
-        names = _spans([str(profile.version) for profile in evidence.consistent])
-        build = f" built as {evidence.build}" if evidence.build else ""
-        lines.append(f"consistent with {names}{build}; explained as on {chosen.name}")
-    return lines
-
-
-def _spans(consistent: list[str]) -> str:
-    """`4.19 to 5.10, 6.1 to 7.2`: runs of neighbouring branches."""
-    order = [str(version) for version in BRANCHES]
-    runs: list[list[str]] = []
-    for name in consistent:
-        if (
-            runs
-            and name in order
-            and runs[-1][-1] in order
-            and order.index(name) == order.index(runs[-1][-1]) + 1
-        ):
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

@@ -10,9 +10,9 @@ from ..check.cost import cost_of_vms
 from ..check.metadata import Conditions
 from ..errors import MemslotsError
 from ..explain.slot_lives import SlotLives
-from ..explain.which_kernel import describe
 from ..units import format_bytes
 from .cost import cost_lines
+from .evidence import evidence_texts
 from .explanation import call_text, paragraphs, place_text
 from .findings import elsewhere_text, finding_examples
 from .html_look import page
@@ -96,7 +96,7 @@ class HtmlReport:
 def _kernel_texts(analysis: Analysis) -> list[str]:
     if analysis.evidence is None:
         return [f"kernel: {analysis.profile.name}, stated"]
-    return [f"kernel: {text}" for text in describe(analysis.evidence)]
+    return [f"kernel: {text}" for text in evidence_texts(analysis.evidence)]
 
 
 def _tiles(analysis: Analysis) -> str:

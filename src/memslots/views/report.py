@@ -4,7 +4,7 @@ JSON.
 
 from __future__ import annotations
 
-from ..explain.which_kernel import describe
+from .evidence import evidence_texts
 from .explanation import call_text, explanation_json, explanation_lines, paragraphs, place_text
 from .findings import elsewhere_json, elsewhere_lines, finding_json, finding_lines
 from .text import Paint, counted, duration_text, pages_text, wrapped
@@ -13,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..explain.analysis import Alike, Analysis
     from ..explain.vm_summary import VmSummary
-    from ..explain.which_kernel import Evidence
     from ..replay.tracked_vm import TrackedVm
 
 _MOST_VMS, _MOST_STEPS = 8, 8
@@ -150,7 +149,7 @@ def kernel_lines(analysis: Analysis) -> list[str]:
         return [f"kernel: {analysis.profile.name}, stated"]
     return [
         line
-        for text in describe(analysis.evidence)
+        for text in evidence_texts(analysis.evidence)
         for line in wrapped("", f"kernel: {text}", 0, 0)
     ]
 
@@ -159,13 +158,6 @@ def _reading_lines(analysis: Analysis) -> list[str]:
     reading = analysis.reading
     lines = [f"not read: {count} x {why}" for why, count in reading.skipped.items()]
     return lines + [f"note: {note}" for note in reading.notes]
-
-
-def evidence_lines(evidence: Evidence) -> list[str]:
-    """Each kernel that the recording rules out, with the first call that it would have answered
-    otherwise.
-    """
-    return [f"ruled out: {name}, {first}" for name, first in evidence.ruled_out.items()]
 
 
 def markdown_lines(analysis: Analysis) -> list[str]:
@@ -188,7 +180,9 @@ def analysis_json(analysis: Analysis) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "kernel": analysis.profile.name,
-        "evidence": describe(analysis.evidence) if analysis.evidence is not None else ["stated"],
+        "evidence": evidence_texts(analysis.evidence)
+        if analysis.evidence is not None
+        else ["stated"],
         "ruled_out": analysis.evidence.ruled_out if analysis.evidence is not None else {},
         "region_calls": analysis.region_calls,
         "explanations": [alike_json(each) for each in analysis.alike],
