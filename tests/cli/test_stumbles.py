@@ -25,7 +25,11 @@ REFUSED = "examples/refused-overlap.strace"
         ("memslots README.md", 2, "`memslots explain README.md`"),
         ("memslots nothing-of-the-kind", 2, "`memslots --help` lists them"),
         (f"memslots map {REFUSED} --at 9999", 2, "the recording has 6"),
-        ("memslots map examples/layouts/pc.toml", 2, "memslots check"),
+        ("memslots map examples/layouts/pc.toml", 2, "memslots check examples/layouts/pc.toml"),
+        ("memslots timeline examples/layouts/pc.toml", 2, "a layout, which is planned"),
+        ("memslots report examples/layouts/pc.toml", 2, "memslots check examples/layouts/pc.toml"),
+        ("memslots replay Makefile", 2, "memslots record -o vmm.rec"),
+        (f"memslots explain --kern 6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
         (f"memslots explain --ignore host-alais {REFUSED}", 2, "did you mean host-alias?"),
         (f"memslots explain --ignore bogus {REFUSED}", 2, "there are unbacked-window"),
         (f"memslots explain --kernel 6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
@@ -137,3 +141,37 @@ def test_the_core_needs_neither_uname_nor_modules_of_unix():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["pc.toml", "pc-guest-memfd.json"])
+def test_a_layout_given_to_explain_is_asked_of_kernels(name):
+    """As `check` does it, with its exit code."""
+    code, out, _ = call(f"memslots explain examples/layouts/{name}")
+    checked = call(f"memslots check examples/layouts/{name}")
+    assert code == checked[0]
+    assert out == (
+        "no call in it, but a layout: what kernels would answer, as of `memslots check`\n\n"
+        + checked[1]
+    )
+
+
+def test_a_domain_of_libvirt_given_to_explain(tmp_path):
+    path = tmp_path / "vm.xml"
+    path.write_text(
+        "<domain type='kvm'><memory unit='GiB'>4</memory><os><type arch='x86_64' "
+        "machine='pc-q35-7.2'>hvm</type></os></domain>"
+    )
+    code, out, _ = call(f"memslots explain {path}")
+    assert code == 0
+    assert "q35, 4 GiB" in out
+    assert "approximate" in out
+
+
+def test_a_recording_of_a_vendors_kernel_says_what_is_not_known(tmp_path):
+    path = tmp_path / "r.txt"
+    path.write_text(
+        "Linux web 6.8.0-45-generic #45-Ubuntu SMP x86_64 GNU/Linux\n"
+        + (Path(ROOT) / REFUSED).read_text()
+    )
+    out = call(f"memslots explain {path}")[1]
+    assert "which later changes Ubuntu carries in it is not known" in " ".join(out.split())

@@ -56,7 +56,23 @@ def load(source: str | os.PathLike[str]) -> Layout | Recording:
     if path != "-" and os.path.getsize(path) > _LARGEST_LAYOUT_BYTES:
         return _recording(path)
     data = _bytes(path)
-    text = data.decode("utf-8", "replace")
+    return _layout(data.decode("utf-8", "replace"), path) or _recording(
+        path if path != "-" else data
+    )
+
+
+def layout_in(source: str | os.PathLike[str]) -> Layout | None:
+    """The layout that a file holds; None if it holds a recording or anything else.
+
+    Raises ValueError with the place of what is wrong in a layout.
+    """
+    path = os.fspath(source)
+    if not os.path.isfile(path) or os.path.getsize(path) > _LARGEST_LAYOUT_BYTES:
+        return None
+    return _layout(_bytes(path).decode("utf-8", "replace"), path)
+
+
+def _layout(text: str, path: str) -> Layout | None:
     start = text.lstrip()[:1]
     if path.endswith(".toml"):
         return layout_of(_toml(text, path), path, text)
@@ -70,7 +86,7 @@ def load(source: str | os.PathLike[str]) -> Layout | Recording:
         return layout_of_mtree(text, path)
     if path == "-" and ("[[slot]]" in text):
         return layout_of(_toml(text, path), path, text)
-    return _described(text, path) or _recording(path if path != "-" else data)
+    return _described(text, path)
 
 
 def _described(text: str, path: str) -> Layout | None:

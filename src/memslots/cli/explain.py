@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-
 from ..errors import MemslotsError
-from ..explain.analysis import Analysis
 from ..explain.finding_kinds import finding_kind
-from ..explain.unread import seen_in
-from ..kernel.names import find
-from ..views.report import alike_lines, analysis_json, evidence_lines, markdown_lines, report_lines
+from ..views.evidence import ruled_out_lines
+from ..views.report import alike_lines, analysis_json, markdown_lines, report_lines
 from ..views.text import Paint
 from .progress import progress
-from .run import FINDINGS, FINE, USAGE
+from .recording import add_most, add_recording, analysis_of, say_unread
+from .run import FINDINGS, FINE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+
+    from ..explain.analysis import Analysis
 
 TEXT, MARKDOWN, JSON = "text", "markdown", "json"
 HELP = "Read any recording or pasted text, replay it, and explain each refusal and each surprise."
 EPILOG = """\
 examples:
   memslots explain examples/recordings/qemu72-q35-lifecycle.strace
-  memslots explain --kernel 6.1/x86_64+intel+apicv vmm.strace
-  memslots explain --host intel,apicv,irqchip examples/refused-overlap.strace
+  memslots explain --kernel 6.1/x86_64+intel+flexpriority vmm.strace
+  memslots explain --host intel,flexpriority,irqchip examples/refused-overlap.strace
   memslots explain --evidence examples/refused-overlap.strace
   xclip -o | memslots explain -
 
@@ -37,22 +36,7 @@ In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        default=["-"],
-        metavar="FILE",
-        help="recordings, or - for standard input",
-    )
-    parser.add_argument(
-        "--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k"
-    )
-    parser.add_argument(
-        "--host",
-        default="",
-        metavar="W,W",
-        help="what is known of the host: intel,apicv,irqchip,pa46",
-    )
+    add_recording(parser)
     parser.add_argument(
         "--ignore",
         action="append",
@@ -60,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="leave out findings of this kind",
     )
-    parser.add_argument(
-        "--most", type=int, default=20, metavar="N", help="explanations shown (default 20)"
-    )
+    add_most(parser, 20)
     parser.add_argument(
         "--evidence", action="store_true", help="also say which call rules each other kernel out"
     )
@@ -81,19 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse and print; the exit code."""
-    if options.most < 1:
-        raise ValueError(f"--most takes a number from 1, not {options.most}")
     for name in options.ignore:
         finding_kind(name)
-    profile = find(options.kernel) if options.kernel else None
-    source = options.files[0] if len(options.files) == 1 else options.files
-    host = [word for word in options.host.split(",") if word]
-    analysis = Analysis(
-        source,
-        profile,
-        frozenset(options.ignore),
-        options.most,
-        host,
+    analysis = analysis_of(
+        options,
+        most=options.most,
+        ignored=frozenset(options.ignore),
         every_release=options.elsewhere,
     )
     paint = Paint()
@@ -106,16 +81,7 @@ def run(options: argparse.Namespace) -> int:
                 print("\n".join(alike_lines(analysis, paint)))
             raise
     if not analysis.is_about_kvm:
-        what, commands = seen_in(analysis.diagnosis.facts, analysis.reading)
-        print(
-            "memslots explain: no KVM call and no known error message in the input; it is "
-            f"{what}.  To go on:",
-            *(f"  {command}" for command in commands),
-            *(f"note: {note}" for note in analysis.reading.notes),
-            sep="\n",
-            file=sys.stderr,
-        )
-        return USAGE
+        return _as_layout(options, analysis)
     if options.to == JSON:
         import json
 
@@ -126,9 +92,29 @@ def run(options: argparse.Namespace) -> int:
         else:
             lines = [*alike_lines(analysis, paint), *report_lines(analysis, paint)]
         if options.evidence and analysis.evidence is not None:
-            lines += evidence_lines(analysis.evidence)
+            lines += ruled_out_lines(analysis.evidence)
         print("\n".join(_without_double_blanks(lines)).strip("\n"))
     return FINDINGS if analysis.has_findings else FINE
+
+
+def _as_layout(options: argparse.Namespace, analysis: Analysis) -> int:
+    """Nothing was called: what it is instead; a layout is asked of kernels, as `check` does."""
+    from ..check.plan import layout_in
+
+    layout = None
+    if options.to == TEXT and len(options.files) == 1:
+        layout = layout_in(options.files[0])
+    if layout is None:
+        return say_unread("explain", options, analysis)
+    from ..check.survey import survey
+    from ..views.matrix import survey_lines
+
+    found = survey(options.files[0], [options.kernel] if options.kernel else [])
+    print(
+        "no call in it, but a layout: what kernels would answer, as of `memslots check`", end="\n\n"
+    )
+    print("\n".join(survey_lines(found)))
+    return found.exit_code
 
 
 def _without_double_blanks(lines: list[str]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 
-from ..explain.analysis import Analysis
 from ..explain.slot_lives import SlotLives
-from ..kernel.names import find
 from ..views.guest_map import SCHEMA, map_lines, map_rows
 from ..views.report import totals_lines
 from ..views.space_time import space_time
-from .run import FINE, USAGE, write_text
+from .recording import add_recording, analysis_of, say_unread
+from .run import FINE, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,14 +32,9 @@ alignment of both addresses allows.  In Python: memslots.views.guest_map.map_lin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="recording, or - for standard input"
-    )
+    add_recording(parser)
     parser.add_argument(
         "--at", type=int, metavar="STEP", help="step number, as replay shows it (default: the end)"
-    )
-    parser.add_argument(
-        "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
     )
     parser.add_argument("--json", action="store_true", help="JSON")
     parser.add_argument(
@@ -56,8 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """Replay up to the step and print; the exit code."""
     if options.at is not None and options.at < 1:
         raise ValueError(f"--at takes a step number from 1, not {options.at}")
-    source = options.files[0] if len(options.files) == 1 else options.files
-    analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
+    analysis = analysis_of(options)
     lives, last = SlotLives(), 0
     for step, _ in analysis.run():
         last = step.number
@@ -69,12 +61,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"there is no step {options.at}: the recording has {last}")
     shown = [tracked for tracked in analysis.replay.vms if tracked.vm.state.nr_slots]
     if not analysis.replay.vms:
-        print(
-            "memslots map: no memory-region call in the input (of a layout, `memslots check` says "
-            "where its slots lie)",
-            file=sys.stderr,
-        )
-        return USAGE
+        return say_unread("map", options, analysis)
     if options.svg:
         picture = space_time(
             list(lives.vms.values()), analysis.profile.name, by_time=options.by_time

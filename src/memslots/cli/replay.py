@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
-from ..explain.analysis import Analysis
-from ..kernel.names import find
 from ..replay.step import DIFFERS, INCOMPLETE, UNDETERMINED
 from ..views.report import totals_lines
 from ..views.steps import HEAD, step_json, step_line
 from ..views.text import Paint
-from .run import FINDINGS, FINE, USAGE
+from .recording import add_recording, analysis_of, say_unread
+from .run import FINDINGS, FINE
 from .run import UNDETERMINED as EXIT_UNDETERMINED
 
 TYPE_CHECKING = False
@@ -33,12 +30,7 @@ In Python: for step in memslots.replay.replay.Replay(memslots.trace.read(path), 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="recording, or - for standard input"
-    )
-    parser.add_argument(
-        "--kernel", metavar="K", help="the kernel (default: the newest that fits the recording)"
-    )
+    add_recording(parser)
     parser.add_argument(
         "--all", action="store_true", help="also calls that are not about memory slots"
     )
@@ -48,8 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay and print; the exit code."""
-    source = options.files[0] if len(options.files) == 1 else options.files
-    analysis = Analysis(source, find(options.kernel) if options.kernel else None, most=0)
+    analysis = analysis_of(options)
     paint, verdicts = Paint(), set()
     as_json = options.json or options.jsonl
     if as_json:
@@ -67,8 +58,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(step_line(step, paint))
     if not analysis.reading.calls:
-        print("memslots replay: no KVM call in the input", file=sys.stderr)
-        return USAGE
+        return say_unread("replay", options, analysis)
     if options.json:
         print("[]" if separator == "[" else "]")
     elif not as_json:

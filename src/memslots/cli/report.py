@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 from ..errors import MemslotsError
-from ..explain.analysis import Analysis
-from ..kernel.names import find
 from ..views.html_report import HtmlReport
 from .progress import progress
-from .run import FINDINGS, FINE, USAGE, write_text
+from .recording import add_most, add_recording, analysis_of, say_unread
+from .run import FINDINGS, FINE, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,28 +30,11 @@ In Python: memslots.views.html_report.HtmlReport(analysis).run().html(title)."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "files",
-        nargs="*",
-        default=["-"],
-        metavar="FILE",
-        help="recordings, or - for standard input",
-    )
+    add_recording(parser)
     parser.add_argument(
         "-o", "--output", default="-", metavar="OUT", help="the file (default: standard output)"
     )
-    parser.add_argument(
-        "--kernel", metavar="K", help="the kernel it was recorded on: 6.1/x86_64, 6.12/arm64+16k"
-    )
-    parser.add_argument(
-        "--host",
-        default="",
-        metavar="W,W",
-        help="what is known of the host: intel,apicv,irqchip,pa46",
-    )
-    parser.add_argument(
-        "--most", type=int, default=50, metavar="N", help="explanations shown (default 50)"
-    )
+    add_most(parser, 50)
     parser.add_argument("--title", default="", help="heading (default: names of the files)")
     parser.add_argument(
         "--by-time", action="store_true", help="draw the map as time went, where it was recorded"
@@ -63,21 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Analyse and write; the exit code."""
-    if options.most < 1:
-        raise ValueError(f"--most takes a number from 1, not {options.most}")
-    source = options.files[0] if len(options.files) == 1 else options.files
-    host = [word for word in options.host.split(",") if word]
-    profile = find(options.kernel) if options.kernel else None
-    analysis = Analysis(source, profile, most=options.most, host=host)
+    analysis = analysis_of(options, most=options.most)
     report, broken = HtmlReport(analysis), None
     with progress(analysis.reading):
         try:
             report.run()
         except MemslotsError as error:
             broken = error  # what was found until then is not lost
-    if broken is None and not analysis.reading.calls and not analysis.explanations:
-        print("memslots report: no KVM call and no known error message", file=sys.stderr)
-        return USAGE
+    if broken is None and not analysis.is_about_kvm:
+        return say_unread("report", options, analysis)
     title = options.title or ", ".join(options.files)
     write_text(options.output, report.html(title, by_time=options.by_time))
     if broken is not None:

@@ -32,11 +32,10 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
         epilog=module.EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.register("action", None, _Once)
     module.add_arguments(parser)
     try:
         options = parser.parse_args(words)
-        for option in _given_twice(parser, words):
-            parser.error(f"{option} is given twice: which one is meant?")
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -55,16 +54,21 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     return code
 
 
-def _given_twice(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Options that take one value and stand more than once: the first would be lost in silence."""
-    words = words[: words.index("--")] if "--" in words else words
-    given = [word.split("=")[0] for word in words]
-    return [
-        action.option_strings[-1]
-        for action in parser._actions
-        if type(action).__name__ == "_StoreAction"
-        and sum(given.count(name) for name in action.option_strings) > 1
-    ]
+class _Once(argparse.Action):
+    """Stores a value; a second one is an error, where the first would be lost in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value.  Ends the program if there is one already."""
+        if option_string is not None and getattr(namespace, f"_{self.dest}_given", False):
+            parser.error(f"{self.option_strings[-1]} is given twice: which one is meant?")
+        setattr(namespace, f"_{self.dest}_given", True)
+        setattr(namespace, self.dest, values)
 
 
 def output_of(line: str) -> str:
