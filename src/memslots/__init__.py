@@ -29,9 +29,9 @@ in its wing:
     model/            descriptors, and `Vm`: decide, carry out
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
-        patterns noise decode mend message_table guest_machine excerpt event lines command_line
-        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
-        perf blocks dispatch reader resources syzlang c_reproducer
+        patterns noise message_table guest_machine error_texts decode mend excerpt event lines
+        command_line libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
+        kernel_warning perf blocks dispatch reader resources syzlang c_reproducer
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm replay
     explain/          why a call was refused, what would pass, what a recording tells

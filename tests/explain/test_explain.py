@@ -340,3 +340,19 @@ def test_a_refused_capability_is_not_explained_by_rules_of_slots(cap, rules):
     named = {each.rule.id for each in analysis.explanations if each.rule}
     named |= {p.rule.id for each in analysis.explanations for p in each.possible if p.rule}
     assert named == rules
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Vm error: Cannot set the memory regions: Invalid argument (os error 22)",
+        "failed to register guest memory slot: EINVAL",
+        "error adding the memory region: -EINVAL",
+    ],
+)
+def test_a_region_call_in_other_words_is_told_once_and_as_one(words):
+    analysis = Analysis(f"[main] Start microvm error: {words}\n".encode()).finish()
+    (explanation,) = analysis.explanations
+    assert explanation.step.event.call == "KVM_SET_USER_MEMORY_REGION"
+    assert explanation.step.observed == -22
+    assert explanation.advice

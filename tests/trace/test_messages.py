@@ -320,3 +320,26 @@ def test_a_damaged_strace_line(damage: str) -> None:
         "slot": 1, "flags": 10, "guest_phys_addr": 0x1000, "memory_size": 8192, "userspace_addr": 0x7F0000001000,
     }  # fmt: skip
     assert (event.result, event.fd, event.pid) == (-17, 8, 7)
+
+
+@pytest.mark.parametrize(
+    ("said", "errno"),
+    [
+        ("Argument invalide", 22),
+        ("Das Argument ist ungültig", 22),
+        ("无效的参数", 22),
+        ("Le fichier existe", 17),
+        ("ファイルが存在します", 17),
+        ("Nicht genügend Hauptspeicher verfügbar", 12),
+    ],
+)
+def test_a_message_of_qemu_in_any_language_of_the_c_library(said, errno):
+    line = (
+        "qemu-kvm: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, slot=33, "
+        f"start=0x4000000000, size=0x40000000: {said}"
+    )
+    (event,) = parse_text(line)
+    assert event.result == -errno
+    assert event.fields == {
+        "slot": 33, "guest_phys_addr": 0x4000000000, "memory_size": 0x40000000,
+    }  # fmt: skip

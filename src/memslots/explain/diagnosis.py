@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ..trace.event import MESSAGE, TEXT, Event
+from ..uapi.calls import CALLS
 from .explain import Explanation, explain
 from .facts import Facts
 from .other_causes import LAYOUT, names_a_failure
 from .rank import rank_causes, rules_named
-from .text_events import call_failures
+from .text_events import call_failures, call_in
+from .words import Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,10 +60,24 @@ class Diagnosis:
         )
         if is_same and self.count:
             return None
+        if not first and self._is_told_later(event):
+            return None
         self.count += 1
         self._told.add(first)
         self._told.update(possible.id for possible in explanation.possible[:4])
         return explanation
+
+    def _is_told_later(self, event: Event) -> bool:
+        """Whether a message that no reader takes for a call names one in its words: `events` has
+        it, with the numbers around it.
+        """
+        if event.call != MESSAGE or event.format != MESSAGE or not names_a_failure(self.facts):
+            return False
+        call, errno = call_in(Words(event.text), -(event.result or 0))
+        return call in CALLS and any(
+            (told.call, told.result) == (call, -errno)
+            for told in call_failures(self.facts, frozenset(self._failed))
+        )
 
     def events(self) -> Iterator[Event]:
         """What the text tells of failures beside the events that were read: to be asked for after

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from .words import Words
 
 _REGION, _REGION2 = "KVM_SET_USER_MEMORY_REGION", "KVM_SET_USER_MEMORY_REGION2"
+
+
+def _any_of(verbs: str, between: str, nouns: str) -> list[str]:
+    """`set the memory regions`: every verb and every noun, with one word or none between."""
+    middles = ["", *(f"{word} " for word in between.split())]
+    return [
+        f"{verb} {middle}memory {noun}"
+        for verb in verbs.split()
+        for middle in middles
+        for noun in nouns.split()
+    ]
+
+
 _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (_REGION2, ("set user memory region2", "user memory region2", "set memory region2")),
     (
@@ -32,6 +45,11 @@ _SPELLINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
                 "memory region",
             "guest add mem", "registering memory slot", "map guest memory", "vm map memory error",
             "add slot", "memory region ioctl",
+            *_any_of(
+                "set setting register registering add adding create creating update updating",
+                "the a all guest user kvm vm",
+                "region regions slot slots",
+            ),
         ),
     ),
     ("KVM_CREATE_GUEST_MEMFD", ("create guest memfd", "kvm gmem create")),

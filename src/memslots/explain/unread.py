@@ -52,6 +52,10 @@ _SEND = (
     "strace -f -e trace=ioctl,mmap,munmap -o vmm.strace COMMAND",
     "memslots explain vmm.rec",
 )
+_OF_NOTHING = (
+    "memslots record -p PID -o vmm.rec   # of the process that has the VM, if another made it",
+    "memslots live vms   # which processes have one",
+)
 _ABOUT = (
     "guest memory",
     "memory region",
@@ -67,6 +71,10 @@ _ABOUT = (
 
 def seen_in(facts: Facts, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """(what the input seems to be, commands that lead on)."""
+    if not reading.excerpt.is_text:
+        return "a recording in which the program made no memory call", _OF_NOTHING
+    if facts.text.count("\N{REPLACEMENT CHARACTER}") * 20 > len(facts.text):
+        return "binary data of no kind that is read here", _SEND
     if not facts.words.flat.strip():
         return ("a trace of other calls" if reading.lines else "an empty input"), _SEND
     for what, signs, commands in _KINDS:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-from ..trace.decode import ERRNO, ERROR_TEXT
+from ..trace.decode import ERRNO
+from ..trace.error_texts import ERROR_TEXT
 from ..trace.patterns import lazy
 
 GAP = 90
@@ -20,60 +21,9 @@ NEAR = 240
 
 _NAMES = {number: name for name, number in reversed(ERRNO.items())}
 _NAMES.update({95: "EOPNOTSUPP", 8: "ENOEXEC", 32: "EPIPE"})
-_FOREIGN = {
-    "die operation ist nicht erlaubt": 1,
-    "opération non permise": 1,
-    "不允许的操作": 1,
-    "операция не позволена": 1,
-    "datei oder verzeichnis nicht gefunden": 2,
-    "aucun fichier ou dossier de ce type": 2,
-    "没有那个文件或目录": 2,
-    "нет такого файла или каталога": 2,
-    "exec format error": 8,
-    "nicht genügend hauptspeicher verfügbar": 12,
-    "impossible d'allouer de la mémoire": 12,
-    "无法分配内存": 12,
-    "не удалось выделить память": 12,
-    "невозможно выделить память": 12,
-    "no se pudo asignar memoria": 12,
-    "メモリを確保できません": 12,
-    "keine berechtigung": 13,
-    "permission non accordée": 13,
-    "权限不够": 13,
-    "отказано в доступе": 13,
-    "許可がありません": 13,
-    "permiso denegado": 13,
-    "ungültige adresse": 14,
-    "adresse incorrecte": 14,
-    "错误的地址": 14,
-    "неправильный адрес": 14,
-    "das gerät oder die ressource ist belegt": 16,
-    "périphérique ou ressource occupé": 16,
-    "设备或资源忙": 16,
-    "устройство или ресурс занято": 16,
-    "die datei existiert bereits": 17,
-    "datei existiert bereits": 17,
-    "le fichier existe": 17,
-    "文件已存在": 17,
-    "файл существует": 17,
-    "el archivo ya existe": 17,
-    "ファイルが存在します": 17,
-    "das argument ist ungültig": 22,
-    "ungültiges argument": 22,
-    "argument invalide": 22,
-    "argumento inválido": 22,
-    "недопустимый аргумент": 22,
-    "无效的参数": 22,
-    "无效参数": 22,
-    "参数无效": 22,
-    "無効な引数です": 22,
-    "auf dem gerät ist kein speicherplatz mehr verfügbar": 28,
-    "设备上没有空间": 28,
-    "broken pipe": 32,
-}
 _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", "resource busy"))
 """Texts that say more than an errno."""
-_TEXTS = {**{text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}, **_FOREIGN}
+_TEXTS = {text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}
 _TEXT = lazy(
     r"(?<![a-z])(?:"
     + "|".join(

@@ -11,6 +11,7 @@ import re
 from ..uapi.calls import REGION_CALLS, REQUEST_CODES
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import FLAGS_BY_NAME
+from .error_texts import ERROR_TEXT
 from .patterns import lazy
 
 U64_MAX = (1 << 64) - 1
@@ -24,26 +25,6 @@ ERRNO = {
     "EALREADY": 114, "EHWPOISON": 133, "EWOULDBLOCK": 11, "ENOTSUPP": 524,
     "ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514, "ERESTART_RESTARTBLOCK": 516,
 }  # fmt: skip
-
-ERROR_TEXT = {
-    "operation not permitted": 1, "no such file or directory": 2, "no such process": 3,
-    "interrupted system call": 4, "input/output error": 5, "i/o error": 5, "no such device or "
-        "address": 6,
-    "argument list too long": 7, "bad file descriptor": 9, "resource temporarily unavailable": 11,
-    "cannot allocate memory": 12, "out of memory": 12, "permission denied": 13, "bad address": 14,
-    "device or resource busy": 16, "resource busy": 16, "file exists": 17, "invalid cross-device "
-        "link": 18,
-    "no such device": 19, "invalid argument": 22, "too many open files in system": 23,
-    "too many open files": 24, "no file descriptors available": 24,
-    "inappropriate ioctl for device": 25, "not a tty": 25, "file too large": 27,
-    "no space left on device": 28, "read-only file system": 30, "numerical result out of range": 34,
-    "resource deadlock avoided": 35, "function not implemented": 38,
-    "value too large for defined data type": 75, "value too large for data type": 75,
-    "operation not supported": 95, "not supported": 95, "no buffer space available": 105,
-    "connection timed out": 110, "operation already in progress": 114,
-    "memory page has hardware error": 133, "unknown error 524": 524,
-}  # fmt: skip
-"""Texts of glibc and musl, in lower case."""
 
 RUST_KINDS = {
     "AlreadyExists": 17, "InvalidInput": 22, "NotFound": 2, "PermissionDenied": 13,

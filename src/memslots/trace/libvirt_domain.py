@@ -51,7 +51,7 @@ def machine_of_domain(text: str) -> GuestMachine:
         raise ValueError("no domain of libvirt")
     end = text.find("</domain>", found.end())
     if end < 0:
-        raise ValueError("the domain does not end")
+        raise ValueError("the domain does not end: give all of `virsh dumpxml`")
     if re.search(r"<!(?:DOCTYPE|ENTITY)", text[:end], re.IGNORECASE):
         raise ValueError("a domain with a document type or entities is not read")
     if end - found.start() > _LONGEST:
