@@ -9,9 +9,11 @@ import subprocess
 import sys
 import zipapp
 from pathlib import Path
+from random import Random
 
 import pytest
 from epilog import ROOT, call
+from requires import requires
 
 from memslots.views.text import Paint
 
@@ -175,3 +177,38 @@ def test_a_recording_of_a_vendors_kernel_says_what_is_not_known(tmp_path):
     )
     out = call(f"memslots explain {path}")[1]
     assert "which later changes Ubuntu carries in it is not known" in " ".join(out.split())
+
+
+def test_a_recording_without_a_call_is_no_empty_input(tmp_path):
+    from memslots.record.file import RecordingFile
+
+    with RecordingFile(str(tmp_path / "r"), ["true"], "by hand") as file:
+        file.end(0)
+    code, _, err = call(f"memslots explain {tmp_path / 'r'}")
+    assert code == 2
+    assert "a recording in which the program made no memory call" in err
+    assert "memslots live vms" in err
+
+
+@pytest.mark.parametrize("command", ["explain", "replay", "map", "timeline", "report"])
+def test_binary_data_is_called_so(command, tmp_path):
+    path = tmp_path / "junk"
+    path.write_bytes(Random(5).randbytes(200_000))
+    code, out, err = call(f"memslots {command} {path}")
+    assert (code, out) == (2, "")
+    assert "it is binary data of no kind that is read here" in err
+
+
+def test_a_domain_that_is_cut_says_of_what_to_give_more(tmp_path):
+    path = tmp_path / "vm.xml"
+    path.write_text("<domain type='kvm'><memory unit='GiB'>4</memory>")
+    code, _, err = call(f"memslots check {path}")
+    assert code == 2
+    assert f"{path}: the domain does not end: give all of `virsh dumpxml`" in err
+
+
+@requires("kvm")
+def test_live_run_of_no_recording_is_no_success():
+    code, _, err = call("memslots live run Makefile")
+    assert code == 2
+    assert "no KVM call in Makefile: nothing to run" in err

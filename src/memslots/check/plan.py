@@ -101,7 +101,10 @@ def _described(text: str, path: str) -> Layout | None:
     if not (is_domain or command_line.is_command_line(text)) or _has_calls(text):
         return None
     read = libvirt_domain.machine_of_domain if is_domain else command_line.machine_of_command_line
-    machine = read(text)
+    try:
+        machine = read(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     from .layout.qemu_machine import layout_of_machine
 
     return layout_of_machine(machine, path)

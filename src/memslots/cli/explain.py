@@ -100,11 +100,12 @@ def run(options: argparse.Namespace) -> int:
 def _as_layout(options: argparse.Namespace, analysis: Analysis) -> int:
     """Nothing was called: what it is instead; a layout is asked of kernels, as `check` does."""
     from ..check.plan import layout_in
+    from ..explain.other_causes import names_a_failure
 
-    layout = None
-    if options.to == TEXT and len(options.files) == 1:
-        layout = layout_in(options.files[0])
-    if layout is None:
+    is_one = options.to == TEXT and len(options.files) == 1
+    layout = layout_in(options.files[0]) if is_one else None
+    # where something failed beside a described machine, that it would be accepted is no answer
+    if layout is None or (layout.notes and names_a_failure(analysis.diagnosis.facts)):
         return say_unread("explain", options, analysis)
     from ..check.survey import survey
     from ..views.matrix import survey_lines

@@ -72,12 +72,18 @@ def run(options: argparse.Namespace) -> int:
         shown = show(options.device)
         print("\n".join(text.shown_lines(shown)))
         return FINE if shown.as_expected else FINDINGS
+    from ..errors import TraceError
     from ..live.rerun import run as run_live
     from ..trace import read
 
     if not options.file:
         raise ValueError("`live run` needs a recording")
-    events = (event for name in options.file for event in read(name))
+    events = [event for name in options.file for event in read(name)]
+    if not events:
+        raise TraceError(
+            f"no KVM call in {', '.join(options.file)}: nothing to run (`memslots explain` says "
+            "what it is)"
+        )
     counted: list[int] = []
     for line in text.run_lines(
         run_live(events, device_path=options.device, budget_bytes=options.budget << 20), counted

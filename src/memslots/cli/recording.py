@@ -53,6 +53,8 @@ def analysis_of(
     every_release: bool = False,
 ) -> Analysis:
     """The analysis that the options ask for, not yet run; most: 0 if only the steps are wanted."""
+    if options.files == ["-"] and sys.stdin is not None and sys.stdin.isatty():
+        print("reading standard input: paste, then Ctrl-D on a line of its own", file=sys.stderr)
     if getattr(options, "most", 1) < 1:
         raise ValueError(f"--most takes a number from 1, not {options.most}")
     return Analysis(

@@ -41,12 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay and print; the exit code."""
     analysis = analysis_of(options)
-    paint, verdicts = Paint(), set()
+    paint, verdicts, head = Paint(), set(), f"{HEAD}\n"
     as_json = options.json or options.jsonl
     if as_json:
         import json
-    else:
-        print(HEAD)
     separator = "["
     for step, _ in analysis.run():
         verdicts.add(step.verdict)
@@ -56,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
             print((separator if options.json else "") + json.dumps(step_json(step)))
             separator = ","
         else:
-            print(step_line(step, paint))
+            print(head + step_line(step, paint))
+            head = ""
     if not analysis.reading.calls:
         return say_unread("replay", options, analysis)
     if options.json:

@@ -39,5 +39,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"schema": SCHEMA, "changes": timeline_rows(steps)}))
     else:
-        print("\n".join(timeline_lines(steps)))
+        print("\n".join(timeline_lines(steps)) if steps else "no slot was changed")
     return FINE

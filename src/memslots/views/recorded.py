@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .text import counted
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..record.recorder import Recorded
@@ -18,11 +20,10 @@ def recorded_lines(recorded: Recorded, *, quiet: bool = False) -> list[str]:
         lines.append(recorded.remark)
     lines += _beginning_lines(recorded, quiet)
     if not quiet and recorded.path:
-        whose = f"{recorded.processes} threads" if recorded.processes else "all processes"
-        path = recorded.path
-        lines.append(
-            f"{recorded.calls} calls of {whose} in {path}; see them with `memslots explain {path}`"
-        )
+        threads = recorded.processes
+        whose = counted(threads, "thread") if threads else "all processes"
+        calls, path = counted(recorded.calls, "call"), recorded.path
+        lines.append(f"{calls} of {whose} in {path}; see them with `memslots explain {path}`")
     return lines
 
 
