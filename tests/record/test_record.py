@@ -198,7 +198,7 @@ def test_attaching_and_leaving(tmp_path, stress):
         path = tmp_path / "r"
         process = memslots("record", "-q", "-o", str(path), "-p", str(program.pid))
         deadline = time.monotonic() + 20
-        while (not path.exists() or path.stat().st_size < 8000) and time.monotonic() < deadline:
+        while (not path.exists() or path.stat().st_size < 20_000) and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
