@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import re
 
-from ..errors import UnknownKernelError
-from ..explain.portability import behaviour
 from ..explain.remedies import candidates, passes
 from ..kernel.arch import ARCH_AND_EDITS, ARCHES, find_arch
-from ..kernel.history import BRANCHES
 from ..kernel.names import find
+from ..kernel.profile import of_branches
 from ..rules.answer import Accepted, Refused, Undetermined
 from ..trace.event import LAYOUT
 from ..uapi.calls import VALUE_CALLS
@@ -150,7 +148,7 @@ def survey_plan(plan: Layout | Recording, profiles: Sequence[Profile]) -> Survey
     found = Survey(plan, profiles)
     known: dict[object, list[Cell]] = {}
     for profile in profiles:
-        key = behaviour(profile)
+        key = profile.behaviour
         if key not in known:
             steps = list(steps_on(plan, profile))
             if not found.calls:
@@ -190,18 +188,10 @@ def named_kernels(names: Sequence[str]) -> list[Profile]:
             profile = find(name)
             found[profile.name] = profile
             continue
-        arches = (
-            list(ARCHES) if match["arch"] == "all" else [find_arch(match["arch"] or "x86_64").name]
-        )
-        for arch in arches:
-            find(
-                f"{BRANCHES[-1]}/{arch}{match['edits']}"
-            )  # a name that is wrong is wrong here already
-            for version in BRANCHES:
-                try:
-                    profile = find(f"{version}/{arch}{match['edits']}")
-                except UnknownKernelError:
-                    continue  # before KVM came to the architecture
+        arch, edits = match["arch"] or "x86_64", match["edits"]
+        for each in ARCHES.values() if arch == "all" else [find_arch(arch)]:
+            for plain in of_branches(each):
+                profile = find(plain.name + edits)
                 found[profile.name] = profile
     return list(found.values())
 
@@ -270,7 +260,7 @@ class _Passes:
         self.before: dict[str, dict[int, Vm]] = {}
         """Kernel: the VM as it is before each of the wanted calls."""
         for name, profile in found.profiles.items():
-            key = behaviour(profile)
+            key = profile.behaviour
             if key not in by_behaviour:
                 by_behaviour[key] = self._vms_before(profile)
             self.before[name] = by_behaviour[key]

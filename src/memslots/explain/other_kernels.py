@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ..errors import MemslotsError
-from ..kernel.history import BRANCHES
 from ..kernel.machine import Machine
-from ..kernel.profile import Profile, dated
+from ..kernel.profile import Profile, of_branches
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..state.guest_memfd import GuestMemfd
@@ -92,18 +91,17 @@ def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
     if vm.state.nr_slots > MOST_SLOTS:
         return "not worked out: more than 4000 slots"
     groups: list[tuple[str, str, str]] = []
-    arch = vm.profile.arch
     stated = {name: setting.value for name, setting in vm.profile.options.items()}
-    for version in BRANCHES:
+    for profile in of_branches(vm.profile.arch, stated):
         try:
-            profile = dated(version, arch).edited(stated)
             text = _summary(answer_on(vm, request, profile))
         except MemslotsError:
             continue
+        release = str(profile.version)
         if groups and groups[-1][2] == text:
-            groups[-1] = (groups[-1][0], str(version), text)
+            groups[-1] = (groups[-1][0], release, text)
         else:
-            groups.append((str(version), str(version), text))
+            groups.append((release, release, text))
     if not groups:
         return "not known for this architecture"
     if len(groups) == 1:

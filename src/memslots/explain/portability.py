@@ -7,10 +7,7 @@ that all answers together stay within a budget.
 
 from __future__ import annotations
 
-from ..errors import UnknownKernelError
-from ..kernel.history import BRANCHES
-from ..kernel.limits import LIMITS
-from ..kernel.profile import Profile, dated
+from ..kernel.profile import Profile, of_branches
 from ..replay.replay import MAPPING_CALLS, Replay
 from ..rules.answer import Refused, Rule
 from ..rules.ioctl import IOCTL_UNKNOWN
@@ -96,11 +93,12 @@ class AcceptedCalls:
         """
         if not any(event.call in REGION_CALLS for event in self.events):
             return []
-        releases = _releases(profile)
+        stated = {name: setting.value for name, setting in profile.options.items()}
+        releases = of_branches(profile.arch, stated)
         among = [str(each.version) for each in releases]
         kinds: dict[object, list[Profile]] = {}
         for release in releases:
-            kinds.setdefault(behaviour(release), []).append(release)
+            kinds.setdefault(release.behaviour, []).append(release)
         events = self.events
         if self._is_limited and len(events) * len(kinds) > MOST_ANSWERS:
             kept = MOST_ANSWERS // len(kinds)
@@ -137,23 +135,3 @@ class AcceptedCalls:
             ):
                 found.setdefault(step.answer.rule, (step.answer, []))[1].append(step)
         return found
-
-
-def _releases(profile: Profile) -> list[Profile]:
-    """A profile of each branch on the architecture, with what is stated of the host."""
-    stated = {name: setting.value for name, setting in profile.options.items()}
-    found = []
-    for version in BRANCHES:
-        try:
-            found.append(dated(version, profile.arch).edited(stated))
-        except UnknownKernelError:
-            continue  # before KVM came to the architecture, or without such an option
-    return found
-
-
-def behaviour(profile: Profile) -> object:
-    """Kernels with the same key give the same answers."""
-    options = tuple(sorted((name, str(setting.value)) for name, setting in profile.options.items()))
-    limits = tuple(limit.value(profile.version, profile.arch.name) for limit in LIMITS)
-    known = frozenset(profile.facts), frozenset(profile.unobserved)
-    return profile.arch.name, *known, options, limits

@@ -14,7 +14,7 @@ from ..errors import UnknownKernelError
 from ..kernel.arch import find_arch
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
-from ..kernel.profile import Profile, dated
+from ..kernel.profile import Profile, of_branches
 from ..kernel.vendors import release_of, vendor_of
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
@@ -184,14 +184,8 @@ def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: lis
 
 def _candidates(arch: str, edits: str = "") -> list[Profile]:
     """One profile for each branch in which KVM exists on the architecture."""
-    found = []
-    for version in BRANCHES:
-        try:
-            plain = dated(version, find(f"{BRANCHES[-1]}/{arch}").arch)
-            found.append(_edited(plain.name, edits) if edits else plain)
-        except UnknownKernelError:
-            continue  # before KVM came to this architecture
-    return found
+    plain = of_branches(find_arch(arch))
+    return [_edited(each.name, edits) for each in plain] if edits else plain
 
 
 def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Version]) -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from ..errors import UnknownKernelError, UnobservedError
 from .arch import Arch
-from .history import FACTS, FIRST_RELEASES, OLDEST
+from .history import BRANCHES, FACTS, FIRST_RELEASES, OLDEST
 from .limits import LIMITS
 from .version import Version
 
@@ -287,6 +287,14 @@ class Profile:
                 )
         return Profile(name or self.name, self.version, self.arch, facts, options, unobserved)
 
+    @property
+    def behaviour(self) -> object:
+        """A key: kernels with the same one give the same answers."""
+        options = ((name, str(setting.value)) for name, setting in self.options.items())
+        limits = tuple(limit.value(self.version, self.arch.name) for limit in LIMITS)
+        known = frozenset(self.facts), frozenset(self.unobserved)
+        return self.arch.name, *known, frozenset(options), limits
+
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
 
@@ -327,6 +335,21 @@ def dated(version: Version, arch: Arch) -> Profile:
         elif holds is None:
             unobserved[fact.name] = _question(fact, version)
     return Profile(f"{version}/{arch.name}", version, arch, facts, {}, unobserved)
+
+
+def of_branches(arch: Arch, stated: Mapping[str, OptionValue] | None = None) -> list[Profile]:
+    """The newest release of each branch, oldest branch first, with what is stated of the host.
+
+    Branches are left out before KVM came to the architecture.
+    """
+    found = []
+    for version in BRANCHES:
+        try:
+            profile = dated(version, arch)
+        except UnknownKernelError:
+            continue
+        found.append(profile.edited(stated) if stated else profile)
+    return found
 
 
 def _question(fact: Fact, version: Version) -> str:

@@ -8,8 +8,7 @@ exists all the same, as it does in the kernel.
 from __future__ import annotations
 
 from ..kernel.arch import ARCHES
-from ..kernel.history import BRANCHES
-from ..kernel.profile import dated
+from ..kernel.profile import of_branches
 from .catalogue import all_rules
 from .region.arch.vma import VMA_NOT_WRITABLE
 from .region.same_id import PAGE_TOTAL_CAP, PAGE_TOTAL_UNDERFLOW
@@ -59,18 +58,6 @@ def releases_with(rule: Rule) -> dict[str, list[str]]:
     return found
 
 
-_surveyed: list[Profile] = []
-
-
 def surveyed() -> list[Profile]:
     """A dated profile for every architecture and branch worth asking about."""
-    from ..errors import UnknownKernelError
-
-    if not _surveyed:
-        for arch in ARCHES.values():
-            for version in BRANCHES:
-                try:
-                    _surveyed.append(dated(version, arch))
-                except UnknownKernelError:
-                    continue  # before KVM came to this architecture
-    return _surveyed
+    return [profile for arch in ARCHES.values() for profile in of_branches(arch)]
