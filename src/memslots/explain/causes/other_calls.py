@@ -115,6 +115,30 @@ CAUSES = (
         is_general=True,
     ),
     Cause(
+        "vcpu-state-refused",
+        "KVM refused a vCPU's state (registers, MSRs, CPUID), not memory.",
+        calls="KVM_SET_REGS:EINVAL KVM_SET_SREGS:EINVAL KVM_SET_SREGS2:EINVAL KVM_SET_MSRS:EINVAL "
+        "KVM_SET_CPUID2:EINVAL KVM_SET_CPUID2:E2BIG KVM_SET_XSAVE:EINVAL KVM_SET_XCRS:EINVAL "
+        "KVM_SET_LAPIC:EINVAL KVM_SET_VCPU_EVENTS:EINVAL KVM_SET_ONE_REG:EINVAL "
+        "KVM_SET_ONE_REG:ENOENT KVM_SET_NESTED_STATE:EINVAL KVM_ARM_VCPU_INIT:EINVAL",
+        names="failed to put registers; failed to put .. registers; failed to get registers; "
+        "failed to set special registers; failed to set xcrs; failed to set msr; "
+        "failed to get msr; kvm buf set msrs; kvm put msrs; kvm set msrs .. failed; "
+        "set sregs .. einval; set regs .. einval; set msrs .. einval; set cpuid2 .. e~; "
+        "setting sregs; setting registers .. e~; kvm set one reg .. e~; set nested state .. e~; "
+        "failed to set vcpu events; kvm arm vcpu init .. e~; failed to load cpu",
+        supports="after init; after reset; migration; cpu host; nested; msr; register",
+        against="memory region; memslot; set user memory region",
+        seen='"Failed to put registers after init", "failed to set MSR 0x..", KVM_SET_SREGS or '
+        "KVM_SET_MSRS with EINVAL.",
+        decides="which register, and whether the host's CPU and KVM know it: another CPU model, "
+        "a migration from a newer host, a control register with bits that exclude each other.",
+        next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep -e _SET_ -e VCPU_INIT | grep -v '= 0'; "
+        "dmesg | grep -i kvm`; a CPU model that both hosts have.",
+        kernels="which registers there are follows the release, the CPU and the CPUID that the VMM "
+        "has set.",
+    ),
+    Cause(
         "ioeventfd-refused",
         "KVM_IOEVENTFD is refused for a reason of its own.",
         calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT "

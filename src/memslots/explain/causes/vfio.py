@@ -73,11 +73,58 @@ CAUSES = (
         names="peer to peer transactions on bars; pci peer to peer; p2 p .. not supported; dma map "
         ".. efault; map dma .. efault; p2 p dma",
         supports="bar; 0000; gpu",
+        against="pc ram; mach virt ram; ram node~; failed to setup container; "
+        "memory listener initialization failed",
         seen="-14 (EFAULT) or -22 for a BAR's address, \"PCI peer-to-peer transactions on BARs "
         'are not supported".',
         decides="is the range RAM or a BAR?",
         next="nothing, unless devices must talk to each other.",
         kernels="a warning in QEMU; the guest runs.",
+    ),
+    Cause(
+        "vfio-ram-not-pinnable",
+        "The host memory behind guest RAM cannot be pinned for DMA.",
+        names="dma map .. efault; map dma .. efault; iommu dma map .. efault; vfio pin .. efault; "
+        "pc ram .. efault; vfio .. eopnotsupp",
+        supports="pc ram; mach virt ram; ram node~; failed to setup container; "
+        "memory listener initialization failed; mem path; memory backend file; share on; "
+        "access mode shared; dax; nvdimm; ext4; xfs; btrfs",
+        against="bar; peer to peer; p2 p; gpu",
+        seen="-14 (EFAULT) from a DMA map of a region that is RAM (pc.ram, mach-virt.ram, a memory "
+        "backend), and the device's container cannot be set up.",
+        decides="what lies at the host address: a file of an ordinary file system mapped shared, "
+        "fsdax, a hole beyond the end of the file, a read-only mapping.",
+        next="`grep -A1 HVA /proc/PID/smaps`; put guest RAM into anonymous memory, a memfd, tmpfs "
+        "or hugetlbfs.",
+        kernels="the mapping is pinned for writing and for long: fsdax is refused since 4.16, "
+        "shared files of file systems that track dirty pages since 6.5 (8ac268436e6d); tmpfs and "
+        "hugetlbfs are not.",
+    ),
+    Cause(
+        "vfio-container-window",
+        "The range lies outside the windows that the container translates.",
+        names="can t map guest iova region; cannot map guest iova region; no host window; "
+        "outside .. host window; hostwin",
+        supports="vfio; container; iova",
+        seen='"can\'t map guest IOVA region 0x..0x.." of QEMU, before any call is made.',
+        decides="iova ranges that the container reports against the guest's.",
+        next="`dmesg | grep -i 'address width'; cat /sys/kernel/iommu_groups/*/reserved_regions`; "
+        "with vfio-user, what its server offers.",
+        kernels="VFIO reports the ranges since 5.4; before, QEMU assumes that all addresses are "
+        "translated.",
+    ),
+    Cause(
+        "vfio-device-access-failed",
+        "The device's driver refused a read or write of the device itself.",
+        names="vfio region read; vfio region write; vfio pci read config .. e~; "
+        "vfio pci write config .. e~; vfio .. pread .. failed; vfio .. pwrite .. failed",
+        supports="efault; eio; mdev; gvt; region0",
+        against="map dma; dma map",
+        seen='"vfio_region_read(DEVICE:regionN+OFFSET, BYTES) failed".',
+        decides="the driver (vfio-pci, or the vendor's mdev) and the state of the device; no slot "
+        "and no DMA mapping takes part.",
+        next="`dmesg | tail -n 40; lspci -vv -s BDF`.",
+        kernels="none: the answer is the driver's.",
     ),
     Cause(
         "vfio-map-exists",
