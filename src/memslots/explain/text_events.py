@@ -136,6 +136,8 @@ def _errno_near(flat: str, start: int, end: int) -> int | None:
         for place, word in enumerate(found):
             if word in _ERRNO_WORDS:
                 between = f" {' '.join(found[:place][::words])} "
+                if " mmap " in between:  # it failed before KVM was asked
+                    return None
                 at = min(
                     (between.find(f" {name} ") for name in _ALL_NAMES if f" {name} " in between),
                     default=-1,

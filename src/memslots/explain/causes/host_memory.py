@@ -14,7 +14,8 @@ CAUSES = (
         "enomem; memory region .. mmap .. enomem; unable to allocate .. guest memory; could "
         "not allocate guest memory; out of memory allocating guest; create guest memory .. "
         "enomem; ram .. mmap failed .. enomem; allocat~ .. bytes .. enomem; memory allocation "
-        "failed .. guest; mmap failed enomem; mmap .. enomem",
+        "failed .. guest; mmap failed enomem; mmap .. enomem; could not allocate memory for the "
+        "guest; allocate memory for the guest .. fail~; unable to allocate memory for the guest",
         supports="swap; free m; ram",
         against="hugepages; huge pages; hugetlb; vfio; backing store; max map count; kvm create "
         "vm; "

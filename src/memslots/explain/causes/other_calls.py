@@ -139,6 +139,48 @@ CAUSES = (
         "has set.",
     ),
     Cause(
+        "msr-unhandled",
+        "The kernel log notes that a guest used an MSR that KVM does not have.",
+        names="unhandled rdmsr; unhandled wrmsr; ignored rdmsr; ignored wrmsr; "
+        "kvm set msr common; kvm get msr common",
+        supports="guest rip; vcpu0; disabled perfctr; msr",
+        against="set user memory region; failed to set msr",
+        seen='"unhandled rdmsr: 0x..", "ignored wrmsr" after "kvm [PID]: vcpuN".',
+        decides="nothing as a rule: guests probe MSRs and go on after the fault.",
+        next="`cat /sys/module/kvm/parameters/ignore_msrs`; look for another message.",
+        kernels="only told unless report_ignored_msrs is off; memory takes no part.",
+        is_general=True,
+    ),
+    Cause(
+        "ppc-hash-table-allocation",
+        "Power: the host cannot allocate the guest's hashed page table.",
+        calls="KVM_PPC_ALLOCATE_HTAB:ENOMEM",
+        names="failed to allocate kvm hpt; allocate kvm hpt; kvm hpt of order; "
+        "ppc allocate htab; hpt order .. enomem; htab .. enomem",
+        supports="maxmem; cma; ppc64; pseries",
+        seen='"Failed to allocate KVM HPT of order N (try smaller maxmem?)".',
+        decides="the order (2^order bytes, contiguous) against the memory that is reserved for "
+        "it.",
+        next="`grep -i cma /proc/meminfo; cat /proc/cmdline`; a smaller maxmem, or more by the "
+        "kernel parameter kvm_cma_resv_ratio; guests with radix tables need none.",
+        kernels="all of Power with hashed page tables; its size follows maxmem, not the memory "
+        "that is given.",
+    ),
+    Cause(
+        "s390-memory-limit",
+        "s390: the VM's memory limit refuses, or is refused.",
+        calls="KVM_S390_VM_MEM_LIMIT_SIZE:E2BIG KVM_S390_VM_MEM_LIMIT_SIZE:EBUSY",
+        names="s390 mem limit; s390 vm mem limit; mem limit size; mem limit .. e2big; "
+        "kvm host supports a maximum of; host supports a maximum of .. gb",
+        supports="s390~; kvm set device attr; e2big; maxmem",
+        seen="E2BIG of KVM_SET_DEVICE_ATTR for KVM_S390_VM_MEM_LIMIT_SIZE, \"host supports a "
+        'maximum of N GB".',
+        decides="guest memory with maxmem against the limit that KVM_GET_DEVICE_ATTR reports.",
+        next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep DEVICE_ATTR`; a smaller maxmem.",
+        kernels="E2BIG beyond the limit of the VM, EBUSY once it has a vCPU; a slot beyond the "
+        "limit is rule memory-limit.",
+    ),
+    Cause(
         "ioeventfd-refused",
         "KVM_IOEVENTFD is refused for a reason of its own.",
         calls="KVM_IOEVENTFD:EINVAL KVM_IOEVENTFD:EFAULT KVM_IOEVENTFD:ENOENT "

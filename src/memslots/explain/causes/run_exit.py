@@ -15,9 +15,9 @@ CAUSES = (
         names="kvm internal error; suberror; internal error suberror; kvm exit internal error; "
         "internal error when running; vcpu exit internal error; exit reason 17; exit reason "
         ".. internal error; emulation failure; emulation failed .. kvm; vcpu .. internal "
-        "error; error internal error; kvm .. emulation error; unhandled .. internal error",
+        "error; kvm .. emulation error; unhandled .. internal error",
         supports="extra data; emulation; eip; rip; simultaneous",
-        against="entry failed",
+        against="entry failed; qemu command; to monitor; the monitor",
         seen='"KVM internal error. Suberror: N", InternalError.',
         decides="rip or EIP and the address in extra data against the slots.",
         next="`memslots map FILE`, compare with EIP; `-trace kvm_set_user_memory`.",

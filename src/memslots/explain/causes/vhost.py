@@ -108,11 +108,11 @@ CAUSES = (
         "mem .. align~; requested size .. multiple; must be a multiple of .. block; multiple "
         "of the block size; memaddr .. align~; hotplug .. multiple of 128; multiple of 128 "
         "mib; aligned on 128; must be a multiple of 128mib; not a multiple of 128; must be "
-        "aligned to 128",
+        "aligned to 128; unaligned hotplug range; hotplug range .. unaligned",
         supports="requested size; virtio mem; block size; 128mib; 128 mib",
         against="spdk; huge",
         seen='"property has to be multiples of \'block-size\'", "must be aligned on 128MiB", '
-        "memaddr.",
+        'memaddr; "Block size [0x8000000] unaligned hotplug range" in the guest\'s log.',
         decides="the numbers.",
         next="`qom-get ID block-size`; in the guest `cat "
         "/sys/devices/system/memory/block_size_bytes`.",
