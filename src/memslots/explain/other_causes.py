@@ -183,7 +183,8 @@ _FAILURE_WORDS = (
     "e2big", "enosys",
     "enoexec", "emfile", "eopnotsupp", "fehler~", "fehlgeschlagen", "slow", "takes", "no free",
     "busy", "conflict~", "mismatch",
-    "overlap~", "unaligned", "misaligned", "exit reason", "reason 8", "fault", "below", "not", "must be", "terminated",
+    "overlap~", "unaligned", "misaligned", "exit reason", "reason 8", "fault", "below", "not",
+    "must be", "terminated",
     "suberror", "sigsegv",
     "sigbus", "is no", "no", "less", "assert~", "incomplete", "exited", "panicked", "must",
 )  # fmt: skip

@@ -159,8 +159,7 @@ CAUSES = (
         "ppc allocate htab; hpt order .. enomem; htab .. enomem",
         supports="maxmem; cma; ppc64; pseries",
         seen='"Failed to allocate KVM HPT of order N (try smaller maxmem?)".',
-        decides="the order (2^order bytes, contiguous) against the memory that is reserved for "
-        "it.",
+        decides="the order (2^order bytes, contiguous) against the memory that is reserved for it.",
         next="`grep -i cma /proc/meminfo; cat /proc/cmdline`; a smaller maxmem, or more by the "
         "kernel parameter kvm_cma_resv_ratio; guests with radix tables need none.",
         kernels="all of Power with hashed page tables; its size follows maxmem, not the memory "
@@ -173,7 +172,7 @@ CAUSES = (
         names="s390 mem limit; s390 vm mem limit; mem limit size; mem limit .. e2big; "
         "kvm host supports a maximum of; host supports a maximum of .. gb",
         supports="s390~; kvm set device attr; e2big; maxmem",
-        seen="E2BIG of KVM_SET_DEVICE_ATTR for KVM_S390_VM_MEM_LIMIT_SIZE, \"host supports a "
+        seen='E2BIG of KVM_SET_DEVICE_ATTR for KVM_S390_VM_MEM_LIMIT_SIZE, "host supports a '
         'maximum of N GB".',
         decides="guest memory with maxmem against the limit that KVM_GET_DEVICE_ATTR reports.",
         next="`strace -f -e trace=ioctl COMMAND 2>&1 | grep DEVICE_ATTR`; a smaller maxmem.",

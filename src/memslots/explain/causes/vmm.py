@@ -64,8 +64,8 @@ CAUSES = (
         "The machine's DIMM slots (`slots=N`, ACPI) are used, not KVM's.",
         names="no free memory slots available; memory slot .. is busy; maxmemory slots .. no free; "
         "dimm slots .. used; invalid slot number; slot .. is not in range; slot is already "
-        "used by; slot .. is already used by dimm~; memory slots .. maxmemory; no slot .. memory device; memory device slot .. "
-        "not available; memory slot id .. in use; memory slots limit .. dimm; no free slots "
+        "used by; slot .. is already used by dimm~; memory slots .. maxmemory; no slot .. memory "
+        "device; memory device slot .. not available; memory slot id .. in use; memory slots limit .. dimm; no free slots "
         "for memory device",
         supports="pc dimm; dimm; maxmemory; slots; nvdimm; virsh",
         against="vhost; hypervisor has no free",
