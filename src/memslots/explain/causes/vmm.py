@@ -65,8 +65,8 @@ CAUSES = (
         names="no free memory slots available; memory slot .. is busy; maxmemory slots .. no free; "
         "dimm slots .. used; invalid slot number; slot .. is not in range; slot is already "
         "used by; slot .. is already used by dimm~; memory slots .. maxmemory; no slot .. memory "
-        "device; memory device slot .. not available; memory slot id .. in use; memory slots limit .. dimm; no free slots "
-        "for memory device",
+        "device; memory device slot .. not available; memory slot id .. in use; memory "
+        "slots limit .. dimm; no free slots for memory device",
         supports="pc dimm; dimm; maxmemory; slots; nvdimm; virsh",
         against="vhost; hypervisor has no free",
         seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, '
