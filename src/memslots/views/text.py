@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bold": 1, "dim": 2}
+COLOURS = tuple(f"[{code}m" for code in (0, *_CODES.values()))
+"""What stands behind an escape character in painted text."""
 WIDTH = 100
 
 

@@ -37,6 +37,7 @@ _UNITS = {
 }
 _SIZE = re.compile(r"(0x[0-9a-f_]+|[0-9][0-9_]*(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
 _MOST_SLOTS = 1 << 20
+_MOST_DIGITS = 80
 DOINGS = ("delete", "move", "flags", "vcpu")
 
 
@@ -73,20 +74,32 @@ def size_of(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
-            raise ValueError(f"{value} is negative")
-        return value
+            raise ValueError("a negative number")
+        return _fitting(value, value)
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError(f"{value!r} is not a number of bytes (examples: 4096, 0x1000, '3 GiB')")
     shift = _UNITS[match[2].lower()]
     if "." not in match[1]:
-        return int(match[1].replace("_", ""), 16 if match[1][:2].lower() == "0x" else 10) << shift
+        base = 16 if match[1][:2].lower() == "0x" else 10
+        digits = match[1].replace("_", "")
+        return _fitting(int(digits, base) << shift if len(digits) <= _MOST_DIGITS else 1 << 64, value)
     whole, digits = match[1].split(".")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(match[1])} digits")
     scaled = int(whole + digits) << shift
     tenths = int("1" + "0" * len(digits))
     if scaled % tenths:
         raise ValueError(f"{value!r} is not a whole number of bytes")
-    return scaled // tenths
+    return _fitting(scaled // tenths, value)
+
+
+def _fitting(nbytes: int, value: object) -> int:
+    """The number, if an address of 64 bits can hold it."""
+    if nbytes >> 64:
+        shown = repr(value) if not isinstance(value, int) or value >> 256 == 0 else "the number"
+        raise ValueError(f"{shown[:80]} does not fit 64 bits")
+    return nbytes
 
 
 class _Table:
@@ -232,7 +245,9 @@ def _flags(value: object) -> int:
     words = [value] if isinstance(value, str) else value
     if isinstance(words, int) and not isinstance(words, bool) and 0 <= words < 1 << 32:
         return words
-    if not isinstance(words, list) or not all(word in FLAGS for word in words):
+    if not isinstance(words, list) or not all(
+        isinstance(word, str) and word in FLAGS for word in words
+    ):
         raise ValueError(f"{value!r} is no list of {', '.join(FLAGS)}")
     bits = 0
     for word in words:
