@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 import xml.dom.minidom
 from html.parser import HTMLParser
@@ -10,9 +11,77 @@ from html.parser import HTMLParser
 _HARMFUL = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 """Unicode's categories of characters that are not shown but do something."""
 _TAGS = frozenset(
-    "html head meta title style body header h1 h2 h3 h4 p nav a main section div span table thead tbody tr td th ul ol li "
-    "pre code details summary button input label svg g rect text line path polyline polygon circle defs pattern clippath "
-    "script b i em strong br hr small select option tspan desc use symbol figure figcaption dl dt dd footer kbd sup sub".split()
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "p",
+        "nav",
+        "a",
+        "main",
+        "section",
+        "div",
+        "span",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "td",
+        "th",
+        "ul",
+        "ol",
+        "li",
+        "pre",
+        "code",
+        "details",
+        "summary",
+        "button",
+        "input",
+        "label",
+        "svg",
+        "g",
+        "rect",
+        "text",
+        "line",
+        "path",
+        "polyline",
+        "polygon",
+        "circle",
+        "defs",
+        "pattern",
+        "clippath",
+        "script",
+        "b",
+        "i",
+        "em",
+        "strong",
+        "br",
+        "hr",
+        "small",
+        "select",
+        "option",
+        "tspan",
+        "desc",
+        "use",
+        "symbol",
+        "figure",
+        "figcaption",
+        "dl",
+        "dt",
+        "dd",
+        "footer",
+        "kbd",
+        "sup",
+        "sub",
+    ]
 )
 
 
@@ -33,7 +102,10 @@ def printable(text: str, what: str) -> None:
 def is_json(text: str, what: str, *, lines: bool = False) -> object:
     """Strict JSON, as other languages read it; or one value a line."""
     try:
-        values = [json.loads(each, parse_constant=_no_constant) for each in (text.splitlines() if lines else [text])]
+        values = [
+            json.loads(each, parse_constant=_no_constant)
+            for each in (text.splitlines() if lines else [text])
+        ]
     except ValueError as error:
         raise Fault(f"{what}: no JSON: {error}") from None
     return values if lines else values[0]
@@ -65,6 +137,15 @@ class _Tags(HTMLParser):
 def is_page(text: str, what: str) -> None:
     """HTML of our own tags only."""
     _Tags(what).feed(text)
+
+
+def is_markdown(text: str, what: str) -> None:
+    """No tag of the input's, but in code."""
+    outside = re.sub(r"`[^`\n]*`", "", text)
+    if "<" in outside or "![" in outside:
+        raise Fault(
+            f"{what}: a tag or an image: {outside[max(0, outside.find('<') - 30) :][:90]!r}"
+        )
 
 
 def is_python(text: str, what: str) -> None:

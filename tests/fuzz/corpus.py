@@ -39,8 +39,14 @@ def dictionary() -> list[bytes]:
     words: set[str] = set(CALLS) | set(CAPS) | set(FLAGS_BY_NAME)
     words |= {name for call in CALLS.values() for name in call.names}
     words |= {f"{call.request():#x}" for call in CALLS.values()}
-    words |= {f"_IOC(_IOC_WRITE, 0xae, {call.nr:#x}, {call.argument_bytes:#x})" for call in CALLS.values()}
-    words |= {f"-1 {name} ({os.strerror(number)})" for number, name in errno.errorcode.items() if number < 40}
+    words |= {
+        f"_IOC(_IOC_WRITE, 0xae, {call.nr:#x}, {call.argument_bytes:#x})" for call in CALLS.values()
+    }
+    words |= {
+        f"-1 {name} ({os.strerror(number)})"
+        for number, name in errno.errorcode.items()
+        if number < 40
+    }
     words |= {_words_of(words) for _, _, words in TABLE}
     words |= {
         "ioctl(", "}) = ", " <unfinished ...>", "<... ioctl resumed>", "[pid 123] ", "> ", "=3D", "=\n", "<br>",
@@ -82,7 +88,7 @@ def kind_of(name: str, data: bytes) -> str:
         return ASK
     if data.startswith(b"memslots-recording"):
         return REC
-    if name.endswith(".toml") or name.endswith("-mtree.txt") or b'"slot":' in data[:200]:
+    if name.endswith((".toml", "-mtree.txt")) or b'"slot":' in data[:200]:
         return LAYOUT
     return JSONL if data.startswith(b'{"v"') or name.endswith(".jsonl") else TEXT
 

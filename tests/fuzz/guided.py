@@ -64,4 +64,8 @@ def guided(run: Run, seed: int, shared: str) -> None:
 if __name__ == "__main__":
     _options = parsed()
     targets.limit_memory()
-    guided(Run(f"guided {_options.seed}", _options.seconds, _options.save, _options.log), _options.seed, _options.corpus)
+    guided(
+        Run(f"guided {_options.seed}", _options.seconds, _options.save, _options.log),
+        _options.seed,
+        _options.corpus,
+    )

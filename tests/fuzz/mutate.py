@@ -11,9 +11,9 @@ import struct
 from fuzz.corpus import ASK, HOSTILE, JSONL, LAYOUT, NUMBERS, REC, dictionary
 
 from memslots.export.oracle import ASKED_CALLS
+from memslots.record.calls import RECORDED
 from memslots.record.file import HEADER, MAGIC
 from memslots.record.mappings import MAPPING_CALLS
-from memslots.record.calls import RECORDED
 from memslots.record.runs import RUN_CALLS
 from memslots.uapi.calls import CALLS, REGION_CALLS
 
@@ -122,7 +122,9 @@ def _wrapped(data: bytes, rng: random.Random) -> bytes:
         return b"\n".join(b"> " + line for line in data.split(b"\n"))
     if how < 0.09:
         width = rng.choice((30, 60, 80))
-        return b"\n".join(re.sub(rb"(.{%d}) " % width, rb"\1\n", line) for line in data.split(b"\n"))
+        return b"\n".join(
+            re.sub(rb"(.{%d}) " % width, rb"\1\n", line) for line in data.split(b"\n")
+        )
     return data
 
 
@@ -147,7 +149,23 @@ def _json_number(rng: random.Random, plain: float = 0.7) -> object:
         return rng.choice(NUMBERS)
     if how < plain + (1 - plain) * 0.8:
         return hex(abs(rng.choice(NUMBERS)))
-    return rng.choice((None, True, False, 1.5, 1e308, float("nan"), float("inf"), "x", "", [], {}, "0x", "\x1b[31m"))
+    return rng.choice(
+        (
+            None,
+            True,
+            False,
+            1.5,
+            1e308,
+            float("nan"),
+            float("inf"),
+            "x",
+            "",
+            [],
+            {},
+            "0x",
+            "\x1b[31m",
+        )
+    )
 
 
 def _events(rng: random.Random) -> bytes:
@@ -163,9 +181,17 @@ def _events(rng: random.Random) -> bytes:
                             ("new_fd", 0.3), ("vcpus_in_run", 0.1)):  # fmt: skip
             if rng.random() < share:
                 row[name] = _json_number(rng, 0.85)
-        for name, share in (("source", 0.05), ("text", 0.1), ("vm", 0.1), ("format", 0.15), ("process", 0.05)):
+        for name, share in (
+            ("source", 0.05),
+            ("text", 0.1),
+            ("vm", 0.1),
+            ("format", 0.15),
+            ("process", 0.05),
+        ):
             if rng.random() < share:
-                row[name] = rng.choice((*HOSTILE, "message", "strace", "qemu-trace", "perf", "recording", "snapshot"))
+                row[name] = rng.choice(
+                    (*HOSTILE, "message", "strace", "qemu-trace", "perf", "recording", "snapshot")
+                )
         rows.append(json.dumps(row))
     return "\n".join(rows).encode()
 
@@ -253,37 +279,59 @@ def _layout_value(rng: random.Random, depth: int = 0) -> object:
     return {} if depth > 2 else {rng.choice(("a", "slot", "gpa")): _layout_value(rng, depth + 1)}
 
 
+_LAYOUT_VALUES: dict[str, tuple[object, ...]] = {
+    "gpa": (0, "1 GiB", 2**32, 0xFEE00000, 2**52, 2**64 - 4096, "3 GiB", 4096),
+    "size": ("1 GiB", 4096, "2M", "512M", 100, 0, "16 TiB", 2**64 - 4096, 0x10000),
+    "name": ("ram", "rom", "a", *HOSTILE), "slot": (0, 1, 5, 508, 32763, 65535), "space": (0, 1, 2),
+    "hva": (0x7F0000000000, 4096, 2**47 - 4096, 2**63, 100), "alias": ("ram", "a"), "offset": (0, 4096, "1 GiB"),
+    "flags": ("readonly", ["log"], ["readonly", "log"], ["guest-memfd"], 0, 8), "count": (1, 2, 8, 64), "every": (4096, "1 GiB", 0),
+}  # fmt: skip
+_VM_VALUES: dict[str, tuple[object, ...]] = {
+    "type": (0, 1, 2, 40), "irqchip": (True, False), "tss": (0xFFFBD000, 0), "identity-map": (0xFFFBC000, 0), "vcpus": (0, 1, 4),
+    "vcpus-first": (True, False), "dirty-ring": (4096, 65536, 3), "manual-dirty-log": (0, 1, 3),
+}  # fmt: skip
+
+
 def _layout(rng: random.Random) -> bytes:
     """A layout in JSON."""
 
+    odd = rng.choice((0.0, 0.02, 0.2))
+
+    def value(key: str) -> object:
+        return _layout_value(rng) if rng.random() < odd else rng.choice(_LAYOUT_VALUES[key])
+
     def slot() -> dict[str, object]:
-        table: dict[str, object] = {
-            "gpa": rng.choice((0, "1 GiB", 2**32, _layout_value(rng))),
-            "size": rng.choice(("1 GiB", 4096, "2M", _layout_value(rng))),
-        }
-        for key in ("name", "slot", "space", "hva", "flags", "alias", "offset", "count", "every", "zzz"):
+        table = {"gpa": value("gpa"), "size": value("size")}
+        for key in _LAYOUT_VALUES:
             if rng.random() < 0.15:
-                table[key] = rng.choice((1, 2, 8, 64, _layout_value(rng))) if key == "count" else _layout_value(rng)
+                table[key] = value(key)
+        if rng.random() < odd:
+            table["zzz"] = 1
         return table
 
     layout: dict[str, object] = {"slot": [slot() for _ in range(rng.randrange(1, 6))]}
     if rng.random() < 0.3:
         layout["name"] = rng.choice(("x", *HOSTILE, _layout_value(rng)))
     if rng.random() < 0.3:
-        keys = ("type", "irqchip", "tss", "identity-map", "vcpus", "vcpus-first", "dirty-ring", "manual-dirty-log", "x")
-        layout["vm"] = {key: rng.choice((0, 1, True, 4, "64 KiB", _layout_value(rng))) for key in rng.sample(keys, rng.randrange(4))}  # fmt: skip
+        layout["vm"] = {
+            key: _layout_value(rng) if rng.random() < odd else rng.choice(values)
+            for key, values in _VM_VALUES.items()
+            if rng.random() < 0.3
+        }
     if rng.random() < 0.4:
         layout["then"] = [
             {
-                "do": rng.choice(("delete", "move", "flags", "vcpu", _layout_value(rng))),
-                "slot": rng.choice((0, 1, 5, _layout_value(rng))),
-                **({"gpa": _layout_value(rng)} if rng.random() < 0.5 else {}),
-                **({"flags": _layout_value(rng)} if rng.random() < 0.5 else {}),
+                "do": rng.choice(("delete", "move", "flags", "vcpu")),
+                "slot": rng.choice((0, 1, 5)),
+                "gpa": value("gpa"),
+                "flags": value("flags"),
             }
             for _ in range(rng.randrange(4))
         ]
     if rng.random() < 0.1:
-        layout["kernel"] = rng.choice(("6.1/x86_64", ["6.1/x86_64", "all"], _layout_value(rng)))
+        layout["kernels"] = rng.choice(
+            (["6.1/x86_64"], ["5.10/x86_64", "6.12/arm64"], _layout_value(rng))
+        )
     return json.dumps(layout).encode()
 
 
@@ -293,12 +341,20 @@ def _questions(rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 5, 40))):
         how = rng.random()
         if how < 0.4:
-            lines.append(json.dumps([_json_number(rng, 0.8) for _ in range(rng.choice((5, 5, 5, 7, 4)))]))
+            lines.append(
+                json.dumps([_json_number(rng, 0.8) for _ in range(rng.choice((5, 5, 5, 7, 4)))])
+            )
         elif how < 0.8:
             call = rng.choice((*ASKED_CALLS, *_OTHER_CALLS))
             known = CALLS.get(call)
-            names = known.names if known is not None and rng.random() < 0.9 else rng.sample(_NAMES, 4)
-            lines.append(json.dumps({"call": call, "fields": {name: _json_number(rng, 0.8) for name in names}}))
+            names = (
+                known.names if known is not None and rng.random() < 0.9 else rng.sample(_NAMES, 4)
+            )
+            lines.append(
+                json.dumps(
+                    {"call": call, "fields": {name: _json_number(rng, 0.8) for name in names}}
+                )
+            )
         elif how < 0.9:
             lines.append(json.dumps(_layout_value(rng)))
         else:

@@ -94,7 +94,11 @@ class Run:
 
 def _key(error: BaseException) -> str:
     """What makes two faults the same one: the kind of error, and where memslots raised it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/memslots/" in frame.filename]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/memslots/" in frame.filename
+    ]
     if isinstance(error, targets.Fault):
         return "".join(letter for letter in str(error) if not letter.isdigit())[:70]
     where = f"{os.path.basename(frames[-1].filename)} {frames[-1].name}" if frames else "?"
@@ -162,7 +166,9 @@ def _has_atheris() -> bool:
 
 def parsed() -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

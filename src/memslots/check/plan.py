@@ -190,7 +190,9 @@ def _toml(text: str, path: str) -> object:
 def _recording(source: str | bytes, path: str = "") -> Recording:
     from ..trace import read  # the readers compile many patterns, layouts need none of them
 
-    name = path if path not in ("", "-") else source if isinstance(source, str) else "standard input"
+    name = (
+        path if path not in ("", "-") else source if isinstance(source, str) else "standard input"
+    )
     events = list(read(source))
     # an error message repeats a call that another line shows
     if any(event.format != "message" for event in events):

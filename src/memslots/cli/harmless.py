@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 
-from ..views.text import COLOURS
+from ..views.text import COLOURS, has_colours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SHOWN = "\n\t"
 _ASCII = {code: "?" for code in (*range(32), 127) if chr(code) not in _SHOWN}
 _ESCAPE = "\x1b"
+_OUTPUT = "standard output"
 
 
 def harmless(text: str) -> str:
@@ -43,10 +44,10 @@ class HarmlessOutput:
         self._name = name
 
     def write(self, text: str) -> int:
-        """Write; colours of ours pass."""
+        """Write; where there are colours, those pass."""
         if self._stream is None:
             raise self._closed()
-        if _ESCAPE in text:
+        if _ESCAPE in text and self._name == _OUTPUT and has_colours():
             first, *others = text.split(_ESCAPE)
             text = harmless(first) + "".join(map(_after_escape, others))
         else:
@@ -93,7 +94,7 @@ class Harmless:
 
     def __enter__(self) -> None:
         self._saved = sys.stdout, sys.stderr
-        sys.stdout = HarmlessOutput(sys.stdout, "standard output")  # type: ignore[assignment]
+        sys.stdout = HarmlessOutput(sys.stdout, _OUTPUT)  # type: ignore[assignment]
         sys.stderr = HarmlessOutput(sys.stderr, "standard error")  # type: ignore[assignment]
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,12 @@ _BITS = {name: {field.name: field.bits for field in call.fields} for name, call 
 _NONE: dict[str, int] = {}
 _I64, _U32_BITS, _I64_BITS = 1 << 63, 32, 63
 _MOST_ERRNO = 4095
-_BESIDE = (("pid", _U32_BITS), ("line", _I64_BITS), ("duration_ns", _I64_BITS), ("vcpus_in_run", 32))
+_BESIDE = (
+    ("pid", _U32_BITS),
+    ("line", _I64_BITS),
+    ("duration_ns", _I64_BITS),
+    ("vcpus_in_run", 32),
+)
 """Numbers that are not negative, with their bits."""
 
 
