@@ -16,6 +16,7 @@ from .layout.parse import layout_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
+    from typing import IO
 
     from ..kernel.profile import Profile
     from ..replay.step import Step
@@ -57,7 +58,7 @@ def load(source: str | os.PathLike[str]) -> Layout | Recording:
         return _recording(path)
     data = _bytes(path)
     return _layout(data.decode("utf-8", "replace"), path) or _recording(
-        path if path != "-" else data
+        path if os.path.isfile(path) else data, path
     )
 
 
@@ -146,9 +147,22 @@ def replay_of(
 
 def _bytes(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read()
+        if sys.stdin is None:
+            raise TraceError("standard input is closed: name a file")
+        return _all_of(sys.stdin.buffer, "standard input")
     with open(path, "rb") as file:
-        return file.read()
+        return _all_of(file, path)
+
+
+def _all_of(file: IO[bytes], name: str) -> bytes:
+    """What a file holds, if that is not too much to be read at once."""
+    data = file.read(_LARGEST_LAYOUT_BYTES + 1)
+    if len(data) > _LARGEST_LAYOUT_BYTES:
+        raise TraceError(
+            f"{name}: more than {_LARGEST_LAYOUT_BYTES >> 20} MiB are no layout, and a recording "
+            "of that length has to be a file"
+        )
+    return data
 
 
 def _is_one_object(text: str) -> bool:
@@ -157,7 +171,7 @@ def _is_one_object(text: str) -> bool:
 
     try:
         tables = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(tables, dict) and "slot" in tables and isinstance(tables["slot"], list)
 
@@ -168,15 +182,17 @@ def _toml(text: str, path: str) -> object:
 
         try:
             return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {error}") from None
     raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead")
 
 
-def _recording(source: str | bytes) -> Recording:
+def _recording(source: str | bytes, path: str = "") -> Recording:
     from ..trace import read  # the readers compile many patterns, layouts need none of them
 
-    name = source if isinstance(source, str) else "standard input"
+    name = (
+        path if path not in ("", "-") else source if isinstance(source, str) else "standard input"
+    )
     events = list(read(source))
     # an error message repeats a call that another line shows
     if any(event.format != "message" for event in events):

@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until the input ends; the exit code."""
+    if sys.stdin is None:
+        raise OSError("standard input is closed: nothing can be asked")
     oracle = Oracle(options.kernel, detail=options.detail or options.json)
     serve(oracle, sys.stdin.fileno(), sys.stdout.fileno())
     return USAGE if oracle.bad_lines else FINE

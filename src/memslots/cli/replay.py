@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="also calls that are not about memory slots"
     )
-    parser.add_argument("--jsonl", action="store_true", help="one JSON object a step")
-    parser.add_argument("--json", action="store_true", help="one JSON array of all steps")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--jsonl", action="store_true", help="one JSON object a step")
+    form.add_argument("--json", action="store_true", help="one JSON array of all steps")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print("[]" if separator == "[" else "]")
     elif not as_json:
+        if head:
+            print("no call about memory slots: --all shows the others")
         for tracked in analysis.replay.vms:
             if tracked.made_by:
                 print("\n".join(totals_lines(tracked)))

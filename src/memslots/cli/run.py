@@ -13,6 +13,7 @@ from ..errors import (
     UnknownKernelError,
 )
 from ..rules.answer import UndeterminedError, UnmodelledError
+from .harmless import Harmless
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     """Parse the words and run a command module; turn what it raises into a message and an exit
     code.
     """
+    with Harmless():
+        return _run(name, module, words)
+
+
+def _run(name: str, module: ModuleType, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog=f"memslots {name}",
         description=module.HELP,
@@ -40,8 +46,7 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
         return int(stop.code or 0)
     try:
         code = int(module.run(options))
-        if sys.stdout is not None:  # closed before we began
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         # whoever reads us has seen enough; keep Python from complaining at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -49,9 +54,17 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MemslotsError, ValueError, OSError) as error:
-        print(f"memslots {name}: {error}", file=sys.stderr)
+        _say(f"memslots {name}: {error}")
         return _exit_code(error)
     return code
+
+
+def _say(text: str) -> None:
+    """A word on standard error, if it is there: the exit code tells it too."""
+    try:
+        print(text, file=sys.stderr)
+    except OSError:
+        return
 
 
 class _Once(argparse.Action):

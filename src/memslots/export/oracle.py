@@ -84,7 +84,12 @@ class Oracle:
             # the plain array, without what json.loads does around the scanner
             try:
                 value, end = scan(line, 0)
-                if value.__class__ is not list or len(value) != 5 or end != len(line):
+                if (
+                    value.__class__ is not list
+                    or len(value) != 5
+                    or end != len(line)
+                    or "e" in line
+                ):
                     raise ValueError
                 request = Region(*value)
             except (ValueError, TypeError, StopIteration, RecursionError):
@@ -102,9 +107,10 @@ class Oracle:
             if len(value) not in (5, 7):
                 names = ", ".join((*_REGION, *_REGION2))
                 raise ValueError(f"an array has 5 or 7 numbers ({names}), not {len(value)}")
-            return self.vm.call(
-                REGION_CALLS[len(value) == 7], dict(zip((*_REGION, *_REGION2), value))
-            )
+            fields = dict(zip((*_REGION, *_REGION2), value))
+            if "e" in str(value):  # true and false are integers to Python
+                fields = {name: _number(name, each) for name, each in fields.items()}
+            return self.vm.call(REGION_CALLS[len(value) == 7], fields)
         if not isinstance(value, dict) or not isinstance(value.get("call"), str):
             raise ValueError('a line is an array of numbers or an object with "call" and "fields"')
         fields = value.get("fields", {})
@@ -179,9 +185,8 @@ def serve(oracle: Oracle, source_fd: int = 0, sink_fd: int = 1) -> None:
     while chunk := os.read(source_fd, _CHUNK_BYTES):
         whole, newline, after = chunk.rpartition(b"\n")
         if not newline:
-            rest += chunk
-            if len(rest) > _LONGEST_LINE:
-                raise ValueError(f"a line of more than {_LONGEST_LINE} bytes is no call")
+            # of a line that is too long its beginning is kept, which is no JSON value either
+            rest = (rest + chunk)[:_LONGEST_LINE]
             continue
         text = (rest + whole).decode("utf-8", "replace")
         rest = after

@@ -11,6 +11,7 @@ from ..uapi.calls import CALLS
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 
 _CLONE_VM = CLONE["CLONE_VM"]
+_MOST_ERRNO = 4095
 _PROT = ((1, "PROT_READ"), (2, "PROT_WRITE"), (4, "PROT_EXEC"))
 
 
@@ -74,4 +75,6 @@ def _arguments(event: Event) -> str:
 def _result(result: int | None) -> str:
     if result is None:
         return "?"
-    return f"-1 {errno_name(result)} ({os.strerror(-result)})" if result < 0 else str(result)
+    if not -_MOST_ERRNO <= result < 0:
+        return str(result)
+    return f"-1 {errno_name(result)} ({os.strerror(-result)})"

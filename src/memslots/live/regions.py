@@ -54,6 +54,7 @@ class Regions:
         "_guard",
         "_last_flags",
         "_room",
+        "_shared",
         "_slots",
         "fd",
     )
@@ -71,7 +72,22 @@ class Regions:
         """
         self._buffer2 = bytearray(CALLS["KVM_SET_USER_MEMORY_REGION2"].argument_bytes)
         self._all_bytes = self._room = budget_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
+        self._shared = 0
+        """Of these, bytes that are not for this VM: see `share`."""
         self._guard = Guard()
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Kernel memory that the slots may cost, at most."""
+        return (self._all_bytes - self._shared - self._room) // PAGE_BYTES * METADATA_BYTES_A_PAGE
+
+    def share(self, taken_bytes: int) -> None:
+        """Of the budget, so much kernel memory is taken by others."""
+        shared = taken_bytes // METADATA_BYTES_A_PAGE * PAGE_BYTES
+        self._room -= shared - self._shared
+        self._shared = shared
+        self._settle()
+        self._described = None
 
     def set_user_memory_region(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
@@ -264,7 +280,7 @@ class Regions:
 
     def _forget_slots(self) -> None:
         self._slots = {}
-        self._room = self._all_bytes
+        self._room = self._all_bytes - self._shared
         self._described = self._last_flags = None
 
     def _refuse_beyond_budget(self, slot: int, memory_size: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..model.session import Session
 from ..trace.event import Event
-from ..uapi.calls import CALLS, GUEST_MEMFD, SYSTEM, VALUE_CALLS, VCPU, VM
+from ..uapi.calls import CALLS, GUEST_MEMFD, REGION_CALLS, SYSTEM, VALUE_CALLS, VCPU, VM
+from ..uapi.capabilities import KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL
 from .answer import KernelMemoryError
 from .device import DEFAULT_PATH, Device
 from .live_vm import DEFAULT_BUDGET_BYTES, LiveVm
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+_VM_BYTES, _VCPU_BYTES = 256 << 10, 64 << 10
+"""Kernel memory of a VM without slots, and of a vCPU without a dirty ring, about."""
+_RING_CAPABILITIES = (KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL)
 _CLOSED = 0xFFFF_FFFF
 """-1 as the 32 bits of guest_memfd: no file, whatever the recorded number stands for here."""
 
@@ -55,6 +59,10 @@ class LivePlayer:
         self._vms: list[LiveVm] = []
         self._files: dict[tuple[str, int], int] = {}
         """Process and recorded number of a guest_memfd: its number here, or _CLOSED."""
+        self._taken_bytes = 0
+        """Of the budget, by all VMs together."""
+        self._ring_bytes: dict[int, int] = {}
+        """Descriptor of a VM: bytes of the dirty ring of each of its vCPUs."""
 
     def __enter__(self) -> LivePlayer:
         return self
@@ -78,13 +86,16 @@ class LivePlayer:
         place = self._session.place(event.call, process, event.fd)
         if place.on == VCPU and call.on != VCPU:
             return Answered(event, None, "a call on a vCPU")
-        vm = place.vm or self._adopted(event, process)
+        try:
+            vm = place.vm or self._adopted(event, process)
+        except KernelMemoryError as error:
+            return Answered(event, None, str(error))
         fields = dict(event.fields)
         file = self._files.get((process, fields.get("guest_memfd", -1)))
         if file is not None:
             fields["guest_memfd"] = file
         try:
-            result = vm.call(event.call, fields, on=place.on).result
+            result = self._call(vm, event.call, fields, place.on)
         except KernelMemoryError as error:
             return Answered(event, None, str(error))
         except ValueError as error:
@@ -95,6 +106,30 @@ class LivePlayer:
             if call.makes == GUEST_MEMFD:
                 self._files[process, recorded] = result
         return Answered(event, result)
+
+    def _call(self, vm: LiveVm, name: str, fields: dict[str, int], on: str) -> int:
+        """Make a call within the budget of all.  Raises KernelMemoryError."""
+        if name in REGION_CALLS:
+            own = vm.metadata_bytes
+            vm.share(self._taken_bytes - own)
+            try:
+                return vm.call(name, fields, on=on).result
+            finally:
+                self._taken_bytes += vm.metadata_bytes - own
+        if name == "KVM_CREATE_VCPU":
+            self._take(_VCPU_BYTES + self._ring_bytes.get(vm.fd, 0), "a vCPU with its dirty ring")
+        result = vm.call(name, fields, on=on).result
+        if name == "KVM_ENABLE_CAP" and result == 0 and fields["cap"] in _RING_CAPABILITIES:
+            self._ring_bytes[vm.fd] = fields["arg0"]
+        return result
+
+    def _take(self, nbytes: int, what: str) -> None:
+        if self._taken_bytes + nbytes > self._budget_bytes:
+            raise KernelMemoryError(
+                f"{what} may bring this run to {self._taken_bytes + nbytes >> 20} MiB of kernel "
+                f"memory; the budget is {self._budget_bytes >> 20} MiB (--budget allows more)"
+            )
+        self._taken_bytes += nbytes
 
     def _close(self, event: Event, process: str, fd: int) -> Answered:
         self._session.closed(process, fd)
@@ -108,7 +143,10 @@ class LivePlayer:
 
     def _create_vm(self, event: Event, process: str) -> Answered:
         try:
+            self._take(_VM_BYTES, "a VM")
             vm = LiveVm(self._device, event.fields.get("type", 0), budget_bytes=self._budget_bytes)
+        except KernelMemoryError as error:
+            return Answered(event, None, str(error))
         except OSError as error:
             return Answered(event, -(error.errno or 0))
         self._vms.append(vm)
@@ -119,7 +157,8 @@ class LivePlayer:
         return Answered(event, vm.fd)
 
     def _adopted(self, event: Event, process: str) -> LiveVm:
-        """A VM whose creation was not recorded is made now."""
+        """A VM whose creation was not recorded is made now.  Raises KernelMemoryError."""
+        self._take(_VM_BYTES, "a VM")
         vm = LiveVm(self._device, budget_bytes=self._budget_bytes)
         self._vms.append(vm)
         self._session.opened(process, event.fd, VM, vm)

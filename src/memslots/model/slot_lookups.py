@@ -96,7 +96,11 @@ class SlotLookups:
         return slot.userspace_addr + gpa - (slot.base_gfn << self.page_shift)
 
     def slots_at_hva(self, start: int, end: int, as_id: int = 0) -> list[Slot]:
-        """The slots backed by any of the host bytes [start, end)."""
+        """The slots backed by any of the host bytes [start, end).
+
+        A slot that a kernel accepted may end beyond the last address: so may `end`.
+        """
+        last = min(end, 1 << 64)
         return self._space(as_id).by_hva(
-            checked_uint("start", start), checked_uint("end", end, 1 << 64), self.page_shift
+            checked_uint("start", start), checked_uint("end", last, 1 << 64), self.page_shift
         )

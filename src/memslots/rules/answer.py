@@ -270,6 +270,9 @@ class RefusedError(MemslotsError, OSError):
         OSError.__init__(self, refused.errno, f"{os.strerror(refused.errno)}: {refused.reason}")
         self.refused = refused
 
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[Refused]]:
+        return RefusedError, (self.refused,)
+
 
 class UndeterminedError(MemslotsError):
     """The answer depends on something that was not observed."""

@@ -1,10 +1,12 @@
 """The dirty bitmap of one slot, stored sparsely: a slot of 8 TiB costs no memory.
 
-Words of 64 pages that differ from the rest are stored; the rest are all clear,
-or all set (a bitmap that started so).
+Words of 64 pages that differ from what is usual where they stand are stored.  Usual is all clear,
+or all set: in a bitmap that started so, but for the runs of whole words that were cleared since.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,22 +18,27 @@ _ONES = (1 << 64) - 1
 class DirtyBitmap:
     """Which pages of a slot are dirty."""
 
-    __slots__ = ("_fill", "_words", "npages")
+    __slots__ = ("_full", "_words", "npages")
 
     def __init__(self, npages: int, initially_set: bool = False) -> None:
         self.npages = npages
-        self._fill = _ONES if initially_set else 0
+        self._full: list[int] = [0, (npages + 63) >> 6] if initially_set and npages else []
+        """Runs of words that are all set but for the stored ones: first and end of each, rising."""
         self._words: dict[int, int] = {}
 
     def copy(self) -> DirtyBitmap:
         """An independent equal bitmap."""
         twin = DirtyBitmap(self.npages)
-        twin._fill = self._fill
+        twin._full = self._full.copy()
         twin._words = self._words.copy()
         return twin
 
     def _word_count(self) -> int:
         return (self.npages + 63) >> 6
+
+    def _usual(self, index: int) -> int:
+        """What a word is that is not stored."""
+        return _ONES if bisect_right(self._full, index) & 1 else 0
 
     def _valid(self, index: int) -> int:
         """The bits of a word that stand for pages."""
@@ -40,16 +47,17 @@ class DirtyBitmap:
 
     def word(self, index: int) -> int:
         """Pages 64 * index and on, as a number; bits beyond the slot are 0."""
-        return self._words.get(index, self._fill) & self._valid(index)
+        stored = self._words.get(index)
+        return (self._usual(index) if stored is None else stored) & self._valid(index)
 
     def mark(self, page: int) -> None:
         """Page `page` of the slot was written."""
         index = page >> 6
-        self._words[index] = self._words.get(index, self._fill) | 1 << (page & 63)
+        self._words[index] = self._words.get(index, self._usual(index)) | 1 << (page & 63)
 
     def clear_all(self) -> None:
         """No page is dirty."""
-        self._fill = 0
+        self._full.clear()
         self._words.clear()
 
     def clear(self, first_page: int, num_pages: int, mask: int | None = None) -> None:
@@ -57,40 +65,68 @@ class DirtyBitmap:
 
         first_page is a multiple of 64; bit 0 of the mask is the first page.
         """
-        if mask is None and first_page == 0 and num_pages >= self.npages:
-            self.clear_all()
+        first = first_page >> 6
+        end = min((first_page + num_pages + 63) >> 6, self._word_count())
+        if mask is None:
+            self._clear_words(first, end)
             return
-        first_word, end = first_page >> 6, first_page + num_pages
-        for index in range(first_word, min((end + 63) >> 6, self._word_count())):
-            bits = _ONES if mask is None else mask >> ((index - first_word) << 6) & _ONES
-            kept = self._words.get(index, self._fill) & ~bits
-            if kept != self._fill:
+        for index in range(first, min(end, first + ((mask.bit_length() + 63) >> 6))):
+            bits = mask >> ((index - first) << 6) & _ONES
+            usual = self._usual(index)
+            kept = self._words.get(index, usual) & ~bits
+            if kept != usual:
                 self._words[index] = kept
             else:
                 self._words.pop(index, None)
 
+    def _clear_words(self, first: int, end: int) -> None:
+        """Clear whole words [first, end), in the time of what is stored."""
+        if first >= end:
+            return
+        full, words = self._full, self._words
+        at, after = bisect_left(full, first), bisect_right(full, end)
+        full[at:after] = [first] * (at & 1) + [end] * (after & 1)
+        inside = range(first, end)
+        for index in [each for each in (words if len(words) < end - first else inside)
+                      if each in inside and each in words]:  # fmt: skip
+            del words[index]
+
     def count(self) -> int:
         """Number of dirty pages."""
-        stored = sum(bin(self.word(index)).count("1") for index in self._words)
-        if not self._fill:
-            return stored
-        covered = sum(bin(self._valid(index)).count("1") for index in self._words)
-        return self.npages - covered + stored
+        stored = sum(self.word(index).bit_count() for index in self._words)
+        usual = sum(
+            min(end << 6, self.npages) - (first << 6)
+            for first, end in zip(self._full[::2], self._full[1::2])
+        )
+        covered = sum(self._valid(index).bit_count() for index in self._words if self._usual(index))
+        return usual - covered + stored
 
     def pages(self) -> Iterator[int]:
         """The dirty pages in rising order."""
-        indexes = range(self._word_count()) if self._fill else sorted(self._words)
-        for index in indexes:
+        for index in self._indexes():
             word = self.word(index)
             while word:
                 low = word & -word
                 yield (index << 6) + low.bit_length() - 1
                 word ^= low
 
+    def _indexes(self) -> Iterator[int]:
+        """The words that may have a dirty page, in rising order."""
+        stored = sorted(self._words)
+        at = 0
+        for first, end in zip(self._full[::2], self._full[1::2]):
+            after = bisect_left(stored, first)
+            yield from stored[at:after]
+            yield from range(first, end)
+            at = bisect_left(stored, end)
+        yield from stored[at:]
+
     def to_bytes(self, long_bits: int) -> bytes:
         """What KVM_GET_DIRTY_LOG copies out on a little-endian host: whole unsigned longs."""
         nbytes = bitmap_bytes(self.npages, long_bits)
-        buffer = bytearray((b"\xff" if self._fill else b"\0") * (self._word_count() * 8))
+        buffer = bytearray(self._word_count() * 8)
+        for first, end in zip(self._full[::2], self._full[1::2]):
+            buffer[first * 8 : end * 8] = b"\xff" * ((end - first) * 8)
         for index in (*self._words, self._word_count() - 1):
             buffer[index * 8 : index * 8 + 8] = self.word(index).to_bytes(8, "little")
         return bytes(buffer[:nbytes])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 
 from . import decode as words
-from .event import Event
+from .event import Event, printable
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -115,7 +115,8 @@ def _event(row: object) -> Event | None:
             setattr(event, name, number)
     for name, attribute in _TEXTS.items():
         if isinstance(row.get(name), str):
-            setattr(event, attribute, row[name][:4096])
+            text = row[name][:4096]
+            setattr(event, attribute, text if attribute == "text" else printable(text))
     return event
 
 

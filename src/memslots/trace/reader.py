@@ -11,6 +11,7 @@ from .dispatch import SEARCHED, Reader, Style
 from .event import Event, Reading
 from .line_numbers import LineCounter
 from .lines import Lines, open_source
+from .widths import fitting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ def read(
     """
     reading = Reading() if reading is None else reading
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-        return _several(_files(os.fspath(source)), reading, context)
-    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
+        events = _several(_files(os.fspath(source)), reading, context)
+    elif isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
         source, "read"
     ):
-        return _one(source, reading, context)  # type: ignore[arg-type]
-    return _several([os.fspath(path) for path in source], reading, context)
+        events = _one(source, reading, context)  # type: ignore[arg-type]
+    else:
+        events = _several([os.fspath(path) for path in source], reading, context)
+    return fitting(events, reading)
 
 
 def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:

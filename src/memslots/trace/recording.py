@@ -27,6 +27,9 @@ _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
 _EDITS_MAX = 16
 _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
+"""Bytes of the record, its kind, and five whole numbers."""
 
 
 def peeked(read_some: Read) -> tuple[Read, bytes]:
@@ -48,26 +51,40 @@ class _Description:
 
     def __init__(self, row: dict[str, object], name: str) -> None:
         try:
+            if not _HEADER.fullmatch(str(row["record"])):
+                raise TypeError("a record of seven whole numbers")
             self.header = struct.Struct(str(row["record"]))
             kinds, calls = row["kinds"], row["calls"]
             if not isinstance(kinds, dict) or not isinstance(calls, list):
                 raise TypeError("kinds and calls")
             self.kinds = {int(number): str(kind) for kind, number in kinds.items()}
-            self.calls = [(str(call), tuple(map(str, fields))) for call, fields in calls]
+            self.calls = [(_name(call), tuple(map(_name, fields))) for call, fields in calls]
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise TraceError(
                 f"{name}: a recording whose description lacks something: {error}"
             ) from None
-        self.release, self.machine = str(row.get("release", "")), str(row.get("machine", ""))
+        self.release, self.machine = _text(row.get("release")), _text(row.get("machine"))
         page_bytes = row.get("page_bytes", 0)
         self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
         self.host = _edits(row.get("host"))
         beside = row.get("beside")
         self.beside = tuple(map(str, beside)) if isinstance(beside, list) else ()
         """What numbers behind a call's fields are."""
-        self.how = str(row.get("how", ""))
+        self.how = _text(row.get("how"))
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
+
+
+def _text(value: object) -> str:
+    """A text of the description; empty if it is none."""
+    return printable(value) if isinstance(value, str) else ""
+
+
+def _name(value: object) -> str:
+    """The name of a call or an argument.  Raises ValueError for anything else."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError("names of calls and of their fields")
+    return value
 
 
 def _edits(host: object) -> tuple[str, ...]:
@@ -92,7 +109,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
     line, _, rest = data.partition(b"\n")
     try:
         row = json.loads(line[len(MAGIC) :])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(f"{name}: the recording's description is damaged: {error}") from None
     if not isinstance(row, dict):
         raise TraceError(f"{name}: the recording's description is damaged")

@@ -93,7 +93,7 @@ def table_lines(
     ]  # fmt: skip
     heads = [first_column, "pages", *(f"({letter})" for _, letter in keys)]
     widths = [
-        max(len(head), *(len(line[i]) for line in cells if i < len(line)))
+        max([len(head), *(len(line[i]) for line in cells if i < len(line))])
         for i, head in enumerate(heads)
     ]
     starts = [2 + i * len(letters) for i in range(len(host_bits))]

@@ -7,6 +7,7 @@ from ..errors import errno_name
 from ..explain.explain import number_lines
 from ..rules.answer import Refused, Undetermined
 from .spans import kernel_spans
+from .svg import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -205,8 +206,6 @@ def _problem_json(problem: Refusal) -> dict[str, object]:
 
 def survey_junit(found: Survey) -> str:
     """JUnit XML: one suite a kernel, one case a call; what depends on the host is skipped."""
-    from xml.sax.saxutils import quoteattr
-
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for kernel, cells in found.columns.items():
         counts = {
@@ -214,21 +213,21 @@ def survey_junit(found: Survey) -> str:
             for mark in (REFUSED, DEPENDS, FOLLOWS)
         }
         lines.append(
-            f"  <testsuite name={quoteattr(kernel)} tests={quoteattr(str(len(cells)))} "
+            f'  <testsuite name="{escaped(kernel)}" tests="{len(cells)}" '
             f'failures="{counts[REFUSED]}" skipped="{counts[DEPENDS] + counts[FOLLOWS]}">'
         )
         for call, cell in zip(found.calls, cells):
             case = (
-                f"    <testcase classname={quoteattr(kernel)} "
-                f"name={quoteattr(f'{call.number} {row_text(call)}')}"
+                f'    <testcase classname="{escaped(kernel)}" '
+                f'name="{escaped(f"{call.number} {row_text(call)}")}"'
             )
-            reason = quoteattr(cell.outcome.reason) if cell.outcome is not None else '""'
+            reason = escaped(cell.outcome.reason if cell.outcome is not None else "")
             if cell.mark == ACCEPTED:
                 lines.append(f"{case}/>")
             elif cell.mark == REFUSED:
-                lines.append(f"{case}><failure message={reason}/></testcase>")
+                lines.append(f'{case}><failure message="{reason}"/></testcase>')
             else:
-                lines.append(f"{case}><skipped message={reason}/></testcase>")
+                lines.append(f'{case}><skipped message="{reason}"/></testcase>')
         lines.append("  </testsuite>")
     return "\n".join([*lines, "</testsuites>"])
 

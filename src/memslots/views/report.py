@@ -165,13 +165,19 @@ def markdown_lines(analysis: Analysis) -> list[str]:
     lines = ["### Memory slots", ""]
     for each in analysis.alike:
         explanation = each.explanation
-        lines.append(f"**step {explanation.step.number}** `{call_text(explanation.step)}`")
-        lines += [f"- *{label or 'or'}*: {text}" for label, text in paragraphs(explanation)]
+        call = call_text(explanation.step).replace("`", "'")
+        lines.append(f"**step {explanation.step.number}** `{call}`")
+        lines += [f"- *{label or 'or'}*: {plain(text)}" for label, text in paragraphs(explanation)]
         if each.count > 1:
-            lines.append(f"- *again*: {again_text(each, analysis)}")
+            lines.append(f"- *again*: {plain(again_text(each, analysis))}")
         lines.append("")
-    lines += [line for line in report_lines(analysis, Paint(False)) if line]
+    lines += [plain(line) for line in report_lines(analysis, Paint(False)) if line]
     return lines
+
+
+def plain(text: str) -> str:
+    """Text for Markdown: nothing in it is a tag or an image."""
+    return text.replace("<", "&lt;").replace("![", "!\\[")
 
 
 def analysis_json(analysis: Analysis) -> dict[str, object]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bold": 1, "dim": 2}
+COLOURS = tuple(f"[{code}m" for code in (0, *_CODES.values()))
+"""What stands behind an escape character in painted text."""
 WIDTH = 100
 
 
@@ -21,15 +23,15 @@ class Paint:
     __slots__ = ("on",)
 
     def __init__(self, on: bool | None = None) -> None:
-        self.on = _has_colours() if on is None else on
+        self.on = has_colours() if on is None else on
 
     def __call__(self, style: str, text: str) -> str:
         """The text in a style, or as it is."""
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on else text
 
 
-def _has_colours() -> bool:
-    """As https://no-color.org and https://force-color.org have it: empty is not set."""
+def has_colours() -> bool:
+    """Whether standard output is to be coloured, as https://no-color.org and https://force-color.org have it: empty is not set."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -36,7 +36,11 @@ _UNITS = {
     "pib": 50,
 }
 _SIZE = re.compile(r"(0x[0-9a-f_]+|[0-9][0-9_]*(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
-_MOST_SLOTS = 1 << 20
+_MOST_SLOTS = 1 << 16
+"""Of a layout: no address space has more ids."""
+_MOST_VCPUS = 1 << 13
+"""More than any kernel takes."""
+_MOST_DIGITS = 80
 DOINGS = ("delete", "move", "flags", "vcpu")
 
 
@@ -55,6 +59,8 @@ def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
                 f"slot {number}: alias {slot.alias!r} is not the name of a slot above it"
             )
         names.add(slot.name)
+    if sum(slot.count for slot in slots) > _MOST_SLOTS:
+        raise ValueError(f"{top.where}: more than {_MOST_SLOTS} slots")
     kernels = top.get("kernels", _list_of_text, [])
     return Layout(
         slots,
@@ -73,20 +79,34 @@ def size_of(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
-            raise ValueError(f"{value} is negative")
-        return value
+            raise ValueError("a negative number")
+        return _fitting(value, value)
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError(f"{value!r} is not a number of bytes (examples: 4096, 0x1000, '3 GiB')")
     shift = _UNITS[match[2].lower()]
     if "." not in match[1]:
-        return int(match[1].replace("_", ""), 16 if match[1][:2].lower() == "0x" else 10) << shift
+        base = 16 if match[1][:2].lower() == "0x" else 10
+        digits = match[1].replace("_", "")
+        return _fitting(
+            int(digits, base) << shift if len(digits) <= _MOST_DIGITS else 1 << 64, value
+        )
     whole, digits = match[1].split(".")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(match[1])} digits")
     scaled = int(whole + digits) << shift
     tenths = int("1" + "0" * len(digits))
     if scaled % tenths:
         raise ValueError(f"{value!r} is not a whole number of bytes")
-    return scaled // tenths
+    return _fitting(scaled // tenths, value)
+
+
+def _fitting(nbytes: int, value: object) -> int:
+    """The number, if an address of 64 bits can hold it."""
+    if nbytes >> 64:
+        shown = repr(value) if not isinstance(value, int) or value >> 256 == 0 else "the number"
+        raise ValueError(f"{shown[:80]} does not fit 64 bits")
+    return nbytes
 
 
 class _Table:
@@ -191,7 +211,7 @@ def _vm(top: _Table) -> dict[str, int | bool]:
     table = _table(top.values.get("vm", {}), "vm")
     readers: dict[str, Callable[[object], int | bool]] = {
         "type": size_of, "irqchip": _flag, "tss": size_of, "identity-map": size_of,
-        "vcpus": _count_or_none,
+        "vcpus": _vcpus,
         "vcpus-first": _flag, "dirty-ring": size_of, "manual-dirty-log": _u16,
     }  # fmt: skip
     table.only(*readers)
@@ -224,15 +244,20 @@ def _count(value: object) -> int:
     return number
 
 
-def _count_or_none(value: object) -> int:
-    return _count(value) if value != 0 else 0
+def _vcpus(value: object) -> int:
+    number = size_of(value)
+    if number > _MOST_VCPUS:
+        raise ValueError(f"{value!r} is more than {_MOST_VCPUS}")
+    return number
 
 
 def _flags(value: object) -> int:
     words = [value] if isinstance(value, str) else value
     if isinstance(words, int) and not isinstance(words, bool) and 0 <= words < 1 << 32:
         return words
-    if not isinstance(words, list) or not all(word in FLAGS for word in words):
+    if not isinstance(words, list) or not all(
+        isinstance(word, str) and word in FLAGS for word in words
+    ):
         raise ValueError(f"{value!r} is no list of {', '.join(FLAGS)}")
     bits = 0
     for word in words:

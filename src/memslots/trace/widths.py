@@ -1,0 +1,74 @@
+"""Widths are checked where values enter: no event holds a number that its argument cannot hold.
+
+A number that does not fit is not what the program passed.  It is left out as if it had not been
+recorded, and counted in the reading.
+"""
+
+from __future__ import annotations
+
+from ..uapi.calls import CALLS
+from .event import Event, Reading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BITS = {name: {field.name: field.bits for field in call.fields} for name, call in CALLS.items()}
+_NONE: dict[str, int] = {}
+_I64, _U32_BITS, _I64_BITS = 1 << 63, 32, 63
+_MOST_ERRNO = 4095
+_BESIDE = (
+    ("pid", _U32_BITS),
+    ("line", _I64_BITS),
+    ("duration_ns", _I64_BITS),
+    ("vcpus_in_run", 32),
+)
+"""Numbers that are not negative, with their bits."""
+
+
+def fitting(events: Iterator[Event], reading: Reading) -> Iterator[Event]:
+    """The events, without numbers that do not fit."""
+    bits_of = _BITS.get
+    for event in events:
+        bits, fields = bits_of(event.call, _NONE), event.fields
+        for name, value in fields.items():
+            if value >> bits.get(name, 64):  # a negative number stays one
+                event.fields = _without_wide(event, reading)
+                break
+        result = event.result
+        if result is not None and not -_MOST_ERRNO <= result < _I64:
+            event.result = _result(event, result, reading)
+        fd = event.fd
+        if fd is not None and (fd + 0x8000_0000) >> 32:
+            reading.skip(f"descriptor of {event.call} that does not fit 32 bits")
+            event.fd = None
+        if event.new_fd is not None and event.new_fd >> 31:
+            event.new_fd = None
+        if event.time_ns is not None and (event.time_ns + _I64) >> 64:
+            event.time_ns = None
+        for name, most in _BESIDE:
+            value = getattr(event, name)
+            if value is not None and value >> most:
+                setattr(event, name, 0 if name == "line" else None)
+        yield event
+
+
+def _without_wide(event: Event, reading: Reading) -> dict[str, int]:
+    """The fields that fit."""
+    bits = _BITS.get(event.call, _NONE)
+    kept = {}
+    for name, value in event.fields.items():
+        width = bits.get(name, 64)
+        if value >> width:
+            reading.skip(f"{name} of {event.call} that does not fit {width} bits")
+        else:
+            kept[name] = value
+    return kept
+
+
+def _result(event: Event, result: int, reading: Reading) -> int | None:
+    """The result of a call as the kernel may give it: an errno, a number, or an address of mmap's."""
+    if not event.call.startswith("KVM_") and 0 <= result < 1 << 64:
+        return result
+    reading.skip(f"result of {event.call} that is none")
+    return None
