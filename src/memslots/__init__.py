@@ -31,7 +31,7 @@ in its wing:
     trace/            recordings in, as neutral events
         patterns noise message_table guest_machine error_texts decode mend excerpt event lines
         command_line libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
-        kernel_warning perf blocks dispatch reader resources syzlang c_reproducer
+        kernel_warning perf blocks dispatch resources syzlang c_reproducer widths reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm replay
     explain/          why a call was refused, what would pass, what a recording tells
@@ -64,12 +64,13 @@ in its wing:
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
-        questions difference live matrix rule_page timeline verify explanation findings guest_map
-        kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
-        space_time_cells space_time notebook recorded evidence report html_report
+        questions difference live rule_page timeline verify explanation findings guest_map
+        kernel_page steps running cause_page address_rows html_look moment_columns svg matrix
+        html_steps space_time_cells space_time notebook recorded evidence report html_report
     cli/              one command a file
-        check progress record run accounting ask conformance cost diff export kernel kernels live
-        main rule rules vectors verify causes recording explain map replay timeline report
+        check progress record harmless run accounting ask conformance cost diff export kernel
+        kernels live main rule rules vectors verify causes recording explain map replay timeline
+        report
     docs __main__     generated pages; `python -m memslots`
 """
 
