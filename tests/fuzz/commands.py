@@ -33,6 +33,7 @@ _NAMES = ("6.1/x86_64", "debian-12", "5.10/i386", "6.12/arm64+16k", "all", "all/
           "7.2/x86_64+pa46", "host", "6.1\x1b[31m", "", "x/y",
           "9.9/x86_64", "6.1/x86_64" + "+pa46" * 50)  # fmt: skip
 _NUMBERS = ("0", "1", "-1", "7", "64", "4096", "262144", "x", "", "1e9", str(2**64), "9" * 30)
+_SMALL_NUMBERS = ("0", "1", "-1", "7", "x", "")
 _WORDS = (
     "intel,flexpriority,irqchip,pa46",
     "",
@@ -71,7 +72,8 @@ def options_of(name: str, rng: random.Random) -> list[str]:
         if action.choices:
             words.append(rng.choice([*map(str, action.choices)] * 5 + ["nonsense"]))
         elif action.type is not None or action.metavar == "N,N":
-            words.append(rng.choice(_NUMBERS))
+            # vectors makes as many as it is told to
+            words.append(rng.choice(_NUMBERS if name != "vectors" else _SMALL_NUMBERS))
         elif action.dest in ("kernel",):
             words.append(rng.choice(_NAMES))
         elif action.dest in ("output", "svg"):
