@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench conformance conformance-live docs clean pyz
+.PHONY: demo test lint fuzz bench conformance conformance-live docs clean pyz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -12,6 +12,10 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/bench-installed: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench,arrays]'
+	touch $@
+
+$(VENV)/fuzz-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	touch $@
 
 # The main job: a real QEMU boot, then a recording with refusals, explained.
@@ -27,6 +31,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+
+# Hours on all cores, guided by coverage; SECONDS=60 is a minute.  docs/fuzzing.md says what it prints.
+SECONDS ?= 14400
+fuzz: $(VENV)/fuzz-installed
+	PYTHONPATH=src:tests $(BIN)/python -m fuzz.run --seconds $(SECONDS) --log fuzz.log --save fuzz-faults
 
 conformance: $(VENV)/installed
 	$(BIN)/memslots conformance tests/verify/recorded/answers.tar.xz

@@ -2,14 +2,15 @@
 
     PYTHONPATH=src:tests python -m fuzz.commands --count 20000 --seed 1
 
-Each command is a fork of this process, in which all of memslots is loaded, and ends as Python ends a
-program; each fiftieth is an interpreter of its own.  Left out are those that run programs, kernels
-or guests (record, live, verify, conformance): they have tests of their own.
+Each command is a fork of this process, in which all of memslots is loaded, and ends as Python ends
+a program; each fiftieth is an interpreter of its own.  Left out are those that run programs,
+kernels or guests (record, live, verify, conformance): they have tests of their own.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import random
@@ -28,9 +29,11 @@ from fuzz.mutate import mutated
 from memslots.cli import main as commands
 
 WITHOUT = frozenset(("record", "live", "verify", "conformance", "fuzz"))
-_NAMES = ("6.1/x86_64", "debian-12", "5.10/i386", "6.12/arm64+16k", "all", "all/arm64", "7.2/x86_64+pa46", "host", "6.1\x1b[31m", "", "x/y",
+_NAMES = ("6.1/x86_64", "debian-12", "5.10/i386", "6.12/arm64+16k", "all", "all/arm64",
+          "7.2/x86_64+pa46", "host", "6.1\x1b[31m", "", "x/y",
           "9.9/x86_64", "6.1/x86_64" + "+pa46" * 50)  # fmt: skip
 _NUMBERS = ("0", "1", "-1", "7", "64", "4096", "262144", "x", "", "1e9", str(2**64), "9" * 30)
+_SMALL_NUMBERS = ("0", "1", "-1", "7", "x", "")
 _WORDS = (
     "intel,flexpriority,irqchip,pa46",
     "",
@@ -45,7 +48,12 @@ _WORDS = (
     "x" * 300,
 )
 _SECONDS = 60
-_FINDINGS = 1
+_WITHOUT_STDIN = 0.02
+"""Share of the commands whose standard input is closed."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 
 def options_of(name: str, rng: random.Random) -> list[str]:
@@ -64,7 +72,8 @@ def options_of(name: str, rng: random.Random) -> list[str]:
         if action.choices:
             words.append(rng.choice([*map(str, action.choices)] * 5 + ["nonsense"]))
         elif action.type is not None or action.metavar == "N,N":
-            words.append(rng.choice(_NUMBERS))
+            # vectors makes as many as it is told to
+            words.append(rng.choice(_NUMBERS if name != "vectors" else _SMALL_NUMBERS))
         elif action.dest in ("kernel",):
             words.append(rng.choice(_NAMES))
         elif action.dest in ("output", "svg"):
@@ -168,37 +177,24 @@ class Commands:
     def _run(self, words: list[str], data: bytes, *, alone: bool) -> tuple[int, str, str]:
         """(exit code, output, errors)."""
         how = self.rng.random()
-        streams = [open(os.path.join(self.folder, name), "w+b") for name in (".out", ".err", ".in")]
-        out, err, source = streams
-        source.write(data)
-        source.seek(0)
-        try:
+        with contextlib.ExitStack() as stack:
+            out, err, source = (
+                stack.enter_context(open(os.path.join(self.folder, name), "w+b"))
+                for name in (".out", ".err", ".in")
+            )
+            source.write(data)
+            source.seek(0)
             if alone:
-                code = subprocess.run(
-                    [sys.executable, "-m", "memslots", *(word.replace("\0", "") for word in words)], stdin=source, stdout=out, stderr=err,
-                    cwd=self.folder, timeout=_SECONDS,
-                ).returncode  # fmt: skip
+                code = _alone(words, source, out, err, self.folder)
             else:
                 pid = os.fork()
                 if not pid:
-                    _be_command(
-                        words,
-                        source.fileno() if how > 0.02 else -1,
-                        out.fileno(),
-                        err.fileno(),
-                        self.folder,
-                    )
-                code = _waited(pid)
-            texts = []
-            for stream in (out, err):
-                stream.seek(0)
-                texts.append(stream.read().decode("utf-8"))
-            return code, texts[0], texts[1]
-        except subprocess.TimeoutExpired:
-            raise Fault("takes more than a minute") from None
-        finally:
-            for stream in streams:
-                stream.close()
+                    stdin = source.fileno() if how > _WITHOUT_STDIN else -1
+                    _be_command(words, stdin, out.fileno(), err.fileno(), self.folder)
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            out.seek(0)
+            err.seek(0)
+            return code, out.read().decode("utf-8"), err.read().decode("utf-8")
 
     def _keep(self, words: list[str], data: bytes, error: Exception) -> None:
         key = "".join(letter for letter in f"{words[:1]} {error}" if not letter.isdigit())[:90]
@@ -222,12 +218,13 @@ def _be_command(words: list[str], stdin: int, stdout: int, stderr: int, folder: 
         resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
         if stdin >= 0:
             os.dup2(stdin, 0)
-            sys.stdin = open(0, closefd=False)
+            sys.stdin = open(0, closefd=False)  # noqa: SIM115 (ends with the process)
         else:
             sys.stdin = None  # type: ignore[assignment]
         os.dup2(stdout, 1)
         os.dup2(stderr, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         code = commands.main(words)
         sys.stdout.flush()
     except BaseException:
@@ -238,9 +235,17 @@ def _be_command(words: list[str], stdin: int, stdout: int, stderr: int, folder: 
         os._exit(code)
 
 
-def _waited(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+def _alone(
+    words: list[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], folder: str
+) -> int:
+    """Run `memslots WORDS` in an interpreter of its own; the exit code."""
+    line = [sys.executable, "-m", "memslots", *(word.replace("\0", "") for word in words)]
+    try:
+        return subprocess.run(
+            line, stdin=stdin, stdout=stdout, stderr=stderr, cwd=folder, timeout=_SECONDS
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise Fault("takes more than a minute") from None
 
 
 def judge(words: list[str], code: int, out: str, err: str) -> None:
@@ -280,9 +285,11 @@ def main() -> int:
                 f"exit {code}: {count}" for code, count in sorted(run.by_code.items())
             )
             print(
-                f"{number} commands, {time.monotonic() - started:.0f} s, {sum(run.faults.values())} failures of {len(run.faults)} kinds, "
-                f"slowest {run.slowest:.1f} s ({codes})", flush=True,
-            )  # fmt: skip
+                f"{number} commands, {time.monotonic() - started:.0f} s, "
+                f"{sum(run.faults.values())} failures of {len(run.faults)} kinds, "
+                f"slowest {run.slowest:.1f} s ({codes})",
+                flush=True,
+            )
     shutil.rmtree(run.folder, ignore_errors=True)
     return 1 if run.faults else 0
 

@@ -1,4 +1,6 @@
-"""The job of `fuzz.run` that is guided by coverage: atheris keeps inputs that reach something new."""
+"""The job of `fuzz.run` that is guided by coverage: atheris keeps what reaches something new."""
+
+# ruff: noqa: E402 (what is instrumented has to be loaded first)
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def guided(run: Run, seed: int, shared: str) -> None:
             os._exit(1 if run.faults else 0)
 
     options = [
-        sys.argv[0], shared, f"-dict={words}", f"-seed={seed}", f"-max_len={LONGEST}", "-timeout=600", "-verbosity=0",
+        sys.argv[0], shared, f"-dict={words}", f"-seed={seed}", f"-max_len={LONGEST}",
+        "-timeout=600", "-verbosity=0",
         "-rss_limit_mb=5000", "-reload=0", "-detect_leaks=0",
     ]  # fmt: skip
     atheris.Setup(options, test, custom_mutator=change)

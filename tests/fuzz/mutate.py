@@ -25,11 +25,14 @@ LONGEST = 24_000
 """Bytes of an input."""
 WORDS = dictionary()
 _NUMBER = re.compile(rb"0x[0-9a-fA-F]+|-?\d+")
-_PLAIN = (0, 1, 2, 3, 4, 5, 7, 8, 4096, 8192, 1 << 20, 1 << 21, 1 << 30, 3 << 30, 1 << 32, 0x7F00_0000_0000,
+_PLAIN = (0, 1, 2, 3, 4, 5, 7, 8, 4096, 8192, 1 << 20, 1 << 21, 1 << 30, 3 << 30, 1 << 32,
+          0x7F00_0000_0000,
           0x100000, 168, 192, 10, 17, -17, -22, 0xFEE00000, 0xFFFBD000, 64)  # fmt: skip
-_OTHER_CALLS = ("mmap", "munmap", "mremap", "mprotect", "clone", "fork", "vfork", "message", "VFIO_IOMMU_MAP_DMA",
+_OTHER_CALLS = ("mmap", "munmap", "mremap", "mprotect", "clone", "fork", "vfork", "message",
+                "VFIO_IOMMU_MAP_DMA",
                 "VHOST_SET_MEM_TABLE", "open", "KVM_FOO")  # fmt: skip
-_NAMES = (*sorted({name for call in CALLS.values() for name in call.names}), "length", "prot", "offset",
+_NAMES = (*sorted({name for call in CALLS.values() for name in call.names}), "length", "prot",
+          "offset",
           "new_length", "data", "mask", "fd", "foo")  # fmt: skip
 
 
@@ -177,7 +180,8 @@ def _events(rng: random.Random) -> bytes:
         known = CALLS.get(str(row["call"]))
         names = known.names if known is not None and rng.random() < 0.8 else rng.sample(_NAMES, 6)
         row["fields"] = {name: _json_number(rng) for name in names if rng.random() < 0.95}
-        for name, share in (("result", 0.8), ("fd", 0.6), ("pid", 0.4), ("time_ns", 0.4), ("end_ns", 0.2), ("line", 0.1),
+        for name, share in (("result", 0.8), ("fd", 0.6), ("pid", 0.4), ("time_ns", 0.4),
+                            ("end_ns", 0.2), ("line", 0.1),
                             ("new_fd", 0.3), ("vcpus_in_run", 0.1)):  # fmt: skip
             if rng.random() < share:
                 row[name] = _json_number(rng, 0.85)
@@ -200,7 +204,8 @@ def _recording(rng: random.Random) -> bytes:
     """A recording with a description that may be wrong."""
     table = [[call.name, list(call.names)] for call in (*RECORDED, *MAPPING_CALLS, *RUN_CALLS)]
     row: dict[str, object] = {
-        "version": 1, "record": HEADER, "calls": table, "beside": ["vcpus_in_run"], "command": ["x"], "how": "ptrace",
+        "version": 1, "record": HEADER, "calls": table, "beside": ["vcpus_in_run"],
+        "command": ["x"], "how": "ptrace",
         "kinds": {"call": 1, "unfinished": 2, "end": 3, "process": 4, "lost": 5, "snapshot": 6},
         "release": "6.1.0", "machine": "x86_64", "page_bytes": 4096, "host": ["+pa46"], "time": 1.0,
     }  # fmt: skip
@@ -220,19 +225,27 @@ def _recording(rng: random.Random) -> bytes:
 def _odd(name: str, rng: random.Random, table: list[list[object]]) -> object:
     """A wrong value for a key of the description."""
     known: dict[str, tuple[object, ...]] = {
-        "record": ("<HBBIqqi", "<HBBIqqq", "<HBBIddf", "<H", "<HBBI16s16si", "<HBBI??i", ">HBBIqqi", "8s", "d", "",
-                   "<HBBIqqi" + "q" * rng.randrange(5), "<HBBsqqi", "<1000000000q", "<HBBIqq", None, 5),
+        "record": ("<HBBIqqi", "<HBBIqqq", "<HBBIddf", "<H", "<HBBI16s16si", "<HBBI??i",
+                   ">HBBIqqi", "8s", "d", "",
+                   "<HBBIqqi" + "q" * rng.randrange(5), "<HBBsqqi", "<1000000000q", "<HBBIqq",
+                   None, 5),
         "page_bytes": (0, 1, -1, 3, 65536, 2**40, 10**400, True, 1.5, None, "4096"),
-        "calls": ([], [[1, 2]], [["KVM_X\x1b[31m", ["a"]]], [["message", ["slot", "x"]]], table[:3], {}, None,
-                  [["KVM_SET_USER_MEMORY_REGION", ["slot"] * 5]], [["", []]], [["mmap", ["addr", "length"]]],
-                  [["KVM_SET_USER_MEMORY_REGION2", ["memory_size", "slot", "guest_phys_addr", "x\n", "y\x1b"]]]),
-        "kinds": ({}, {"call": "x"}, {"call": 1.5}, None, {"process": 1}, {"lost": 1}, {"call": 1, "lost": 1}, []),
+        "calls": ([], [[1, 2]], [["KVM_X\x1b[31m", ["a"]]], [["message", ["slot", "x"]]],
+                  table[:3], {}, None,
+                  [["KVM_SET_USER_MEMORY_REGION", ["slot"] * 5]], [["", []]], [["mmap", ["addr",
+                                                                                         "length"]]],
+                  [["KVM_SET_USER_MEMORY_REGION2", ["memory_size", "slot", "guest_phys_addr",
+                                                    "x\n", "y\x1b"]]]),
+        "kinds": ({}, {"call": "x"}, {"call": 1.5}, None, {"process": 1}, {"lost": 1}, {"call": 1,
+                                                                                        "lost": 1},
+                                                                                        []),
         "host": (["+pvm", "-tdp", "-smm"], ["+x" * 20], [None], "pa46", ["+pa99"], ["+\x1b[31m"]),
         "beside": ([], None, ["a", "b", "c"], ["vcpus_in_run"] * 3, [1]),
     }  # fmt: skip
     if name in known:
         return rng.choice(known[name])
-    odd = ("6.1\x1b[31m", "", "9999.1", "6", "6.1." + "9" * 30, "-1.2", "i686", "aarch64", "ppc64le", "s390x", None, 5, "\ud800",
+    odd = ("6.1\x1b[31m", "", "9999.1", "6", "6.1." + "9" * 30, "-1.2", "i686", "aarch64",
+           "ppc64le", "s390x", None, 5, "\ud800",
            "a\nb", [], {}, "x" * 5000)  # fmt: skip
     return rng.choice(odd)
 
@@ -251,7 +264,8 @@ def _record(calls: list[list[object]], rng: random.Random) -> bytes:
     kind = rng.choice((1, 1, 1, 1, 1, 2, 3, 4, 5, 6, 0, 9, 255))
     result = rng.choice((0, 0, 0, 3, -17, -22, _cut(rng, 64, signed=True)))
     head = struct.pack(
-        HEADER, nbytes & 0xFFFF, kind, call & 255, _cut(rng, 32), _cut(rng, 64, signed=True), result,
+        HEADER, nbytes & 0xFFFF, kind, call & 255, _cut(rng, 32), _cut(rng, 64, signed=True),
+        result,
         rng.choice((3, 4, 5, -1, _cut(rng, 32, signed=True))),
     )  # fmt: skip
     return head + struct.pack(f"<{count}Q", *(_cut(rng, 64) for _ in range(count)))
@@ -267,10 +281,13 @@ def _cut(rng: random.Random, bits: int, *, signed: bool = False) -> int:
 def _layout_value(rng: random.Random, depth: int = 0) -> object:
     how = rng.random()
     if how < 0.5:
-        return rng.choice((0, 1, 4096, "3 GiB", "512M", "0x1000", "1.5 GiB", 2**30, 2**40, "1_000", "0x", "", -1, 2**64,
-                           2**64 - 4096, 10**30, "9" * 50, "1.0000001 GiB", "1 PiB", "0xffffffffffffffff", "9" * 5000))  # fmt: skip
+        return rng.choice((0, 1, 4096, "3 GiB", "512M", "0x1000", "1.5 GiB", 2**30, 2**40, "1_000",
+                           "0x", "", -1, 2**64,
+                           2**64 - 4096, 10**30, "9" * 50, "1.0000001 GiB", "1 PiB",
+                           "0xffffffffffffffff", "9" * 5000))  # fmt: skip
     if how < 0.7:
-        return rng.choice(("readonly", "log", "guest-memfd", ["readonly", "log"], ["guest-memfd"], "delete", "move",
+        return rng.choice(("readonly", "log", "guest-memfd", ["readonly", "log"], ["guest-memfd"],
+                           "delete", "move",
                            "flags", "vcpu", *HOSTILE))  # fmt: skip
     if how < 0.8:
         return rng.choice((True, False, None, 1.5, float("nan")))
@@ -282,12 +299,19 @@ def _layout_value(rng: random.Random, depth: int = 0) -> object:
 _LAYOUT_VALUES: dict[str, tuple[object, ...]] = {
     "gpa": (0, "1 GiB", 2**32, 0xFEE00000, 2**52, 2**64 - 4096, "3 GiB", 4096),
     "size": ("1 GiB", 4096, "2M", "512M", 100, 0, "16 TiB", 2**64 - 4096, 0x10000),
-    "name": ("ram", "rom", "a", *HOSTILE), "slot": (0, 1, 5, 508, 32763, 65535), "space": (0, 1, 2),
-    "hva": (0x7F0000000000, 4096, 2**47 - 4096, 2**63, 100), "alias": ("ram", "a"), "offset": (0, 4096, "1 GiB"),
-    "flags": ("readonly", ["log"], ["readonly", "log"], ["guest-memfd"], 0, 8), "count": (1, 2, 8, 64), "every": (4096, "1 GiB", 0),
-}  # fmt: skip
+    "name": ("ram", "rom", "a", *HOSTILE),
+    "slot": (0, 1, 5, 508, 32763, 65535),
+    "space": (0, 1, 2),
+    "hva": (0x7F0000000000, 4096, 2**47 - 4096, 2**63, 100),
+    "alias": ("ram", "a"),
+    "offset": (0, 4096, "1 GiB"),
+    "flags": ("readonly", ["log"], ["readonly", "log"], ["guest-memfd"], 0, 8),
+    "count": (1, 2, 8, 64),
+    "every": (4096, "1 GiB", 0),
+}
 _VM_VALUES: dict[str, tuple[object, ...]] = {
-    "type": (0, 1, 2, 40), "irqchip": (True, False), "tss": (0xFFFBD000, 0), "identity-map": (0xFFFBC000, 0), "vcpus": (0, 1, 4),
+    "type": (0, 1, 2, 40), "irqchip": (True, False), "tss": (0xFFFBD000, 0),
+    "identity-map": (0xFFFBC000, 0), "vcpus": (0, 1, 4),
     "vcpus-first": (True, False), "dirty-ring": (4096, 65536, 3), "manual-dirty-log": (0, 1, 3),
 }  # fmt: skip
 
@@ -358,6 +382,8 @@ def _questions(rng: random.Random) -> bytes:
         elif how < 0.9:
             lines.append(json.dumps(_layout_value(rng)))
         else:
-            lines.append(rng.choice(("", "{", "[" * 5000, '"\ud800"', "\x00", "9" * 5000, "[1e999,0,0,0,0]", "[-0,0,0,0,0]",
-                                     '{"call":"close","fields":{"fd":1}}', "[0,0,0,4096,65536]x", "\ufeff[0,0,0,4096,65536]")))  # fmt: skip
+            lines.append(rng.choice(("", "{", "[" * 5000, '"\ud800"', "\x00", "9" * 5000,
+                                     "[1e999,0,0,0,0]", "[-0,0,0,0,0]",
+                                     '{"call":"close","fields":{"fd":1}}', "[0,0,0,4096,65536]x",
+                                     "\ufeff[0,0,0,4096,65536]")))  # fmt: skip
     return "\n".join(lines).encode("utf-8", "surrogatepass")

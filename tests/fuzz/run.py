@@ -2,11 +2,11 @@
 
     PYTHONPATH=src:tests python -m fuzz.run --seconds 3600 --jobs 2 --log fuzz.log
 
-With `atheris` (pip install atheris) the first job is guided by coverage and leaves inputs that reach
-something new in the corpus of the run, from which the others take theirs; without it all jobs are
-of the second kind.  A job prints a line a minute: seconds, inputs, inputs by target, faults.  An input
-that shows a fault is kept in --save, once for each kind of fault, the shortest; `python -m fuzz.targets
-FILE` runs it again.  Exit code 1 if there was a fault.
+With `atheris` (pip install atheris) the first job is guided by coverage and leaves inputs that
+reach something new in the corpus of the run, from which the others take theirs; without it all
+jobs are of the second kind.  A job prints a line a minute: seconds, inputs, failures, inputs by
+target.  An input that shows a fault is kept in --save, once for each kind of fault, the shortest;
+`python -m fuzz.targets FILE` runs it again.  Exit code 1 if there was a fault.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ class Run:
         self.told = time.monotonic()
         counts = ", ".join(f"{name} {count}" for name, count in sorted(self.by_target.items()))
         self.say(
-            f"{self.told - self.started:.0f} s, {self.inputs} inputs, {sum(self.faults.values())} failures of "
-            f"{len(self.faults)} kinds, slowest {self.slowest:.1f} s ({counts})"
+            f"{self.told - self.started:.0f} s, {self.inputs} inputs, "
+            f"{sum(self.faults.values())} failures of {len(self.faults)} kinds, "
+            f"slowest {self.slowest:.1f} s ({counts})"
         )
 
     def say(self, text: str) -> None:
@@ -144,12 +145,14 @@ def jobs(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="memslots-fuzz-") as folder:
         shared = os.path.join(options.corpus or folder, "shared")
         os.makedirs(shared, exist_ok=True)
-        words = ["--seconds", str(options.seconds), "--save", options.save, "--log", options.log, "--corpus", shared,
+        words = ["--seconds", str(options.seconds), "--save", options.save, "--log", options.log,
+                 "--corpus", shared,
                  "--job"]  # fmt: skip
         is_guided = _has_atheris()
         running = [
             subprocess.Popen(
-                [sys.executable, "-m", "fuzz.guided" if is_guided and not number else "fuzz.run", *words,
+                [sys.executable, "-m", "fuzz.guided" if is_guided and not number else "fuzz.run",
+                 *words,
                  "--seed", str(options.seed + number)]
             )
             for number in range(options.jobs)

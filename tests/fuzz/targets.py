@@ -36,35 +36,66 @@ SECONDS, SECONDS_PER_BYTE = 2.0, 0.000_2
 SECONDS_OF_A_LAYOUT = 15.0
 """A layout of few bytes may have 32,764 slots."""
 STUCK_SECONDS = 40
+_SHARE_OF_READING = 0.93
+"""Of the inputs: a command takes ten times as long as its reader."""
 MEMORY_KIB = 400 << 10
 """By how much one input may make the process grow."""
 _SUFFIX = {TEXT: ".txt", JSONL: ".jsonl", REC: ".rec", LAYOUT: ".json", ASK: ".ask"}
 _REPEATED_BYTES = 48_000
 
-ON_RECORDINGS: tuple[tuple[str, ...], ...] = (
-    ("explain",), ("explain", "--evidence"), ("explain", "--to", "json"), ("explain", "--to", "markdown"), ("explain", "--elsewhere"),
-    ("replay", "--all"), ("replay", "--jsonl"), ("replay", "--json", "--all"), ("map",), ("map", "--json"), ("map", "--svg", "-"),
-    ("map", "--svg", "-", "--by-time"), ("timeline",), ("timeline", "--json"), ("report",), ("report", "--by-time"),
-    ("export", "--to", "c"), ("export", "--to", "python"), ("export", "--to", "jsonl"), ("export", "--to", "strace"),
-    ("export", "--to", "perfetto"),
-)  # fmt: skip
-ON_LAYOUTS: tuple[tuple[str, ...], ...] = (
-    ("check",), ("check", "--format", "json"), ("check", "--format", "junit"), ("check", "--format", "sarif"), ("cost",),
-    ("cost", "--json", "--nested"), ("accounting",), ("accounting", "--json"),
-)  # fmt: skip
+ON_RECORDINGS = tuple(
+    tuple(line.split())
+    for line in (
+        "explain",
+        "explain --evidence",
+        "explain --to json",
+        "explain --to markdown",
+        "explain --elsewhere",
+        "replay --all",
+        "replay --jsonl",
+        "replay --json --all",
+        "map",
+        "map --json",
+        "map --svg -",
+        "map --svg - --by-time",
+        "timeline",
+        "timeline --json",
+        "report",
+        "report --by-time",
+        "export --to c",
+        "export --to python",
+        "export --to jsonl",
+        "export --to strace",
+        "export --to perfetto",
+    )
+)
+ON_LAYOUTS = tuple(
+    tuple(line.split())
+    for line in (
+        "check",
+        "check --format json",
+        "check --format junit",
+        "check --format sarif",
+        "cost",
+        "cost --json --nested",
+        "accounting",
+        "accounting --json",
+    )
+)
 _FOLDER = tempfile.mkdtemp(
     prefix="memslots-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None
 )
 _HONEST_2 = re.compile(
     r"memslots \w+: (?:"
     r"no KVM call|"
-    r".*(?:the recording(?:'s)? (?:description|ends)|a recording whose description|compressed with zstd|"
+    r".*(?:the recording(?:'s)? (?:description|ends)|a recording whose description|"
+    r"compressed with zstd|"
     r"neither a layout nor a recording|"
     # a machine that is described, and no call of it recorded
     r"the memory map of|the size of the RAM|this machine does not|no XML|the domain|a domain)"
     r")"
 )
-"""Why a command on a recording may end without a report: nothing is in it, or it cannot be opened."""
+"""Why a command may end without a report: nothing is in its input, or it cannot be opened."""
 _HONEST_OF_LAYOUT = re.compile(r"memslots \w+: ")
 
 
@@ -110,7 +141,7 @@ def _target(kind: str, rng: random.Random):  # type: ignore[no-untyped-def]
         return _ask
     if kind == LAYOUT:
         return _command
-    return _read if rng.random() < 0.75 else _command
+    return _read if rng.random() < _SHARE_OF_READING else _command
 
 
 def _read(kind: str, data: bytes, _rng: random.Random) -> str:

@@ -16,30 +16,35 @@ from memslots.trace import read
 from memslots.trace.decode import request_name
 from memslots.trace.event import Event
 from memslots.trace.jsonl import event_from_json, event_to_json
-from memslots.uapi.calls import CALLS, MAKERS, REGION_CALLS
+from memslots.uapi.calls import BESIDE_MEMORY, CALLS, MAKERS, REGION_CALLS
 from memslots.verify.draw import Generator
 from memslots.verify.recorded.operations import OPERATIONS
 
 FREQUENT = "running vCPUs make it all the time: not recorded"
 NO_MEMORY = "says nothing about memory: answered by the host, not by the model"
 OLD = "the call before KVM_SET_USER_MEMORY_REGION: no kernel of the model has it"
+BESIDE = dict.fromkeys(sorted(BESIDE_MEMORY), "about no memory: recorded, and not modelled")
 REASONS = {
     "recorded": {"KVM_RUN": FREQUENT, "KVM_SET_MSRS": FREQUENT},
     "decided": {
+        **BESIDE,
         "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY,
         "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": OLD,
     },
     "operation": {
+        **BESIDE,
         "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": "kvm_write, which has its vCPU",
         "KVM_GET_API_VERSION": "raw",
         "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": "raw",
         "KVM_CREATE_VM": "create_vm, once a VM",
     },
     "drawn": {
+        **BESIDE,
         "KVM_RUN": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY, "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY,
         "KVM_SET_MEMORY_REGION": OLD, "KVM_CREATE_VM": "once a VM",
     },
     "story": {
+        **BESIDE,
         "KVM_RUN": NO_MEMORY, "KVM_SET_MSRS": NO_MEMORY, "KVM_GET_API_VERSION": NO_MEMORY,
         "KVM_GET_VCPU_MMAP_SIZE": NO_MEMORY, "KVM_SET_MEMORY_REGION": OLD,
     },

@@ -161,6 +161,10 @@ def test_the_request_however_it_is_written(request_text: str) -> None:
          "userspace_addr": 0x7F00, "guest_memfd_offset": 4096, "guest_memfd": 15}, 0, None),
         ("ioctl(8, KVM_RUN, 0) = -1 EFAULT (Bad address)", "KVM_RUN", {}, -14, None),
         ("ioctl(8, KVM_IOEVENTFD, 0x7ffc) = -1 EEXIST (File exists)", "KVM_IOEVENTFD", {}, -17, None),
+        ("ioctl(8, KVM_IOEVENTFD, 0x7ffc) = 0", "KVM_IOEVENTFD", {}, 0, None),
+        ("ioctl(8, KVM_SET_BOOT_CPU_ID, 2) = 0", "KVM_SET_BOOT_CPU_ID", {"vcpu_id": 2}, 0, None),
+        ("ioctl(8, _IOC(_IOC_WRITE, 0xae, 0x77, 0x40), 0x7ffc) = -1 ENOENT (No such file or directory)",
+         "KVM_CREATE_PIT2", {}, -2, None),
         ("ioctl(9, VFIO_IOMMU_MAP_DMA, 0x7ffc) = -1 EINVAL (Invalid argument)", "VFIO_IOMMU_MAP_DMA", {}, -22, None),
         ("ioctl(9, VHOST_SET_MEM_TABLE, 0x7ffc) = -1 E2BIG (Argument list too long)", "VHOST_SET_MEM_TABLE", {}, -7, None),
         ("munmap(0x7f0000000000, 4096) = 0", "munmap", {"addr": 0x7F0000000000, "length": 4096}, 0, None),
@@ -188,7 +192,6 @@ def test_calls(
     [
         "ioctl(15, KVM_RUN, 0) = 0",
         "ioctl(15, KVM_RUN, 0) = -1 EINTR (Interrupted system call)",
-        "ioctl(8, KVM_IOEVENTFD, 0x7ffc) = 0",
         "ioctl(0, TCGETS, {c_iflag=ICRNL}) = 0",
         "ioctl(9, DRM_IOCTL_MODE_RMFB, 0x1) = -1 EINVAL (Invalid argument)",
         "close(33) = 0",

@@ -36,6 +36,9 @@ SIZES = {
     "KVM_PRE_FAULT_MEMORY": 64,
     "KVM_ENABLE_CAP": 104,
     "KVM_SET_MSRS": 8,
+    "KVM_IRQFD": 32,
+    "KVM_CREATE_PIT2": 64,
+    "KVM_IOEVENTFD": 64,
 }
 
 

@@ -9,7 +9,7 @@ from ..errors import TraceError
 from ..kernel.names import find
 from ..replay.replay import Replay
 from ..trace.event import Event
-from ..uapi.calls import REGION_CALLS
+from ..uapi.calls import BESIDE_MEMORY, REGION_CALLS
 from .layout.model import Layout
 from .layout.parse import layout_of
 
@@ -197,7 +197,7 @@ def _recording(source: str | bytes, path: str = "") -> Recording:
     # an error message repeats a call that another line shows
     if any(event.format != "message" for event in events):
         events = [event for event in events if event.format != "message"]
-    calls = [_unanswered(event) for event in events]
+    calls = [_unanswered(event) for event in events if event.call not in BESIDE_MEMORY]
     if not calls:
         raise TraceError(f"{name}: neither a layout nor a recording of memory calls")
     return Recording(calls, name)

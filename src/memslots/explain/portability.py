@@ -77,7 +77,7 @@ class AcceptedCalls:
             return
         if observed is None and (step.answer is None or not step.answer.accepted):
             return
-        if name in CALLS and CALLS[name].is_frequent:
+        if name in CALLS and (CALLS[name].is_frequent or CALLS[name].is_beside_memory):
             return
         if self._is_limited and len(self.events) >= MOST_CALLS:
             self.left_out += step.is_region

@@ -24,7 +24,7 @@ from ..model.vm import Vm
 from ..rules.answer import NO_CHANGE, Refused, RefusedError, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
 from ..rules.region.gmem_bind import GMEM_FD_CLOSED
-from ..uapi.calls import CALLS, REGION_CALLS, VCPU, VM
+from ..uapi.calls import BESIDE_MEMORY, CALLS, REGION_CALLS, VCPU, VM
 from ..uapi.region import Region
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ _REGION = CALLS[REGION_CALLS[0]].names
 _REGION2 = ("guest_memfd", "guest_memfd_offset")
 CLOSE = "close"
 """close() of a guest_memfd: its field is `fd`."""
-ASKED_CALLS = (*REGION_CALLS, *DECISIONS, CLOSE)
+ASKED_CALLS = (*REGION_CALLS, *DECISIONS, *sorted(BESIDE_MEMORY), CLOSE)
 """Calls that the oracle answers."""
 
 

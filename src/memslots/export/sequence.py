@@ -76,6 +76,8 @@ class Sequence:
         known = CALLS.get(name)
         if known is None or known.is_frequent or known.on == SYSTEM or known.missing(fields):
             return None
+        if known.is_beside_memory:
+            return None  # their descriptors are the program's own
         place = self._session.place(name, process, event.fd)
         if place.on == VCPU and known.on != VCPU:
             return None

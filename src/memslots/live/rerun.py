@@ -81,6 +81,8 @@ class LivePlayer:
         call = CALLS.get(event.call)
         if call is None or call.is_frequent or call.on == SYSTEM:
             return Answered(event, None, "not a call of a VM")
+        if call.is_beside_memory:
+            return Answered(event, None, "about no memory, and on descriptors of the program's own")
         if call.missing(event.fields):
             return Answered(event, None, "arguments were not recorded")
         place = self._session.place(event.call, process, event.fd)

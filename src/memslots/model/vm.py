@@ -165,7 +165,7 @@ class Vm(SlotLookups):
         by_other_process: bool,
     ) -> Attempt:
         call = CALLS.get(name)
-        if call is None or name not in DECISIONS:
+        if call is None or not (name in DECISIONS or call.is_beside_memory):
             raise ValueError(f"{name} is no call that a VM of the model takes")
         missing = call.missing(fields)
         if missing:

@@ -220,7 +220,10 @@ class BpfSession:
         elif call.tid != self._tid_seen:
             self._label(call)
             time_ns = call.time_ns + self._offset_ns
-            self._file.add(call.call, call.tid, time_ns, call.result, call.fd, call.values)
+            took_ns = max(0, call.end_ns - call.time_ns)
+            self._file.add(
+                call.call, call.tid, time_ns, call.result, call.fd, call.values, None, took_ns
+            )
 
     def _is_mark(self, call: Caught) -> bool:
         return call.argument in self._marks and call.fd == -1 and self._tid_seen in (0, call.tid)

@@ -6,7 +6,8 @@ numbers:
 
     u16 bytes of the record, u8 kind, u8 call, u32 thread, i64 time (ns since 1970),
     i64 result, i32 fd, then one u64 for each field of the call that was read,
-    then those of what the description calls `beside`: how many vCPUs were in KVM_RUN
+    then, if all of them were, those of what the description calls `beside`: ns from the call's
+    entry (the time) to its return, 0 if that is not known; how many vCPUs were in KVM_RUN
 
 A record of kind process says that a thread (its result: of that process) calls
 from here on; its fields are the process's name, 16 bytes with zeros behind it.
@@ -79,7 +80,7 @@ class RecordingFile:
                 "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
-            "beside": ["vcpus_in_run"],
+            "beside": ["duration_ns", "vcpus_in_run"],
             "command": _kept(command, arguments),
             "how": how,
             "release": uname.release,
@@ -116,11 +117,17 @@ class RecordingFile:
         fd: int,
         values: tuple[int, ...],
         vcpus_in_run: int | None = None,
+        duration_ns: int = 0,
     ) -> None:
-        """Append one call; no result for one that never returned."""
+        """Append one call; no result for one that never returned.
+
+        duration_ns: from entry to return; 0 if that is not known.
+        """
         kind = KIND_UNFINISHED if result is None else KIND_CALL
-        if vcpus_in_run is not None and len(values) == len(call.names):
-            values = (*values, vcpus_in_run)
+        if len(values) == len(call.names):
+            values = (*values, duration_ns)
+            if vcpus_in_run is not None:
+                values = (*values, vcpus_in_run)
         nbytes = _HEADER_BYTES + 8 * len(values)
         if self._output.write(
             _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd)

@@ -247,7 +247,8 @@ class Tracer:
                 call, values = failed_run(self._memory, tid, fd)
             elif result is not None and result >= 0:
                 self._runs.returned(self._pid(tid), fd, call.name, values, result)
-        self.file.add(call, tid, time_ns, result, fd, values, inside)
+        took_ns = max(0, time.time_ns() - time_ns)
+        self.file.add(call, tid, time_ns, result, fd, values, inside, took_ns)
 
     def _stopped(self, tid: int, event: int, number: int) -> None:
         if tid not in self._known:

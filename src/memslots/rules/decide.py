@@ -5,7 +5,7 @@ Pure: nothing is changed here.  Nothing that is accepted can fail afterwards.
 
 from __future__ import annotations
 
-from ..uapi.calls import CALLS, SYSTEM, VCPU, VM
+from ..uapi.calls import BESIDE_MEMORY, CALLS, SYSTEM, VCPU, VM
 from . import (
     check_extension,
     create_vcpu,
@@ -60,4 +60,6 @@ def decide(attempt: Attempt) -> Answer:
             return refused
     if attempt.on == VCPU and CALLS[attempt.call].on == VM:
         return Unmodelled(f"{attempt.call} on a vCPU's descriptor")
+    if attempt.call in BESIDE_MEMORY:
+        return Unmodelled(f"{attempt.call}, which is about no memory")
     return DECISIONS[attempt.call](attempt)

@@ -200,13 +200,15 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     if count < len(names):
         reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
+    beside = dict(zip(description.beside, values[len(names) :]))
     event = Event(
         call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid,
         time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
         format="snapshot" if kind == "snapshot" else "recording",
         process=description.processes.get(tid),
-        vcpus_in_run=dict(zip(description.beside, values[len(names) :])).get("vcpus_in_run"),
+        duration_ns=beside.get("duration_ns") or None,
+        vcpus_in_run=beside.get("vcpus_in_run"),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result

@@ -67,7 +67,7 @@ def _without_wide(event: Event, reading: Reading) -> dict[str, int]:
 
 
 def _result(event: Event, result: int, reading: Reading) -> int | None:
-    """The result of a call as the kernel may give it: an errno, a number, or an address of mmap's."""
+    """A result as the kernel may give it: an errno, a number, or an address of mmap's."""
     if not event.call.startswith("KVM_") and 0 <= result < 1 << 64:
         return result
     reading.skip(f"result of {event.call} that is none")

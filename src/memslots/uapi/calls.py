@@ -60,7 +60,8 @@ class Call:
     """One ioctl."""
 
     __slots__ = (
-        "argument_bytes", "direction", "fields", "is_frequent", "is_number", "makes", "method",
+        "argument_bytes", "direction", "fields", "is_beside_memory", "is_frequent", "is_number",
+        "makes", "method",
         "name", "names",
         "needs", "nr", "on",
         "on_x86_only", "pointer_at", "returns_value", "struct",
@@ -77,6 +78,7 @@ class Call:
         returns_value: bool = False,
         is_frequent: bool = False,
         on_x86_only: bool = False,
+        is_beside_memory: bool = False,
     ) -> None:
         self.name = name
         self.nr = nr
@@ -106,6 +108,9 @@ class Call:
         """Whether running vCPUs make it so often that recorders leave it out."""
         self.on_x86_only = on_x86_only
         """Whether no other architecture has it."""
+        self.is_beside_memory = is_beside_memory
+        """Whether it is about no memory: recorded because it says what a VM is and why it failed,
+        and not modelled."""
 
     @property
     def has_structure(self) -> bool:
@@ -187,6 +192,49 @@ CALLS = _table(
         ),
     ),
     Call("KVM_CREATE_IRQCHIP", 0x60, VM),
+    Call(
+        "KVM_IRQFD",
+        0x76,
+        VM,
+        reads(
+            u32("fd", DECIMAL),
+            u32("gsi", DECIMAL),
+            u32("flags", is_optional=True),
+            u32("resamplefd", DECIMAL, is_optional=True),
+            pad_bytes=16,
+        ),
+        is_beside_memory=True,
+    ),
+    Call(
+        "KVM_CREATE_PIT2",
+        0x77,
+        VM,
+        reads(u32("flags", is_optional=True), pad_bytes=60),
+        on_x86_only=True,
+        is_beside_memory=True,
+    ),
+    Call(
+        "KVM_SET_BOOT_CPU_ID",
+        0x78,
+        VM,
+        number(u64("vcpu_id")),
+        on_x86_only=True,
+        is_beside_memory=True,
+    ),
+    Call(
+        "KVM_IOEVENTFD",
+        0x79,
+        VM,
+        reads(
+            u64("datamatch"),
+            u64("addr"),
+            u32("len", DECIMAL),
+            u32("fd", DECIMAL),
+            u32("flags", is_optional=True),
+            pad_bytes=36,
+        ),
+        is_beside_memory=True,
+    ),
     Call("KVM_RUN", 0x80, VCPU, is_frequent=True),
     Call("KVM_SET_MSRS", 0x89, VCPU, Argument(WRITES, (), 8, 0), is_frequent=True),
     Call(
@@ -245,6 +293,8 @@ QUERIES = frozenset(
 )
 """Calls with which a program asks what there is."""
 X86_CALLS = frozenset(name for name, call in CALLS.items() if call.on_x86_only)
+BESIDE_MEMORY = frozenset(name for name, call in CALLS.items() if call.is_beside_memory)
+"""Calls that are about no memory."""
 VALUE_CALLS = frozenset(name for name, call in CALLS.items() if call.returns_value)
 """Calls whose positive result is compared as a number."""
 VM_CALLS = frozenset(name for name, call in CALLS.items() if call.on in (VM, ANY))

@@ -31,7 +31,9 @@ class Paint:
 
 
 def has_colours() -> bool:
-    """Whether standard output is to be coloured, as https://no-color.org and https://force-color.org have it: empty is not set."""
+    """Whether standard output is to be coloured, as https://no-color.org and
+    https://force-color.org have it: empty is not set.
+    """
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
