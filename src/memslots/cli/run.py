@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -13,6 +12,7 @@ from ..errors import (
     UnknownKernelError,
 )
 from ..rules.answer import UndeterminedError, UnmodelledError
+from .parsers import parser_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,16 +26,9 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     """Parse the words and run a command module; turn what it raises into a message and an exit
     code.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"memslots {name}",
-        description=module.HELP,
-        epilog=module.EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.register("action", None, _Once)
-    module.add_arguments(parser)
+    parser = parser_of(name, module)
     try:
-        options = parser.parse_args(words)
+        options = parser.parse_args(_with_examples(words))
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -54,23 +47,6 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     return code
 
 
-class _Once(argparse.Action):
-    """Stores a value; a second one is an error, where the first would be lost in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        """Take the value.  Ends the program if there is one already."""
-        if option_string is not None and getattr(namespace, f"_{self.dest}_given", False):
-            parser.error(f"{self.option_strings[-1]} is given twice: which one is meant?")
-        setattr(namespace, f"_{self.dest}_given", True)
-        setattr(namespace, self.dest, values)
-
-
 def output_of(line: str) -> str:
     """What a command line of memslots prints; it must not fail to run."""
     import io
@@ -85,6 +61,15 @@ def output_of(line: str) -> str:
     if code not in (FINE, FINDINGS):
         raise ValueError(f"`{line}` ended with exit code {code}")
     return out.getvalue()
+
+
+def _with_examples(words: Sequence[str]) -> list[str]:
+    """`examples/NAME` where there is no such folder: the example that came with memslots."""
+    if not any(word.startswith("examples/") for word in words):
+        return list(words)
+    from .example_files import with_examples
+
+    return with_examples(list(words))
 
 
 def write_text(name: str, text: str) -> None:
