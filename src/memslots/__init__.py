@@ -66,10 +66,12 @@ in its wing:
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
-        space_time_cells space_time notebook recorded evidence report html_report
+        space_time_cells space_time notebook recorded evidence report html_report completion links
+        man_page schemas
     cli/              one command a file
-        check progress record run accounting ask conformance cost diff export kernel kernels live
-        main rule rules vectors verify causes recording explain map replay timeline report
+        check progress record example_files parsers run accounting ask conformance cost diff export
+        kernel kernels live main rule rules vectors verify causes recording explain map replay
+        timeline report all_parsers completion example schema shell_files
     docs __main__     generated pages; `python -m memslots`
 """
 

@@ -163,14 +163,12 @@ def _is_one_object(text: str) -> bool:
 
 
 def _toml(text: str, path: str) -> object:
-    if sys.version_info >= (3, 11):
-        import tomllib
+    import tomllib
 
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path}: {error}") from None
-    raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _recording(source: str | bytes) -> Recording:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..views.completion import SHELLS, completion_text
-from .parsers import all_parsers
+from .all_parsers import all_parsers
 from .run import FINE
 
 TYPE_CHECKING = False

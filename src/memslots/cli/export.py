@@ -21,9 +21,9 @@ examples:
   memslots export --to jsonl examples/refused-overlap.strace
   memslots export --to perfetto examples/recordings/qemu72-q35-lifecycle.strace -o vm.json
 
-`gcc calls.c -o calls && ./calls` runs the C program; the trace opens in
-https://ui.perfetto.dev.  The C program and the script make the recorded calls again, print what is answered, and end
-with 1 if anything is answered otherwise than recorded.
+The C program (`gcc calls.c -o calls && ./calls`) and the script make the recorded calls again,
+print what is answered, and end with 1 if anything is answered otherwise than recorded.  The trace
+opens in https://ui.perfetto.dev.
 In Python: memslots.export.export(events, "c")."""
 
 

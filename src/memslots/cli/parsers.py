@@ -1,6 +1,4 @@
-"""The parser of each command: made when the command runs; all of them for completions, man pages
-and docs.
-"""
+"""The parser of a command, made when the command runs."""
 
 from __future__ import annotations
 
@@ -22,18 +20,6 @@ def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
     parser.register("action", None, _Once)
     module.add_arguments(parser)
     return parser
-
-
-def all_parsers() -> dict[str, argparse.ArgumentParser]:
-    """Command: its parser, in the order of `memslots --help`."""
-    from importlib import import_module
-
-    from .main import COMMANDS
-
-    return {
-        name: parser_of(name, import_module(f"memslots.cli.{module}"))
-        for name, (module, _) in COMMANDS.items()
-    }
 
 
 class _Once(argparse.Action):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import MemslotsError
-from ..schemas import schema_names, schema_text
+from ..views.schemas import schema_names, schema_text
 from .run import FINE
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ examples:
 
 The schemas are of draft 2020-12.  A number after the slash changes when a key goes or changes its
 meaning; keys may be added without.
-In Python: json.loads(memslots.schemas.schema_text("explain"))."""
+In Python: json.loads(memslots.views.schemas.schema_text("explain"))."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,8 +19,8 @@ def write_shell_files(folder: str) -> dict[str, list[str]]:
     from .. import __version__
     from ..views.completion import completion_text
     from ..views.man_page import command_page, overview_page
+    from .all_parsers import all_parsers
     from .completion import known_words
-    from .parsers import all_parsers
 
     parsers, words = all_parsers(), known_words()
     texts = {("share/man/man1", "memslots.1"): overview_page(parsers, __version__)}

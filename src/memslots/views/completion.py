@@ -86,9 +86,9 @@ def _bash(parsers: Parsers, words: Words) -> list[str]:
         *lines,
         "  esac",
         "  case $words in",
-        "    *FILES) compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")) ;;",
+        '    *FILES) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;',
         "  esac",
-        "  COMPREPLY+=($(compgen -W \"${words%FILES}\" -- \"$cur\"))",
+        '  COMPREPLY+=($(compgen -W "${words%FILES}" -- "$cur"))',
         "}",
         "complete -F _memslots memslots",
     ]
@@ -153,9 +153,7 @@ def _fish(parsers: Parsers, words: Words) -> list[str]:
     ]
     for command, parser in parsers.items():
         described = _described(parser)
-        lines.append(
-            f"complete -c memslots -n __fish_use_subcommand -a {command} -d '{described}'"
-        )
+        lines.append(f"complete -c memslots -n __fish_use_subcommand -a {command} -d '{described}'")
         seen = f"complete -c memslots -n '__fish_seen_subcommand_from {command}'"
         for action in _options(parser):
             values = _values(command, action, words)

@@ -29,7 +29,7 @@ def overview_page(parsers: Mapping[str, argparse.ArgumentParser], version: str) 
         ".SH DESCRIPTION",
         "KVM gives a virtual machine its memory through memory slots.  The kernel checks each",
         "change by rules in a fixed order and answers with one errno.  memslots knows the rules",
-        "of every release from Linux 4.19 on: it explains why a call was refused, says before it",
+        "of every release (memslots kernels): it explains why a call was refused, says before it",
         "happens what other kernels would answer, and shows what a virtual machine did.",
         ".SH COMMANDS",
     ]
