@@ -175,7 +175,7 @@ def test_toml_knows_its_lines(tmp_path: Path) -> None:
     )
     assert [event.line for event in load(path).events("6.1")] == [0, 2, 6]
     path.write_text("[[slot]\n")
-    with pytest.raises(ValueError, match=r"a\.toml: .*line 1"):
+    with pytest.raises(ValueError, match=r"a\.toml:1: Expected"):
         load(path)
 
 

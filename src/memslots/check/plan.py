@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from ..errors import TraceError
@@ -10,6 +11,7 @@ from ..kernel.names import find
 from ..replay.replay import Replay
 from ..trace.event import Event
 from ..uapi.calls import REGION_CALLS
+from .layout.mistake import LayoutError
 from .layout.model import Layout
 from .layout.parse import layout_of
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..kernel.profile import Profile
     from ..replay.step import Step
 
+_LINE = re.compile(r"\(at line (\d+), ")
 _LARGEST_LAYOUT_BYTES = 16 << 20
 
 
@@ -168,7 +171,8 @@ def _toml(text: str, path: str) -> object:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: {error}") from None
+        place = _LINE.search(str(error))
+        raise LayoutError(str(error), path, int(place[1]) if place else 0) from None
 
 
 def _recording(source: str | bytes) -> Recording:

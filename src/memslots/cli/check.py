@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from ..check.layout.mistake import LayoutError
 from ..check.survey import survey
-from ..views.matrix import survey_json, survey_junit, survey_lines, survey_sarif
+from ..views.check_annotations import mistake_github, survey_github, survey_gitlab
+from ..views.check_junit import survey_junit, survey_ktap
+from ..views.check_sarif import survey_sarif
+from ..views.matrix import survey_json, survey_lines
+from .run import write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,14 +22,25 @@ examples:
   memslots check examples/layouts/pc-hotplug.toml --kernel all+pa46
   memslots check examples/layouts/arm64-virt.toml
   memslots check examples/recordings/qemu72-q35-lifecycle.strace --kernel all --json
+  memslots check examples/layouts/arm64-virt.toml --format github
+  memslots check examples/layouts/arm64-virt.toml --format sarif -o memslots.sarif
 
 FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, a QEMU command line or
 libvirt's domain XML (approximate, and it says in what), or any recording.
 Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
+Forms: text, json, junit, ktap, sarif, github (annotations), gitlab (code quality); docs/ci.md.
 In Python: memslots.check.survey.survey(FILE, ["all"]); in tests:
-memslots.check.survey.assert_accepted(FILE).
+memslots.check.survey.assert_accepted(FILE), or `pytest --memslots FILE`.
 """
-FORMATS = {"text": survey_lines, "json": survey_json, "junit": survey_junit, "sarif": survey_sarif}
+FORMATS = {
+    "text": survey_lines,
+    "json": survey_json,
+    "junit": survey_junit,
+    "ktap": survey_ktap,
+    "sarif": survey_sarif,
+    "github": survey_github,
+    "gitlab": survey_gitlab,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +53,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="what to print")
     parser.add_argument(
+        "-o", "--output", default="-", metavar="OUT", help="the file (default: standard output)"
+    )
+    parser.add_argument(
         "--json", action="store_const", const="json", dest="format", help="same as --format json"
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Ask and print; the exit code."""
-    found = survey(options.layout, options.kernel)
+    try:
+        found = survey(options.layout, options.kernel)
+    except LayoutError as error:
+        if options.format == "github":
+            print(mistake_github(error))
+        raise
     text = FORMATS[options.format](found)
-    print(text if isinstance(text, str) else "\n".join(text))
+    whole = text if isinstance(text, str) else "\n".join(text)
+    write_text(options.output, f"{whole}\n" if whole else "")
     return found.exit_code

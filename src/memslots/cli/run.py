@@ -42,7 +42,7 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MemslotsError, ValueError, OSError) as error:
-        print(f"memslots {name}: {error}", file=sys.stderr)
+        print(f"memslots {name}: {_said(error)}", file=sys.stderr)
         return _exit_code(error)
     return code
 
@@ -79,6 +79,13 @@ def write_text(name: str, text: str) -> None:
         return
     with open(name, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _said(error: Exception) -> str:
+    """`vmm.toml: No such file or directory`: what the system says, without its number."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _exit_code(error: Exception) -> int:
