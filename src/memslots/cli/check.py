@@ -8,7 +8,7 @@ from ..views.check_annotations import mistake_github, survey_github, survey_gitl
 from ..views.check_junit import survey_junit, survey_ktap
 from ..views.check_sarif import survey_sarif
 from ..views.matrix import survey_json, survey_lines
-from .run import write_text
+from .run import FINE, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,18 @@ FORMATS = {
     "github": survey_github,
     "gitlab": survey_gitlab,
 }
+OF_SEVERAL = ("text", "github")
+"""Forms that several files may be in."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("layout", metavar="FILE", help="layout or recording (- for standard input)")
+    parser.add_argument(
+        "layouts",
+        nargs="+",
+        metavar="FILE",
+        help="layouts or recordings (- for standard input); more than one as text or github only",
+    )
     parser.add_argument(
         "--kernel", action="append", default=[], metavar="K",
         help="kernel, repeatable: 6.1/x86_64, debian-12; all, all/arm64, all+pa46, all/all "
@@ -61,14 +68,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask and print; the exit code."""
-    try:
-        found = survey(options.layout, options.kernel)
-    except LayoutError as error:
-        if options.format == "github":
-            print(mistake_github(error))
-        raise
-    text = FORMATS[options.format](found)
-    whole = text if isinstance(text, str) else "\n".join(text)
-    write_text(options.output, f"{whole}\n" if whole else "")
-    return found.exit_code
+    """Ask and print; the exit code: that of the worst file."""
+    if len(options.layouts) > 1 and options.format not in OF_SEVERAL:
+        raise ValueError(f"--format {options.format} is for one FILE: call it for each")
+    texts, codes = [], []
+    for number, layout in enumerate(options.layouts):
+        try:
+            found = survey(layout, options.kernel)
+        except LayoutError as error:
+            if options.format == "github":
+                print(mistake_github(error))
+            raise
+        text = FORMATS[options.format](found)
+        texts += ["", *text] if number and options.format == "text" else _lines(text)
+        codes.append(found.exit_code)
+    write_text(options.output, "".join(f"{line}\n" for line in texts))
+    return min(filter(None, codes), default=FINE)
+
+
+def _lines(text: str | list[str]) -> list[str]:
+    return [text] if isinstance(text, str) else text

@@ -148,6 +148,17 @@ def problem_lines(problem: Refusal, mark: str, found: Survey) -> list[str]:
     return lines
 
 
+def kernel_problem_lines(found: Survey, kernel: str) -> list[str]:
+    """What one kernel refuses, with the explanations."""
+    lines: list[str] = []
+    marks = _marks(found.problems)
+    for problem in found.problems:
+        if kernel in problem.kernels and problem.mark == REFUSED:
+            mark = marks[problem.mark, problem.rule.id]
+            lines += [*problem_lines(problem, mark, found), ""]
+    return lines[:-1]
+
+
 def _failing_text(failing: list[str], among: list[str]) -> str:
     if not failing:
         return " (on all of them)" if len(among) > 1 else ""
