@@ -13,6 +13,7 @@ from .run import FINE, write_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 HELP = "Ask kernels whether they would accept a memory layout, before it happens."
 EPILOG = """\
@@ -86,5 +87,5 @@ def run(options: argparse.Namespace) -> int:
     return min(filter(None, codes), default=FINE)
 
 
-def _lines(text: str | list[str]) -> list[str]:
-    return [text] if isinstance(text, str) else text
+def _lines(text: str | Sequence[str]) -> list[str]:
+    return [text] if isinstance(text, str) else list(text)

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 class CheckNote:
     """One rule at one place: the calls of a table with `count = 500` are one."""
 
-    __slots__ = ("calls", "line", "path", "problem", "text")
+    __slots__ = ("calls", "line", "number", "path", "problem", "text")
 
     def __init__(self, problem: Refusal, line: int, calls: list[Row], found: Survey) -> None:
         self.problem = problem
         self.line = line
         """Of the layout or recording, from 1; 0 if it has none."""
         self.calls = calls
+        self.number = 0
+        """Which of the notes of this rule on this slot it is; a recording can have several."""
         self.path = relative_path(found.source)
         more = f" and {len(calls) - 1} more like it" if len(calls) > 1 else ""
         kernels = kernel_spans(problem.kernels, list(found.columns))
@@ -36,8 +38,15 @@ class CheckNote:
         """The same for the same rule on the same slot, wherever its table moves in the file."""
         import hashlib
 
-        parts = (self.problem.rule.id, self.problem.mark, self.path, row_text(self.calls[0]))
+        parts = [*self.key, self.path]
+        if self.number:
+            parts.append(str(self.number))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Rule, verdict and slot."""
+        return (self.problem.rule.id, self.problem.mark, row_text(self.calls[0]))
 
 
 def notes_of(found: Survey) -> list[CheckNote]:
@@ -48,6 +57,10 @@ def notes_of(found: Survey) -> list[CheckNote]:
         for call in problem.calls:
             by_line.setdefault(call.line, []).append(call)
         notes += [CheckNote(problem, line, calls, found) for line, calls in by_line.items()]
+    seen: dict[tuple[str, str, str], int] = {}
+    for note in notes:
+        note.number = seen.get(note.key, 0)
+        seen[note.key] = note.number + 1
     return notes
 
 
