@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fuzz bench conformance conformance-live docs clean pyz
+.PHONY: demo test lint fuzz bench conformance conformance-live docs clean pyz packages
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -54,9 +54,16 @@ docs: $(VENV)/installed
 clean:
 	rm -rf $(VENV)
 
-# One file for hosts without pip: every core command, on any Python from 3.11 on.
+# One file for hosts without pip: every core command, on any Python from 3.11 on.  It is compiled for
+# the Python that makes it; others read the sources beside that.
 pyz:
 	rm -rf build/pyz && mkdir -p build/pyz
 	cp -r src/memslots build/pyz/ && find build/pyz -name __pycache__ -prune -exec rm -r {} +
+	cp -r examples build/pyz/memslots/
 	printf 'import sys\nfrom memslots.cli.main import main\nsys.exit(main())\n' > build/pyz/__main__.py
-	python3 -m zipapp build/pyz -p '/usr/bin/env python3' -o build/memslots.pyz
+	$(PYTHON) -m compileall -q -b --invalidation-mode unchecked-hash build/pyz
+	$(PYTHON) -m zipapp build/pyz -p '/usr/bin/env python3' -o build/memslots.pyz
+
+# Wheel and source distribution, in dist/.
+packages: $(VENV)/installed
+	$(BIN)/python -m build -o dist .

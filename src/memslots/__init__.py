@@ -41,7 +41,8 @@ in its wing:
         which_kernel advice ranges text_events unread causes.catalogue rank slot_lives possibility
         histories hypotheses other_causes explain diagnosis analysis
     check/            layouts on kernels before it happens, and what they cost
-        layout.model metadata layout.mtree layout.parse layout.qemu_machine plan cost survey
+        layout.model metadata layout.mtree layout.qemu_machine layout.mistake layout.parse plan cost
+        survey
     compare/          what differs between two kernels, and between accounting designs
         words own_design design_faults designs accounting page_total questions difference
     live/             the real /dev/kvm
@@ -55,23 +56,24 @@ in its wing:
         registers start runs file tracer beginning recorder bpf_session bpf
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
-        recorded.profiles farm.packages farm.emulator farm.initramfs farm.boot farm.changelogs
-        farm.dates draw_numbers draw pair native shrink verify booted_vm recorded.operands
-        recorded.player recorded.compare booted farm.rerun farm.__main__
+        recorded.profiles farm.packages farm.emulator farm.initramfs farm.changelogs farm.dates
+        draw_numbers draw pair native shrink verify recorded.operands recorded.player
+        recorded.compare farm.own_image farm.boot booted_vm booted farm.rerun farm.__main__
     export/           calls as programs, for people and for other programs
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
         extra integers table bitmaps guest_memory lookup translator
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
-        questions difference live rule_page timeline verify explanation findings guest_map
-        kernel_page steps running cause_page address_rows html_look moment_columns svg matrix
-        html_steps space_time_cells space_time notebook recorded evidence report html_report
+        questions difference live matrix rule_page timeline verify explanation findings guest_map
+        kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
+        space_time_cells space_time notebook recorded evidence report html_report completion links
+        man_page schemas check_junit check_notes check_annotations check_sarif
     cli/              one command a file
-        check progress record harmless run accounting ask conformance cost diff export kernel
-        kernels live main rule rules vectors verify causes recording explain map replay timeline
-        report
-    docs __main__     generated pages; `python -m memslots`
+        progress record example_files parsers run check accounting ask conformance cost diff export
+        kernel kernels live main rule rules vectors verify causes recording explain map replay
+        timeline report all_parsers completion example schema shell_files
+    docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from memslots.errors import TraceError
 from memslots.kernel.names import find
 
 LAYOUTS = Path(__file__).parents[2] / "examples" / "layouts"
-needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with 3.11")
 
 
 def test_sizes() -> None:
@@ -167,7 +165,6 @@ def test_mistakes_are_named(tables: object, message: str) -> None:
         layout_of(tables)
 
 
-@needs_toml
 def test_toml_knows_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(
@@ -175,7 +172,7 @@ def test_toml_knows_its_lines(tmp_path: Path) -> None:
     )
     assert [event.line for event in load(path).events("6.1")] == [0, 2, 6]
     path.write_text("[[slot]\n")
-    with pytest.raises(ValueError, match=r"a\.toml: .*line 1"):
+    with pytest.raises(ValueError, match=r"a\.toml:1: Expected"):
         load(path)
 
 
@@ -230,8 +227,6 @@ FlatView #1
 
 @pytest.mark.parametrize("path", sorted(LAYOUTS.iterdir()), ids=lambda path: path.name)
 def test_the_example_layouts_run_everywhere(path: Path) -> None:
-    if path.suffix == ".toml" and sys.version_info < (3, 11):
-        pytest.skip("tomllib came with 3.11")
     for kernel in (
         "4.19/x86_64",
         "7.2/x86_64",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from epilog import ROOT, call, examples
@@ -13,7 +12,6 @@ from memslots.check.metadata import Conditions
 from memslots.kernel.names import find
 from memslots.model.vm import Vm
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the example layouts are TOML")
 PC = ROOT / "examples" / "layouts" / "pc.toml"
 
 

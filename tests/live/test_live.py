@@ -297,7 +297,7 @@ class TestVm:
         assert profile.arch.name in ("x86_64", "arm64", "riscv64")
         assert find("host+page-track").option("page-track") is True
         assert main(["live", "probe", "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["schema"] == 1
+        assert json.loads(capsys.readouterr().out)["schema"] == "memslots.probe/1"
 
     def test_a_recording_run_here(self, tmp_path, capsys):
         path = tmp_path / "calls.strace"

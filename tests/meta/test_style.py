@@ -20,8 +20,6 @@ OF_A_PROTOCOL = {"read"}
 """Methods whose parameters are those of Python's files."""
 KEYS_OF_A_FILE = {"check.layout.model"}
 """Modules whose names are the keys that people write."""
-NEWER_STDLIB = {"tomllib"}
-"""Modules of the standard library that the oldest Python served does not have."""
 SLOW = {"dataclasses", "typing", "pathlib"}
 LOADED_FOR_TYPES_ONLY = {"model.kvm"}
 """Modules that no command loads: a protocol has to exist for tests and type checkers."""
@@ -99,7 +97,7 @@ def _imports(tree):
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_only_the_standard_library(name):
     for module, guarded in _imports(tree_of(name)):
-        if module in sys.stdlib_module_names | NEWER_STDLIB or module == "memslots":
+        if module in sys.stdlib_module_names or module == "memslots":
             continue
         assert module in EXTRAS, f"{module} is no extra"
         assert guarded, f"{module} is an extra: import it where it is used"

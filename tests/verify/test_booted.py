@@ -16,12 +16,14 @@ from memslots.cli.main import main
 from memslots.errors import DeviceUnavailableError
 from memslots.kernel.names import find
 from memslots.trace.event import Event
-from memslots.verify.booted import Booted, Planned
+from memslots.verify.booted import Booted, Planned, own_source
 from memslots.verify.draw import Generator
 from memslots.verify.farm import rerun as rerun_module
 from memslots.verify.farm.__main__ import main as farm_main
 from memslots.verify.farm.boot import Asking
 from memslots.verify.farm.kernels import NATIVE, cache_folder, find_kernel
+from memslots.verify.farm.own_image import head_of, own_kernel, own_modules
+from memslots.verify.farm.packages import fetch, image
 from memslots.verify.farm.rerun import rerun
 from memslots.verify.farm.script import Answers, script_of
 from memslots.verify.pair import UNASKED
@@ -414,3 +416,68 @@ def test_a_kernel_under_qemu():
     assert report.operations >= 1500
     assert report.verdicts["differed"] == 0
     assert sum(report.unasked.values()) < 100
+
+
+def fake_image(path, *, magic=b"", at=0, flags=None, release=b""):
+    data = bytearray(4096)
+    data[at : at + len(magic)] = magic
+    if flags is not None:
+        data[0x236:0x238] = flags.to_bytes(2, "little")
+        data[0x20E:0x210] = (0x400).to_bytes(2, "little")
+        data[0x600 : 0x600 + len(release)] = release
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_what_the_head_of_an_image_says(tmp_path):
+    path = tmp_path / "image"
+    bzimage = fake_image(path, magic=b"HdrS", at=0x202, flags=3, release=b"6.1.0-rc3+ (me@here) #1")
+    assert (head_of(bzimage).arch, head_of(bzimage).release) == ("amd64", "6.1.0-rc3+")
+    assert head_of(fake_image(path, magic=b"HdrS", at=0x202, flags=0)).arch == "i386"
+    assert head_of(fake_image(path, magic=b"ARM\x64", at=56)).arch == "arm64"
+    assert head_of(fake_image(path, magic=b"RSC\x05", at=56)).arch == "riscv64"
+    ppc = b"\x7fELF\x02\x01" + bytes(12) + b"\x15\x00"
+    assert head_of(fake_image(path, magic=ppc)).arch == "ppc64el"
+    for magic in (b"\x1f\x8b", b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00", b""):
+        with pytest.raises(ValueError, match="no kernel image that can be booted here"):
+            head_of(fake_image(path, magic=magic))
+
+
+def test_modules_of_another_release_are_told(tmp_path):
+    path = fake_image(tmp_path / "i", magic=b"HdrS", at=0x202, flags=1, release=b"6.1.0 x")
+    with pytest.raises(ValueError, match="has no lib/modules"):
+        own_kernel(path, str(tmp_path))
+    (tmp_path / "lib" / "modules" / "6.2.0").mkdir(parents=True)
+    kernel = own_kernel(path, str(tmp_path))
+    assert (kernel.name, kernel.is_native) == ("built-own-x86_64", False)
+    with pytest.raises(DeviceUnavailableError, match=r"modules of 6\.2\.0, the image is 6\.1\.0"):
+        own_modules(kernel)
+    assert own_modules(own_kernel(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--image /etc/passwd", "no kernel image that can be booted"),
+        ("--image /nonexistent", "/nonexistent: No such file or directory"),
+        ("--modules /", "--modules is for --image"),
+    ],
+)
+def test_a_wrong_image_is_told(words, said, capsys):
+    assert main(["verify", *words.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+@requires("farm")
+def test_an_image_of_ones_own_beside_its_release_and_beside_another(tmp_path):
+    kernel = find_kernel(farm_kernel())
+    folder, release = fetch(kernel)
+    own = own_source(image(folder, release), folder)
+    report = verify(operations=1500, seed=6, source=own)
+    assert report.operations >= 1500
+    assert report.verdicts["differed"] == 0
+    other = "7.2/" if not release.startswith("7.") else "5.10/"
+    arch = report.profile.arch.name
+    own = own_source(image(folder, release), folder, find(other + arch))
+    report = verify(operations=1500, seed=6, source=own)
+    assert report.disagreements

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from ..errors import TraceError
@@ -10,6 +11,7 @@ from ..kernel.names import find
 from ..replay.replay import Replay
 from ..trace.event import Event
 from ..uapi.calls import BESIDE_MEMORY, REGION_CALLS
+from .layout.mistake import LayoutError
 from .layout.model import Layout
 from .layout.parse import layout_of
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ..kernel.profile import Profile
     from ..replay.step import Step
 
+_LINE = re.compile(r"\(at line (\d+), ")
 _LARGEST_LAYOUT_BYTES = 16 << 20
 
 
@@ -177,14 +180,13 @@ def _is_one_object(text: str) -> bool:
 
 
 def _toml(text: str, path: str) -> object:
-    if sys.version_info >= (3, 11):
-        import tomllib
+    import tomllib
 
-        try:
-            return tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: {error}") from None
-    raise ValueError(f"{path}: TOML needs Python 3.11 or later; write the layout as JSON instead")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = _LINE.search(str(error))
+        raise LayoutError(str(error), path, int(place[1]) if place else 0) from None
 
 
 def _recording(source: str | bytes, path: str = "") -> Recording:

@@ -168,6 +168,7 @@ def assert_accepted(
 
     depends: let calls pass whose answer depends on the host.
     """
+    __tracebackhide__ = True
     found = survey(source, kernels)
     if found.exit_code == 1 or (found.exit_code and not depends):
         from ..views.matrix import survey_lines

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from ..check.layout.mistake import LayoutError
 from ..check.survey import survey
-from ..views.matrix import survey_json, survey_junit, survey_lines, survey_sarif
+from ..views.check_annotations import mistake_github, survey_github, survey_gitlab
+from ..views.check_junit import survey_junit, survey_ktap
+from ..views.check_sarif import survey_sarif
+from ..views.matrix import survey_json, survey_lines
+from .run import FINE, write_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 HELP = "Ask kernels whether they would accept a memory layout, before it happens."
 EPILOG = """\
@@ -17,19 +23,37 @@ examples:
   memslots check examples/layouts/pc-hotplug.toml --kernel all+pa46
   memslots check examples/layouts/arm64-virt.toml
   memslots check examples/recordings/qemu72-q35-lifecycle.strace --kernel all --json
+  memslots check examples/layouts/arm64-virt.toml --format github
+  memslots check examples/layouts/arm64-virt.toml --format sarif -o memslots.sarif
 
 FILE is a layout in TOML or JSON (docs/check.md), QEMU's `info mtree -f`, a QEMU command line or
 libvirt's domain XML (approximate, and it says in what), or any recording.
 Exit code 0 if all accept everything, 1 if one refuses, 3 if it only depends on the host.
+Forms: text, json, junit, ktap, sarif, github (annotations), gitlab (code quality); docs/ci.md.
 In Python: memslots.check.survey.survey(FILE, ["all"]); in tests:
-memslots.check.survey.assert_accepted(FILE).
+memslots.check.survey.assert_accepted(FILE), or `pytest --memslots FILE`.
 """
-FORMATS = {"text": survey_lines, "json": survey_json, "junit": survey_junit, "sarif": survey_sarif}
+FORMATS = {
+    "text": survey_lines,
+    "json": survey_json,
+    "junit": survey_junit,
+    "ktap": survey_ktap,
+    "sarif": survey_sarif,
+    "github": survey_github,
+    "gitlab": survey_gitlab,
+}
+OF_SEVERAL = ("text", "github")
+"""Forms that several files may be in."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("layout", metavar="FILE", help="layout or recording (- for standard input)")
+    parser.add_argument(
+        "layouts",
+        nargs="+",
+        metavar="FILE",
+        help="layouts or recordings (- for standard input); more than one as text or github only",
+    )
     parser.add_argument(
         "--kernel", action="append", default=[], metavar="K",
         help="kernel, repeatable: 6.1/x86_64, debian-12; all, all/arm64, all+pa46, all/all "
@@ -37,13 +61,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=sorted(FORMATS), default="text", help="what to print")
     parser.add_argument(
+        "-o", "--output", default="-", metavar="OUT", help="the file (default: standard output)"
+    )
+    parser.add_argument(
         "--json", action="store_const", const="json", dest="format", help="same as --format json"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask and print; the exit code."""
-    found = survey(options.layout, options.kernel)
-    text = FORMATS[options.format](found)
-    print(text if isinstance(text, str) else "\n".join(text))
-    return found.exit_code
+    """Ask and print; the exit code: that of the worst file."""
+    if len(options.layouts) > 1 and options.format not in OF_SEVERAL:
+        raise ValueError(f"--format {options.format} is for one FILE: call it for each")
+    texts, codes = [], []
+    for number, layout in enumerate(options.layouts):
+        try:
+            found = survey(layout, options.kernel)
+        except LayoutError as error:
+            if options.format == "github":
+                print(mistake_github(error))
+            raise
+        text = FORMATS[options.format](found)
+        texts += ["", *text] if number and options.format == "text" else _lines(text)
+        codes.append(found.exit_code)
+    write_text(options.output, "".join(f"{line}\n" for line in texts))
+    return min(filter(None, codes), default=FINE)
+
+
+def _lines(text: str | Sequence[str]) -> list[str]:
+    return [text] if isinstance(text, str) else list(text)

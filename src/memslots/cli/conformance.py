@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 HELP = "Replay recorded answers of real kernels through the model and count where they differ."
 EPILOG = """\
 examples:
-  memslots conformance tests/verify/recorded/answers.tar.xz
-  memslots conformance --kernel debian-6.1 FOLDER
+  memslots conformance examples/answers.tar.xz
+  memslots conformance --kernel debian-6.1 examples/answers.tar.xz
 
 The folder (or tar archive) holds sequences.jsonl, sequences-totals.jsonl and one file of
 answers for each kernel, plain or compressed.  Exit code 0 only without a disagreement.

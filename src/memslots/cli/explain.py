@@ -22,7 +22,7 @@ HELP = "Read any recording or pasted text, replay it, and explain each refusal a
 EPILOG = """\
 examples:
   memslots explain examples/recordings/qemu72-q35-lifecycle.strace
-  memslots explain --kernel 6.1/x86_64+intel+flexpriority vmm.strace
+  memslots explain --kernel 6.1/x86_64+intel+flexpriority examples/refused-overlap.strace
   memslots explain --host intel,flexpriority,irqchip examples/refused-overlap.strace
   memslots explain --evidence examples/refused-overlap.strace
   xclip -o | memslots explain -

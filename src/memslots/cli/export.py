@@ -16,13 +16,14 @@ HELP = (
 )
 EPILOG = """\
 examples:
-  memslots export --to c vmm.strace -o calls.c && gcc calls.c -o calls && ./calls
-  memslots export --to python vmm.rec | python3 - 6.1/x86_64
-  memslots export --to jsonl vmm.rec
-  memslots export --to perfetto vmm.rec -o vmm.json     then open it in https://ui.perfetto.dev
+  memslots export --to c examples/refused-overlap.strace -o calls.c
+  memslots export --to python examples/refused-overlap.strace | python3 - 6.1/x86_64
+  memslots export --to jsonl examples/refused-overlap.strace
+  memslots export --to perfetto examples/recordings/qemu72-q35-lifecycle.strace -o vm.json
 
-The C program and the script make the recorded calls again, print what is answered, and end
-with 1 if anything is answered otherwise than recorded.
+The C program (`gcc calls.c -o calls && ./calls`) and the script make the recorded calls again,
+print what is answered, and end with 1 if anything is answered otherwise than recorded.  The trace
+opens in https://ui.perfetto.dev.
 In Python: memslots.export.export(events, "c")."""
 
 

@@ -12,7 +12,7 @@ HELP = "This host's KVM: what it can do, a recording run on it, a guest of a few
 EPILOG = """\
 examples:
   memslots live probe                     what KVM here can do, and how that is known
-  memslots live run vmm.strace            make the recorded calls here; what is answered otherwise?
+  memslots live run examples/refused-overlap.strace    make the calls here: what differs?
   memslots live guest                     a guest that dirties pages and writes to a read-only slot
   memslots live vms                       every VM of this host: slots, pages, budget (root)
   memslots live slots -p 1234             the slots that KVM really has, its own included (root)

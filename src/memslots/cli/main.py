@@ -45,6 +45,9 @@ COMMANDS = {
         "conformance",
         "replay recorded answers of real kernels and count disagreements",
     ),
+    "example": ("example", "the examples that help texts name: list, print, write them"),
+    "schema": ("schema", "the JSON Schema of what --json prints"),
+    "completion": ("completion", "completion of commands and options for bash, zsh and fish"),
 }
 
 

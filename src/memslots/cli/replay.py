@@ -21,7 +21,7 @@ HELP = (
 EPILOG = """\
 examples:
   memslots replay examples/refused-overlap.strace
-  memslots replay --kernel 5.10/i386 --jsonl vmm.strace
+  memslots replay --kernel 5.10/x86_64 --jsonl examples/refused-overlap.strace
 
 Flags are L (log dirty pages), R (read-only), G (guest_memfd).  Exit code: 0 if the model agrees
 with every result, 1 if not, 3 if some call could not be decided.

@@ -20,7 +20,7 @@ EPILOG = """\
 examples:
   memslots report -o report.html examples/refused-overlap.strace
   memslots report -o report.html examples/recordings/qemu72-q35-lifecycle.strace
-  memslots report --by-time --title "migration of web-3" -o report.html vmm.strace
+  memslots report --by-time -o report.html examples/recordings/qemu72-q35-strace-f-ttt.strace
 
 The file needs nothing else and loads nothing: attach it to a bug, or keep it with a CI run.
 report.html#step-5 is a call, report.html#why-5 its explanation (docs/pictures.md).

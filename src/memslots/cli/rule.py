@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..explain.causes.catalogue import CAUSES
 from ..explain.finding_kinds import KINDS
 from ..rules.catalogue import rules_about
-from ..views.cause_page import cause_json, cause_lines
-from ..views.findings import finding_page
+from ..views.cause_page import cause_lines, cause_page_json
+from ..views.findings import finding_page, finding_page_json
 from ..views.rule_page import as_json, list_lines, rule_lines
 from .run import FINE
 
@@ -44,17 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Find and print; the exit code."""
     name = options.rule.lower()
-    if name in KINDS and not options.json:
-        print("\n".join(finding_page(KINDS[name])))
-        return FINE
-    if name in CAUSES:
-        cause = CAUSES[name]
+    if name in KINDS or name in CAUSES:
         if options.json:
             import json
 
-            print(json.dumps(cause_json(cause)))
+            page = (
+                finding_page_json(KINDS[name]) if name in KINDS else cause_page_json(CAUSES[name])
+            )
+            print(json.dumps(page))
         else:
-            print("\n".join(cause_lines(cause)))
+            lines = finding_page(KINDS[name]) if name in KINDS else cause_lines(CAUSES[name])
+            print("\n".join(lines))
         return FINE
     rules = rules_about(options.rule)
     lines = rule_lines(rules[0]) if len(rules) == 1 else list_lines(rules)

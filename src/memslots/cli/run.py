@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -14,6 +13,7 @@ from ..errors import (
 )
 from ..rules.answer import UndeterminedError, UnmodelledError
 from .harmless import Harmless
+from .parsers import parser_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,16 +32,9 @@ def run_command(name: str, module: ModuleType, words: Sequence[str]) -> int:
 
 
 def _run(name: str, module: ModuleType, words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog=f"memslots {name}",
-        description=module.HELP,
-        epilog=module.EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.register("action", None, _Once)
-    module.add_arguments(parser)
+    parser = parser_of(name, module)
     try:
-        options = parser.parse_args(words)
+        options = parser.parse_args(_with_examples(words))
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -54,7 +47,7 @@ def _run(name: str, module: ModuleType, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MemslotsError, ValueError, OSError) as error:
-        _say(f"memslots {name}: {error}")
+        _say(f"memslots {name}: {_said(error)}")
         return _exit_code(error)
     return code
 
@@ -65,23 +58,6 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
     except OSError:
         return
-
-
-class _Once(argparse.Action):
-    """Stores a value; a second one is an error, where the first would be lost in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        """Take the value.  Ends the program if there is one already."""
-        if option_string is not None and getattr(namespace, f"_{self.dest}_given", False):
-            parser.error(f"{self.option_strings[-1]} is given twice: which one is meant?")
-        setattr(namespace, f"_{self.dest}_given", True)
-        setattr(namespace, self.dest, values)
 
 
 def output_of(line: str) -> str:
@@ -100,6 +76,15 @@ def output_of(line: str) -> str:
     return out.getvalue()
 
 
+def _with_examples(words: Sequence[str]) -> list[str]:
+    """`examples/NAME` where there is no such folder: the example that came with memslots."""
+    if not any(word.startswith("examples/") for word in words):
+        return list(words)
+    from .example_files import with_examples
+
+    return with_examples(list(words))
+
+
 def write_text(name: str, text: str) -> None:
     """Write a file as a whole; `-` is the standard output."""
     if name == "-":
@@ -107,6 +92,13 @@ def write_text(name: str, text: str) -> None:
         return
     with open(name, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _said(error: Exception) -> str:
+    """`vmm.toml: No such file or directory`: what the system says, without its number."""
+    if type(error).__module__ == "builtins" and isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _exit_code(error: Exception) -> int:

@@ -19,7 +19,7 @@ HELP = (
 EPILOG = """\
 examples:
   memslots timeline examples/recordings/qemu72-q35-lifecycle.strace
-  memslots timeline --json vmm.strace
+  memslots timeline --json examples/refused-overlap.strace
 
 In Python: memslots.views.timeline.timeline_lines(steps)."""
 

@@ -29,10 +29,16 @@ examples:
   memslots verify --kernel debian-6.12-x86_64 --probe
                                                    its own page total and MMU budget too
   memslots verify --kernels                        which ones can be booted
+  memslots verify --image arch/x86/boot/bzImage --modules DIR
+                                                   a kernel that you built, beside its release
 
 A kernel is fetched once, with apt's mirror, into $MEMSLOTS_FARM_CACHE or ~/.cache/memslots; it
 needs QEMU, a (cross) compiler, apt, dpkg and kmod, and no /dev/kvm.  It is asked by whole boots of
 some 10,000 calls: --seconds ends a run after the boot in which they pass.
+
+--image boots a kernel of your own in the same way and says what it answers otherwise than the
+release that it says it is, or than --kernel K.  It needs KVM for AMD's processors (CONFIG_KVM_AMD;
+QEMU emulates SVM) built in, or as a module below DIR (make modules_install INSTALL_MOD_PATH=DIR).
 
 Writes disagreement-SEED-N.jsonl (for `memslots explain`) and .c (compile and run it) into --folder.
 Exit code 0 without a disagreement, 1 with one, 4 without /dev/kvm or what booting needs.
@@ -56,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--kernels", action="store_true", help="list the bootable kernels and do nothing else"
+    )
+    parser.add_argument(
+        "--image", metavar="FILE", help="a kernel image of your own (bzImage, Image) to boot"
+    )
+    parser.add_argument(
+        "--modules", default="", metavar="DIR", help="with --image: the folder above lib/modules"
     )
     parser.add_argument(
         "--probe", action="store_true", help="bootable kernels: compare page total and budget too"
@@ -87,14 +99,21 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             "--probe looks into a kernel that is booted for it, not into the one under us"
         )
+    if options.modules and options.image is None:
+        raise ValueError("--modules is for --image")
+    own = options.image is not None
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
         seconds=options.seconds,
         seed=seed,
-        profile=None if options.kernel in ("host", *KERNELS) else _profile(options.kernel),
+        profile=None if own or options.kernel in ("host", *KERNELS) else _profile(options.kernel),
         device_path=options.device,
-        source=_source(options.kernel, options.probe) if options.kernel in KERNELS else None,
+        source=_own_source(options)
+        if own
+        else _source(options.kernel, options.probe)
+        if options.kernel in KERNELS
+        else None,
         progress=_progress if sys.stderr.isatty() else None,
     )
     if options.json:
@@ -112,6 +131,13 @@ def _source(name: str, probe: bool) -> AbstractContextManager[Source]:
     from ..verify.booted import source
 
     return source(name, probe=probe)
+
+
+def _own_source(options: argparse.Namespace) -> AbstractContextManager[Source]:
+    from ..verify.booted import own_source
+
+    stated = None if options.kernel == "host" else _profile(options.kernel)
+    return own_source(options.image, options.modules, stated)
 
 
 def _profile(name: str) -> Profile:

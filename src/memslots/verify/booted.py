@@ -23,12 +23,13 @@ from .draw import VM_CALLS, Generator
 from .draw_numbers import POOL_ADDRESS, POOL_BYTES
 from .farm.boot import Asking
 from .farm.kernels import Kernel, find_kernel
+from .farm.own_image import own_kernel
 from .farm.script import Answers, Heard
 from .pair import AGREED, DIFFERED, FIRST_FD, UNASKED, UNDECIDED, ComparedCall
 from .recorded.compare import observable
 from .recorded.operations import OPERATIONS, operation_of
 from .recorded.player import NotDecided, Player
-from .recorded.profiles import profile_of
+from .recorded.profiles import profile_of, profile_seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ class Booted:
     def __init__(
         self, asking: Asking, profile: Profile | None = None, *, probe: bool = False
     ) -> None:
-        """profile: default is what the recorded answers of this kernel are compared with.
+        """profile: default is what the recorded answers of this kernel are compared with; of a
+        kernel of one's own, the release that it is to be compared with.
 
         probe: the kernel's own page total and budget are compared too.  `asking` is entered and
         left with it.
@@ -220,8 +222,11 @@ class Booted:
         except BaseException:
             self._asking.__exit__()
             raise
+        header = answers.header or {}
         if self._profile is None:
-            self._profile = profile_of(self.kernel.name, answers.header or {})
+            self._profile = profile_of(self.kernel.name, header)
+        elif self.kernel.image_path:
+            self._profile = profile_seen(self._profile, self.kernel.name, header)
         self._kept = _kept(answers)
         return self
 
@@ -329,3 +334,12 @@ def source(name: str, *, probe: bool = False) -> Booted:
         Asking(kernel),
         profile.edited({"compat": True}, "stated") if kernel.arch == "i386" else profile,
     )
+
+
+def own_source(path: str, modules: str = "", profile: Profile | None = None) -> Booted:
+    """A kernel image of one's own, to be given to `verify`.  Raises ValueError, OSError.
+
+    modules: the folder above its lib/modules; empty if KVM is built in.
+    profile: the release it is compared with; default is the one that it says it is.
+    """
+    return Booted(Asking(own_kernel(path, modules)), profile)

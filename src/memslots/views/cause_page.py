@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Chapters = Sequence[tuple[str, Sequence[Cause]]]
 
-SCHEMA = "memslots.causes/1"
+SCHEMA, PAGE_SCHEMA = "memslots.causes/1", "memslots.cause/1"
 
 
 def cause_sections(cause: Cause) -> list[tuple[str, str]]:
@@ -80,6 +80,11 @@ def cause_json(cause: Cause) -> dict[str, object]:
         "kernels": cause.kernels,
         "calls": [f"{call} {errno}" for call, errno in cause.calls],
     }
+
+
+def cause_page_json(cause: Cause) -> dict[str, object]:
+    """The page of one cause as a JSON object."""
+    return {"schema": PAGE_SCHEMA, **cause_json(cause)}
 
 
 def as_json(chapters: Chapters) -> str:

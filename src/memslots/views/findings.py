@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..explain.portability import RefusedElsewhere
 
 _MOST_STEPS = 6
+PAGE_SCHEMA = "memslots.finding/1"
 _COUNTED = {SLOTS: "slots", BACKINGS: "pieces of host memory", TIMES: "times"}
 
 
@@ -240,6 +241,19 @@ def finding_page(kind: FindingKind) -> list[str]:
     """The page of one kind of finding, for a terminal."""
     lines = [f"{kind.id} ({kind.severity}): {kind.title}", ""]
     return [*lines, *wrapped("", kind.page, 0, 0), "", *wrapped("do", kind.remedy, 0, 4)]
+
+
+def finding_page_json(kind: FindingKind) -> dict[str, object]:
+    """The page of one kind of finding as a JSON object."""
+    return {
+        "schema": PAGE_SCHEMA,
+        "id": kind.id,
+        "severity": kind.severity,
+        "counts": kind.counts,
+        "title": kind.title,
+        "page": kind.page,
+        "remedy": kind.remedy,
+    }
 
 
 def findings_markdown() -> str:

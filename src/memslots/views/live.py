@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SCHEMA = 1
+SCHEMA = "memslots.probe/1"
 
 
 def probe_lines(probe: Probe) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The matrix of a survey with its explanations; the same as JSON, JUnit and SARIF."""
+"""The matrix of a survey with its explanations; the same as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from ..errors import errno_name
 from ..explain.explain import number_lines
 from ..rules.answer import Refused, Undetermined
 from .spans import kernel_spans
-from .svg import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +148,17 @@ def problem_lines(problem: Refusal, mark: str, found: Survey) -> list[str]:
     return lines
 
 
+def kernel_problem_lines(found: Survey, kernel: str) -> list[str]:
+    """What one kernel refuses, with the explanations."""
+    lines: list[str] = []
+    marks = _marks(found.problems)
+    for problem in found.problems:
+        if kernel in problem.kernels and problem.mark == REFUSED:
+            mark = marks[problem.mark, problem.rule.id]
+            lines += [*problem_lines(problem, mark, found), ""]
+    return lines[:-1]
+
+
 def _failing_text(failing: list[str], among: list[str]) -> str:
     if not failing:
         return " (on all of them)" if len(among) > 1 else ""
@@ -202,79 +212,3 @@ def _problem_json(problem: Refusal) -> dict[str, object]:
         "passes": [{"change": text, "not_enough_on": failing} for text, failing in problem.passes],
         "remedy": " ".join(problem.rule.remedy.split()),
     }
-
-
-def survey_junit(found: Survey) -> str:
-    """JUnit XML: one suite a kernel, one case a call; what depends on the host is skipped."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
-    for kernel, cells in found.columns.items():
-        counts = {
-            mark: sum(1 for cell in cells if cell.mark == mark)
-            for mark in (REFUSED, DEPENDS, FOLLOWS)
-        }
-        lines.append(
-            f'  <testsuite name="{escaped(kernel)}" tests="{len(cells)}" '
-            f'failures="{counts[REFUSED]}" skipped="{counts[DEPENDS] + counts[FOLLOWS]}">'
-        )
-        for call, cell in zip(found.calls, cells):
-            case = (
-                f'    <testcase classname="{escaped(kernel)}" '
-                f'name="{escaped(f"{call.number} {row_text(call)}")}"'
-            )
-            reason = escaped(cell.outcome.reason if cell.outcome is not None else "")
-            if cell.mark == ACCEPTED:
-                lines.append(f"{case}/>")
-            elif cell.mark == REFUSED:
-                lines.append(f'{case}><failure message="{reason}"/></testcase>')
-            else:
-                lines.append(f'{case}><skipped message="{reason}"/></testcase>')
-        lines.append("  </testsuite>")
-    return "\n".join([*lines, "</testsuites>"])
-
-
-def survey_sarif(found: Survey) -> str:
-    """SARIF 2.1.0: one result for each rule and call, at the line of the layout."""
-    import json
-
-    from .. import __version__
-
-    among = list(found.columns)
-    results = []
-    for problem in found.problems:
-        for call in problem.calls:
-            location: dict[str, object] = {"artifactLocation": {"uri": found.source}}
-            if call.line:
-                location["region"] = {"startLine": call.line}
-            level = "error" if problem.mark == REFUSED else "note"
-            message = (
-                f"{row_text(call)}: {problem.outcome.reason} (on "
-                f"{kernel_spans(problem.kernels, among)})"
-            )
-            results.append(
-                {
-                    "ruleId": problem.rule.id,
-                    "level": level,
-                    "message": {"text": message},
-                    "locations": [{"physicalLocation": location}],
-                }
-            )
-    rules = {problem.rule.id: problem.rule for problem in found.problems}
-    driver = {
-        "name": "memslots",
-        "version": __version__,
-        "rules": [
-            {
-                "id": rule.id,
-                "shortDescription": {"text": rule.title},
-                "help": {"text": " ".join(rule.remedy.split())},
-            }
-            for rule in rules.values()
-        ],
-    }
-    return json.dumps(
-        {
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{"tool": {"driver": driver}, "results": results}],
-        }
-    )

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA = 1
+SCHEMA = "memslots.verify/1"
 
 
 def summary_lines(report: Report) -> Iterator[str]:

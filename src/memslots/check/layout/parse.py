@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY
+from .mistake import LayoutError, line_of_key
 from .model import Layout, LayoutSlot, Then
 
 TYPE_CHECKING = False
@@ -47,17 +48,17 @@ DOINGS = ("delete", "move", "flags", "vcpu")
 def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
     """The layout that a file's tables describe; `text` is the file, for line numbers.
 
-    Raises ValueError with the table, the key and the value that is wrong.
+    Raises LayoutError with the line, the table, the key and the value that is wrong.
     """
-    top = _table(tables, source or "layout")
+    file = _File(source, text)
+    top = _table(tables, "layout", file)
     top.only("name", "kernels", "vm", "slot", "then")
-    slots = [_slot(_table(each, where)) for each, where in _entries(top, "slot", text)]
+    slots = [_slot(_table(*entry)) for entry in _entries(top, "slot")]
     names = set()
     for number, slot in enumerate(slots, 1):
         if slot.alias and slot.alias not in names:
-            raise ValueError(
-                f"slot {number}: alias {slot.alias!r} is not the name of a slot above it"
-            )
+            text = f"slot {number}: alias {slot.alias!r} is not the name of a slot above it"
+            raise file.mistake(text, slot.line, "alias")
         names.add(slot.name)
     if sum(slot.count for slot in slots) > _MOST_SLOTS:
         raise ValueError(f"{top.where}: more than {_MOST_SLOTS} slots")
@@ -66,7 +67,7 @@ def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
         slots,
         name=top.get("name", _text, ""),
         vm=_vm(top),
-        then=[_then(_table(each, where)) for each, where in _entries(top, "then", text)],
+        then=[_then(_table(*entry)) for entry in _entries(top, "then")],
         kernels=kernels,
         source=source,
     )
@@ -109,13 +110,30 @@ def _fitting(nbytes: int, value: object) -> int:
     return nbytes
 
 
+class _File:
+    """Name and text of a file, to say where a mistake stands."""
+
+    def __init__(self, source: str, text: str) -> None:
+        self.source = source
+        self.text = text
+
+    def mistake(self, text: str, line: int, key: str = "") -> LayoutError:
+        if key and self.text:
+            line = line_of_key(self.text, key, line)
+        return LayoutError(text, self.source, line)
+
+
 class _Table:
     """A table of the file with the place where it stands."""
 
-    def __init__(self, values: Mapping[str, object], where: str) -> None:
+    def __init__(self, values: Mapping[str, object], where: str, file: _File, line: int) -> None:
         self.values = values
         self.where = where
-        self.line = 0
+        self.file = file
+        self.line = line
+
+    def mistake(self, text: str, key: str = "") -> LayoutError:
+        return self.file.mistake(f"{self.where}: {text}", self.line, key)
 
     def only(self, *names: str) -> None:
         for key in self.values:
@@ -123,44 +141,40 @@ class _Table:
                 from difflib import get_close_matches
 
                 near = get_close_matches(key, names, 1)
-                if near:
-                    raise ValueError(
-                        f"{self.where}: no such key: {key!r}; did you mean {near[0]!r}?"
-                    )
-                raise ValueError(f"{self.where}: no such key: {key!r}; known: {', '.join(names)}")
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+                raise self.mistake(f"no such key: {key!r}; {hint}", key)
 
     def need(self, key: str, read: Callable[[object], T]) -> T:
         if key not in self.values:
-            raise ValueError(f"{self.where}: {key!r} is missing")
+            raise self.mistake(f"{key!r} is missing")
         try:
             return read(self.values[key])
         except ValueError as error:
-            raise ValueError(f"{self.where}: {key}: {error}") from None
+            raise self.mistake(f"{key}: {error}", key) from None
 
     def get(self, key: str, read: Callable[[object], T], default: D) -> T | D:
         return self.need(key, read) if key in self.values else default
 
 
-def _table(values: object, where: object) -> _Table:
-    place, line = where if isinstance(where, tuple) else (where, 0)
+def _table(values: object, where: str, file: _File, line: int = 0) -> _Table:
     if not isinstance(values, dict):
-        raise ValueError(f"{place}: a table is expected, not {values!r}")
-    table = _Table(values, str(place))
-    table.line = line
-    return table
+        raise file.mistake(f"{where}: a table is expected, not {values!r}", line)
+    return _Table(values, where, file, line)
 
 
-def _entries(top: _Table, key: str, text: str) -> list[tuple[object, tuple[str, int]]]:
-    """The tables under `[[key]]` with a name for messages and the line of each."""
+def _entries(top: _Table, key: str) -> list[tuple[object, str, _File, int]]:
+    """The tables under `[[key]]`, each with its name for messages, the file and its line."""
     entries = top.values.get(key, [])
     if not isinstance(entries, list):
-        raise ValueError(f"{top.where}: {key} is a list of tables: write [[{key}]]")
+        raise top.mistake(f"{key} is a list of tables: write [[{key}]]", key)
     lines = [
-        number for number, line in enumerate(text.splitlines(), 1) if line.strip() == f"[[{key}]]"
+        number
+        for number, line in enumerate(top.file.text.splitlines(), 1)
+        if line.partition("#")[0].strip() == f"[[{key}]]"
     ]
     lines += [0] * (len(entries) - len(lines))
     return [
-        (each, (f"{key} {number}", line))
+        (each, f"{key} {number}", top.file, line)
         for number, (each, line) in enumerate(zip(entries, lines), 1)
     ]
 
@@ -191,7 +205,7 @@ def _then(table: _Table) -> Then:
     get = table.get
     do = table.need("do", _text)
     if do not in DOINGS:
-        raise ValueError(f"{table.where}: do: {do!r} is none of {', '.join(DOINGS)}")
+        raise table.mistake(f"do: {do!r} is none of {', '.join(DOINGS)}", "do")
     if do == "move":
         table.need("gpa", size_of)
     if do == "flags":
@@ -208,7 +222,9 @@ def _then(table: _Table) -> Then:
 
 
 def _vm(top: _Table) -> dict[str, int | bool]:
-    table = _table(top.values.get("vm", {}), "vm")
+    lines = top.file.text.splitlines()
+    heads = [number for number, line in enumerate(lines, 1) if line.strip() == "[vm]"]
+    table = _table(top.values.get("vm", {}), "vm", top.file, heads[0] if heads else 0)
     readers: dict[str, Callable[[object], int | bool]] = {
         "type": size_of, "irqchip": _flag, "tss": size_of, "identity-map": size_of,
         "vcpus": _vcpus,

@@ -19,6 +19,7 @@ from ...errors import DeviceUnavailableError
 from .emulator import changed_program
 from .initramfs import compiled, initramfs, module_files
 from .kernels import MACHINES, Kernel, cache_folder
+from .own_image import own_modules
 from .packages import fetch, image, need, say_on_stderr
 from .script import Answers, script_of
 
@@ -51,7 +52,8 @@ class Asking:
         """Raises DeviceUnavailableError if a program or the kernel is missing and cannot be had."""
         if not self.kernel.is_native:
             need(self.kernel.qemu[0], MACHINES[self.kernel.arch].qemu_package)
-            fetch(self.kernel, self.say)
+            if not self.kernel.image_path:
+                fetch(self.kernel, self.say)
         compiled(self.kernel.program_arch)
         runs = os.path.join(cache_folder(), "run")
         os.makedirs(runs, exist_ok=True)
@@ -147,15 +149,15 @@ class Asking:
             with open(path, "w", encoding="ascii") as file:
                 file.write(script)
             return [program, path]
-        folder, release = fetch(kernel, self.say)
         machine = MACHINES[kernel.arch]
+        if kernel.image_path:
+            image_path, modules = kernel.image_path, own_modules(kernel)
+        else:
+            folder, release = fetch(kernel, self.say)
+            image_path = image(folder, release)
+            modules = module_files(folder, release, machine.modules)
         with open(program, "rb") as binary:
-            archive = initramfs(
-                binary.read(),
-                module_files(folder, release, machine.modules),
-                kernel.module_arguments,
-                script,
-            )
+            archive = initramfs(binary.read(), modules, kernel.module_arguments, script)
         path = os.path.join(self._folder, "initramfs")
         with open(path, "wb") as output:
             output.write(archive)
@@ -169,7 +171,7 @@ class Asking:
             qemu, *machine_options, "-accel", "tcg",
             "-m", kernel.totals_ram if for_totals else kernel.ram,
             "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
-            "-nodefaults", "-nic", "none", "-kernel", image(folder, release), "-initrd", path,
+            "-nodefaults", "-nic", "none", "-kernel", image_path, "-initrd", path,
             "-append", " ".join(filter(None, told)),
         ]  # fmt: skip
 

@@ -82,6 +82,8 @@ MACHINES = {
 # Guest pages of one VM up to which slots are asked for.  Some kernels allocate 4 to 10
 # bytes for each page at once, and 32-bit ones have 128 MiB of room for that.
 _P64, _P32, _WRITE_TRACKED, _FREE = 1 << 26, 1 << 23, 1 << 28, 1 << 34
+LIMIT_PAGES_OF_ALL = {arch: _P32 if arch == "i386" else _P64 for arch in MACHINES}
+"""What every kernel of an architecture has room for, whatever its release."""
 
 
 class Changed:
@@ -105,8 +107,8 @@ class Kernel:
     """One kernel, and the machine it is booted on."""
 
     __slots__ = (
-        "arch", "changed", "command_line", "limit_pages", "module_arguments", "name", "package",
-        "program_arch", "qemu",
+        "arch", "changed", "command_line", "image_path", "limit_pages", "module_arguments",
+        "modules_path", "name", "package", "program_arch", "qemu",
         "ram", "suite", "totals_command_line", "totals_ram",
     )  # fmt: skip
 
@@ -126,6 +128,8 @@ class Kernel:
         ram: str = "3G",
         totals_ram: str | None = None,
         totals_command_line: str = "",
+        image_path: str = "",
+        modules_path: str = "",
     ) -> None:
         self.name = name
         self.suite = suite
@@ -148,6 +152,10 @@ class Kernel:
         """The same for the sequences that fill a VM up."""
         self.totals_command_line = totals_command_line
         """What the kernel is told then, besides."""
+        self.image_path = image_path
+        """The image of a kernel that is in no package."""
+        self.modules_path = modules_path
+        """The folder above its lib/modules; empty if KVM is built in."""
 
     @property
     def is_native(self) -> bool:

@@ -65,8 +65,13 @@ PROGRAM_TEXT = {"riscv64": (0x10000, 0x90000)}
 def profile_of(name: str, header: dict[str, object]) -> Profile:
     """The profile of a recorded kernel: `name` and `header` as in the first line of its file."""
     release = str(header["release"])
-    arch = _arch_of(header)
-    profile = dated(release_of(release, str(header.get("version", ""))), arch)
+    profile = dated(release_of(release, str(header.get("version", ""))), _arch_of(header))
+    return profile_seen(profile, name, header)
+
+
+def profile_seen(profile: Profile, name: str, header: dict[str, object]) -> Profile:
+    """A release as a recorded kernel was built, and on the machine that it ran on."""
+    arch = profile.arch
     options: dict[str, OptionValue] = {
         "page-shift": int(str(header["page_size"])).bit_length() - 1,
         "compat": header["long_bits"] == 32 and arch.long_bits == 64,

@@ -1,0 +1,39 @@
+"""The parser of a command, made when the command runs."""
+
+from __future__ import annotations
+
+import argparse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """The parser of one command module."""
+    parser = argparse.ArgumentParser(
+        prog=f"memslots {name}",
+        description=module.HELP,
+        epilog=module.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.register("action", None, _Once)
+    module.add_arguments(parser)
+    return parser
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one is an error, where the first would be lost in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value.  Ends the program if there is one already."""
+        if option_string is not None and getattr(namespace, f"_{self.dest}_given", False):
+            parser.error(f"{self.option_strings[-1]} is given twice: which one is meant?")
+        setattr(namespace, f"_{self.dest}_given", True)
+        setattr(namespace, self.dest, values)
