@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ..errors import errno_name
+from ..errnos import errno_name, errno_text
 from ..trace.decode import CLONE
 from ..trace.event import Event
 from ..uapi.calls import CALLS
@@ -74,4 +72,4 @@ def _arguments(event: Event) -> str:
 def _result(result: int | None) -> str:
     if result is None:
         return "?"
-    return f"-1 {errno_name(result)} ({os.strerror(-result)})" if result < 0 else str(result)
+    return f"-1 {errno_name(result)} ({errno_text(-result)})" if result < 0 else str(result)
