@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench conformance conformance-live docs clean pyz
+.PHONY: demo test lint bench conformance conformance-live docs site screenshots clean pyz
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,8 +24,8 @@ test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks website
+	$(BIN)/ruff format --check src tests benchmarks website
 	$(BIN)/mypy
 
 conformance: $(VENV)/installed
@@ -41,6 +41,18 @@ bench: $(VENV)/bench-installed
 
 docs: $(VENV)/installed
 	$(BIN)/python -m memslots.docs
+
+# Static folder build/site, from local files; npm fetches what the playground needs, once (docs/site.md).
+$(VENV)/site-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[site]'
+	touch $@
+
+site: $(VENV)/site-installed
+	$(BIN)/python website/site_build.py
+
+# The pictures of docs/images, taken again in Chromium.
+screenshots: site
+	$(BIN)/python website/screenshots.py
 
 clean:
 	rm -rf $(VENV)

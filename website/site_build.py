@@ -6,14 +6,24 @@ A broken link or any other warning of Sphinx fails the build.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import site_pages
 import site_playground
 
 TOP = site_pages.TOP
+_LINK = re.compile(r'\b(?:href|src)="([^"]*)"')
+_ID = re.compile(r'\bid="([^"]*)"')
+_LOADED = re.compile(
+    r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(https?:[^"]*|//[^"]*)"|'
+    r'<link\b(?![^>]*rel="(?:canonical|prev|next)")[^>]*href="(https?:[^"]*)"'
+)
 
 
 def write_source(folder: Path) -> None:
@@ -39,7 +49,27 @@ def build(out: Path, *, with_playground: bool = True) -> int:
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     options += ["-c", str(TOP / "website"), "-d", str(work / "doctrees")]
     options += ["-A", f"has_playground={int(has_playground)}" if has_playground else "no=0"]
-    return sphinx([*options, str(work / "source"), str(out)])
+    code = sphinx([*options, str(work / "source"), str(out)])
+    broken = list(broken_links(out))
+    print("".join(f"{line}\n" for line in broken), end="", file=sys.stderr)
+    return code or bool(broken)
+
+
+def broken_links(out: Path) -> Iterator[str]:
+    """Links within the site that lead nowhere, and anything that would be loaded from elsewhere."""
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html"))}
+    ids = {path: set(_ID.findall(text)) for path, text in pages.items()}
+    for path, text in pages.items():
+        for link in set(_LINK.findall(text)):
+            target, _, anchor = unquote(unescape(link)).partition("#")
+            target = target.partition("?")[0]
+            if re.match(r"(https?|mailto|data):", target):
+                continue
+            file = (path.parent / target).resolve() if target else path
+            if not file.exists() or (anchor and anchor not in ids.get(file, {anchor})):
+                yield f"{path.relative_to(out)}: {link} is not there"
+        for addresses in _LOADED.findall(text):
+            yield f"{path.relative_to(out)}: would load {''.join(addresses)}"
 
 
 def main(words: list[str]) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
-from memslots import docs
 from memslots.compare.difference import difference
-from memslots.explain.causes.catalogue import CAUSES, CHAPTERS
+from memslots.explain.causes.catalogue import CAUSES
 from memslots.explain.finding_kinds import KINDS
 from memslots.kernel.distributions import BUILDS
 from memslots.kernel.names import find
@@ -31,12 +31,12 @@ ORPHAN = "---\norphan: true\n---\n\n"
 """Pages that an index links, and the side bar does not list."""
 
 NAVIGATION = {
-    "Start": ("explain", "recordings", "failures", "pictures"),
+    "Start": ("tutorial", "cookbook", "explain", "recordings", "failures", "pictures"),
     "Reference": ("rules/index", "findings", "causes", "kernels", "diff/index", "reference"),
     "Before a release": ("check", "cost", "accounting", "page-total", "change-cost"),
     "Recording and the real KVM": ("recording", "live", "farm"),
     "For programs": ("ask", "vectors", "export", "arrays"),
-    "How it is made": ("design", "reading", "diagnosis", "performance", "changelog"),
+    "How it is made": ("design", "reading", "diagnosis", "performance", "site", "changelog"),
 }
 """Side bar; pages of docs/ that stand nowhere here come last."""
 
@@ -125,7 +125,7 @@ def neighbours() -> dict[tuple[str, str], list[tuple[Profile, Profile]]]:
         by_arch.setdefault(profile.arch.name, []).append(profile)
     found: dict[tuple[str, str], list[tuple[Profile, Profile]]] = {}
     for profiles in by_arch.values():
-        for before, after in zip(profiles, profiles[1:]):
+        for before, after in pairwise(profiles):
             key = str(before.version), str(after.version)
             found.setdefault(key, []).append((before, after))
     return found
@@ -201,8 +201,7 @@ def _finding(kind_id: str) -> str:
     paragraphs = "\n".join(line.strip() for line in lines).strip().split("\n\n")
     body = "\n".join(_prose(text, "../") for text in [title, *paragraphs])
     return (
-        f"{ORPHAN}# {kind_id}\n\n{KINDS[kind_id].severity}\n\n{body}\n\n"
-        f"`memslots rule {kind_id}`\n"
+        f"{ORPHAN}# {kind_id}\n\n{KINDS[kind_id].severity}\n\n{body}\n\n`memslots rule {kind_id}`\n"
     )
 
 

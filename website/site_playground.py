@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def write(folder: Path, cache: Path) -> bool:
 
 def engine_archive(cache: Path) -> Path | None:
     """The archive of Pyodide that npm fetches, checked; None where it cannot be had."""
-    path = cache / f"pyodide-{PYODIDE}.tgz"
+    path = Path(os.environ.get("MEMSLOTS_SITE_PYODIDE", cache / f"pyodide-{PYODIDE}.tgz"))
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         npm = shutil.which("npm")
@@ -107,6 +108,7 @@ def write_program(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(source.rglob("*.py")):
             name = file.relative_to(source)
-            if name.parts[0] not in _LEFT_OUT or len(name.parts) == 2 and name.name == "__init__.py":
+            is_there = name.parts[0] not in _LEFT_OUT
+            if is_there or (len(name.parts) == 2 and name.name == "__init__.py"):
                 archive.write(file, f"memslots/{name.as_posix()}")
         archive.write(HERE / "terminal.py", "terminal.py")

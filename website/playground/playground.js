@@ -76,9 +76,14 @@ function open(name) {
   const frame = document.createElement('iframe');
   frame.title = name;
   frame.setAttribute('sandbox', name === 'report' ? 'allow-scripts' : '');
-  frame.src = framed(shown[name], name === 'report' ? 'text/html' : 'image/svg+xml');
+  frame.src = framed(name === 'map' ? picturePage + shown.map : shown[name], 'text/html');
   $(name).append(frame);
+  const size = name === 'map' && /viewBox="0 0 (\d+) (\d+)"/.exec(shown.map);
+  if (size) frame.style.height = 24 + size[2] * Math.min(1, frame.clientWidth / size[1]) + 'px';
 }
+
+const picturePage = '<!DOCTYPE html><meta charset="utf-8"><meta name="color-scheme" ' +
+  'content="light dark"><style>body{margin:8px}svg{max-width:100%;height:auto}</style>';
 
 // The colours of a terminal; every other control character stays text.
 function coloured(text) {

@@ -38,7 +38,9 @@ def kernels() -> list[str]:
         for each in reversed(releases)
     ]
     return releases + [
-        f"{name}/{arch}" for name, build in found["distributions"].items() for arch in build["arches"]
+        f"{name}/{arch}"
+        for name, build in found["distributions"].items()
+        for arch in build["arches"]
     ]
 
 
