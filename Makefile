@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint fuzz bench conformance conformance-live docs clean pyz packages
+.PHONY: demo test lint fuzz bench conformance conformance-live docs site screenshots clean pyz packages
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,8 +28,8 @@ test: $(VENV)/installed lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks website
+	$(BIN)/ruff format --check src tests benchmarks website
 	$(BIN)/mypy
 
 # Hours on all cores, guided by coverage; SECONDS=60 is a minute.  docs/fuzzing.md says what it prints.
@@ -50,6 +50,18 @@ bench: $(VENV)/bench-installed
 
 docs: $(VENV)/installed
 	$(BIN)/python -m memslots.docs
+
+# Static folder build/site, from local files; npm fetches what the playground needs, once (docs/site.md).
+$(VENV)/site-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[site]'
+	touch $@
+
+site: $(VENV)/site-installed
+	$(BIN)/python website/site_build.py
+
+# The pictures of docs/images, taken again in Chromium.
+screenshots: site
+	$(BIN)/python website/screenshots.py
 
 clean:
 	rm -rf $(VENV)

@@ -16,12 +16,13 @@ import tempfile
 import pytest
 
 REQUIRED = frozenset(filter(None, os.environ.get("MEMSLOTS_REQUIRE", "").split(",")))
-_PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc", "chromium": "chromium"}
+_PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc", "chromium": "chromium",
+             "npm": "npm"}  # fmt: skip
 
 
 def missing(name: str) -> str | None:
     """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, running, qemu,
-    strace, gcc, farm, chromium.
+    strace, gcc, farm, chromium, npm.
     """
     if name in _PROGRAMS:
         return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"

@@ -19,7 +19,7 @@ that no C program could pass raise ValueError or TypeError with the value.
 
 from __future__ import annotations
 
-import errno as _errno
+from .errnos import errno_name as errno_name
 
 
 class MemslotsError(Exception):
@@ -59,10 +59,3 @@ class ExtraMissingError(MemslotsError, ImportError):
 
 class InvariantBrokenError(MemslotsError):
     """The model contradicts itself: a bug in memslots; please report it."""
-
-
-def errno_name(number: int) -> str:
-    """`EEXIST` for 17 or -17; `errno 524` for one without a name."""
-    if abs(number) == _errno.EOPNOTSUPP:
-        return "EOPNOTSUPP"  # Python's table may hold its other name, ENOTSUP
-    return _errno.errorcode.get(abs(number), f"errno {abs(number)}")

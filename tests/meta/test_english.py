@@ -54,6 +54,7 @@ REASONS = {
     "kernel.vendors": "what a vendor's kernel is, put into an error's text",
     "live.answer": "the text of an error is put together before it is raised",
     "live.device": "the text of an error is put together before it is raised",
+    "errnos": "what the C library says for an errno: data",
     "live.probe": "how the host was asked, question by question",
     "live.rerun": "why a call was not made, one reason a call",
     "record.bpf": "how a recording was made, which its first line says",

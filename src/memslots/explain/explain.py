@@ -8,8 +8,7 @@ memory-slot layer is explained by a cause of the catalogue.
 
 from __future__ import annotations
 
-from errno import EFAULT
-
+from ..errnos import EFAULT
 from ..errors import errno_name
 from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined

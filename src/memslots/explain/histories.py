@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EBADF, EEXIST, EINVAL, EIO, ENOTTY, EPERM
-
+from ..errnos import EBADF, EEXIST, EINVAL, EIO, ENOTTY, EPERM
 from ..kernel.names import find
 from ..model.vm import Vm
 from ..replay.step import Step

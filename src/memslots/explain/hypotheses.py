@@ -7,8 +7,7 @@ counts: stated circumstances come first, those against a stated one are not trie
 
 from __future__ import annotations
 
-from errno import EFAULT, EIO, ENOMEM
-
+from ..errnos import EFAULT, EIO, ENOMEM
 from ..errors import MemslotsError, UnknownKernelError
 from ..kernel.history import BRANCHES
 from ..kernel.names import find

@@ -4,8 +4,7 @@ ranked together.
 
 from __future__ import annotations
 
-from errno import EEXIST
-
+from ..errnos import EEXIST
 from ..kernel.history import FACTS
 from ..replay.replay import CAPABILITIES_OF_MEMORY
 from ..replay.step import REFUSED, Step

@@ -8,8 +8,8 @@ count as much as refusals do.
 from __future__ import annotations
 
 import re
-from errno import EEXIST
 
+from ..errnos import EEXIST
 from ..errors import UnknownKernelError
 from ..kernel.arch import find_arch
 from ..kernel.history import BRANCHES

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import json
 import os
-from errno import EBADF
 
+from ..errnos import EBADF
 from ..errors import errno_name
 from ..kernel.names import find
 from ..model.vm import Vm

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ..errors import errno_name
+from ..errnos import errno_name, errno_text
 from ..trace.decode import CLONE
 from ..trace.event import Event
 from ..uapi.calls import CALLS
@@ -77,4 +75,4 @@ def _result(result: int | None) -> str:
         return "?"
     if not -_MOST_ERRNO <= result < 0:
         return str(result)
-    return f"-1 {errno_name(result)} ({os.strerror(-result)})"
+    return f"-1 {errno_name(result)} ({errno_text(-result)})"

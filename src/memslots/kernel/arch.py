@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-
+from ..errnos import EINVAL, ENOTTY
 from ..errors import UnknownKernelError
 
 
@@ -18,7 +17,7 @@ class Arch:
         long_bits: int,
         page_shifts: tuple[int, ...],
         *,
-        unknown_vm_ioctl: int = errno.ENOTTY,
+        unknown_vm_ioctl: int = ENOTTY,
         endian: str = "little",
     ) -> None:
         self.name = name
@@ -51,8 +50,8 @@ ARCHES = {
     for arch in (
         Arch("x86_64", 64, (12,)),
         Arch("i386", 32, (12,)),
-        Arch("arm64", 64, (12, 14, 16), unknown_vm_ioctl=errno.EINVAL),
-        Arch("riscv64", 64, (12,), unknown_vm_ioctl=errno.EINVAL),
+        Arch("arm64", 64, (12, 14, 16), unknown_vm_ioctl=EINVAL),
+        Arch("riscv64", 64, (12,), unknown_vm_ioctl=EINVAL),
         Arch("ppc64", 64, (16, 12)),
         Arch("ppc32", 32, (12,), endian="big"),
         Arch("s390x", 64, (12,), endian="big"),

@@ -7,8 +7,7 @@ KVM_ENABLE_CAP with zero arguments, and what it answers.  Dates are facts of
 
 from __future__ import annotations
 
-from errno import EBADF, EBUSY, EINVAL, ENODEV
-
+from ..errnos import EBADF, EBUSY, EINVAL, ENODEV
 from .profile import Profile
 
 # capability: (name, fact that brings it, errno of a call with zero arguments)

@@ -7,8 +7,7 @@ the VMs, not with the length of the recording.
 
 from __future__ import annotations
 
-from errno import EBADF
-
+from ..errnos import EBADF
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm

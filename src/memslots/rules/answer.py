@@ -6,9 +6,8 @@ on the real device would see: the return value, or an OSError.
 
 from __future__ import annotations
 
-import os
-
-from ..errors import MemslotsError, errno_name
+from ..errnos import errno_name, errno_text
+from ..errors import MemslotsError
 from ..kernel.dated_text import dated
 
 TYPE_CHECKING = False
@@ -267,7 +266,7 @@ class RefusedError(MemslotsError, OSError):
     """KVM would refuse the call; `errno` is the real one, `refused` the reason."""
 
     def __init__(self, refused: Refused) -> None:
-        OSError.__init__(self, refused.errno, f"{os.strerror(refused.errno)}: {refused.reason}")
+        OSError.__init__(self, refused.errno, f"{errno_text(refused.errno)}: {refused.reason}")
         self.refused = refused
 
     def __reduce__(self) -> tuple[type[RefusedError], tuple[Refused]]:

@@ -5,10 +5,9 @@ Order is meaning: the kernel reports the first check that fails.
 
 from __future__ import annotations
 
-import errno
 import re
-from errno import ENOMEM
 
+from ..errnos import ENOMEM, NUMBERS
 from ..errors import UnknownKernelError
 from . import (
     create_vcpu,
@@ -84,7 +83,7 @@ def rules_about(word: str) -> list[Rule]:
     """
     rules = (*all_rules(), ALLOCATION_FAILED)
     key = word.removesuffix("()")
-    number = getattr(errno, key.upper(), None) if key.upper().startswith("E") else None
+    number = NUMBERS.get(key.upper())
     found = [
         rule
         for rule in rules

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EEXIST, EINVAL, EIO
-
+from ..errnos import EEXIST, EINVAL, EIO
 from ..errors import UnknownKernelError
 from ..state.change import OwnSlotsMade, VcpuMade
 from .answer import Accepted, Refused, Rule, Undetermined, Unmodelled

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..kernel.machine import (
     ARM64_DEFAULT_IPA_BITS,
     ARM64_LEAST_IPA_BITS,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, ENOENT, ENXIO, EOPNOTSUPP
-
+from ..errnos import EFAULT, EINVAL, ENOENT, ENXIO, EOPNOTSUPP
 from ..kernel.arch import S390
 from ..state.change import DirtyLogCleared, DirtyLogRead
 from ..state.dirty_bitmap import bitmap_bytes

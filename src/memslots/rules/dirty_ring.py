@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import E2BIG, EINVAL
-
+from ..errnos import E2BIG, EINVAL
 from ..state.change import RingBitmapEnabled, RingEnabled
 from ..uapi.flags import KVM_DIRTY_RING_MAX_BYTES
 from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..kernel.vm_capabilities import enable_with_zero, is_known, too_late
 from ..state.change import IrqchipMade, ManualProtectSet, MemoryTaggingEnabled, VcpuIdsLimited
 from ..uapi.calls import VM

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..kernel.machine import Machine, guest_memfd_built
 from ..state.change import FileMade
 from ..state.guest_memfd import GuestMemfd

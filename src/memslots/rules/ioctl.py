@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EIO, ENOTTY
-
+from ..errnos import EIO, ENOTTY
 from ..kernel.machine import Machine
 from ..state.vm_state import VmState
 from .answer import Refused, Rule

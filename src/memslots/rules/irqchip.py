@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EEXIST, EINVAL, ENODEV, ENOTTY
-
+from ..errnos import EEXIST, EINVAL, ENODEV, ENOTTY
 from ..kernel.arch import ARM64, S390, X86
 from ..state.change import IrqchipMade
 from .answer import NO_CHANGE, Accepted, Refused, Rule, Undetermined

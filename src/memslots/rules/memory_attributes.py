@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..state.change import AttributesSet
 from .answer import Accepted, Refused, Rule, Undetermined
 from .attempt import Attempt

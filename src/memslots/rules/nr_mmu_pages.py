@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..kernel.arch import X86
 from ..state.change import BudgetRequested
 from ..state.mmu_pages import KVM_MIN_ALLOC_MMU_PAGES

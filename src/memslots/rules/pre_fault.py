@@ -6,8 +6,7 @@ at once.  As with what a guest writes, `Vm.mark_dirty` says so if somebody knows
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
-
+from ..errnos import EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 from ..kernel.arch import S390
 from ..state.process import PROT_READ
 from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP

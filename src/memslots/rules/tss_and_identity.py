@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ..errnos import EINVAL
 from ..kernel.arch import X86
 from ..state.change import IdentityMapPlaced, OwnSlotsMade, TssPlaced
 from .answer import Accepted, Refused, Rule, Undetermined, Unmodelled

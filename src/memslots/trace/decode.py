@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from ..errnos import NUMBERS
 from ..uapi.calls import REGION_CALLS, REQUEST_CODES
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import FLAGS_BY_NAME
@@ -17,13 +18,10 @@ from .patterns import lazy
 U64_MAX = (1 << 64) - 1
 
 ERRNO = {
-    "EPERM": 1, "ENOENT": 2, "ESRCH": 3, "EINTR": 4, "EIO": 5, "ENXIO": 6, "E2BIG": 7,
-    "EBADF": 9, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EFAULT": 14, "EBUSY": 16, "EEXIST": 17,
-    "EXDEV": 18, "ENODEV": 19, "ENOTDIR": 20, "EINVAL": 22, "ENFILE": 23, "EMFILE": 24,
-    "ENOTTY": 25, "EFBIG": 27, "ENOSPC": 28, "EROFS": 30, "ERANGE": 34, "EDEADLK": 35, "ENOSYS": 38,
-    "EOVERFLOW": 75, "EOPNOTSUPP": 95, "ENOTSUP": 95, "ENOBUFS": 105, "ETIMEDOUT": 110,
-    "EALREADY": 114, "EHWPOISON": 133, "EWOULDBLOCK": 11, "ENOTSUPP": 524,
-    "ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514, "ERESTART_RESTARTBLOCK": 516,
+    **NUMBERS,
+    # the kernel keeps these for itself; a tracer sees them
+    "ENOTSUPP": 524, "ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514,
+    "ERESTART_RESTARTBLOCK": 516,
 }  # fmt: skip
 
 RUST_KINDS = {

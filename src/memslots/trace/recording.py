@@ -7,10 +7,10 @@ the recorder was killed in the middle, ends the recording; all before it is good
 
 from __future__ import annotations
 
-import errno
 import re
 import struct
 
+from ..errnos import EFAULT
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
 from .event import Event, Reading, printable
@@ -184,7 +184,7 @@ def _remark(
 def _why_unread(kind: str, result: int) -> str:
     if kind == "unfinished":
         return "the thread was ended within the call"
-    if result == -errno.EFAULT:
+    if result == -EFAULT:
         return "nor could the kernel, which answered EFAULT"
     return "the program forbids others to look into its memory"
 

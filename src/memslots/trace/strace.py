@@ -8,8 +8,8 @@ with its structure, with a bare pointer, with raw numbers, or cut anywhere.
 from __future__ import annotations
 
 import re
-from errno import EAGAIN, EINTR
 
+from ..errnos import EAGAIN, EINTR
 from ..uapi.calls import CALLS, MAKERS, MEMORY_CALLS
 from ..uapi.encoding import KVMIO
 from ..uapi.flags import FLAGS_BY_NAME

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ..errors import errno_name
+from ..errnos import errno_name, errno_text
 from ..live.guest_demo import Shown
 from ..live.probe import Probe, Probed
 from ..live.rerun import Answered
@@ -72,7 +70,7 @@ def run_lines(answers: Iterable[Answered], counted: list[int]) -> Iterator[str]:
 def _result(result: int | None) -> str:
     if result is None:
         return "?"
-    return f"-{errno_name(result)} ({os.strerror(-result)})" if result < 0 else str(result)
+    return f"-{errno_name(result)} ({errno_text(-result)})" if result < 0 else str(result)
 
 
 def shown_lines(shown: Shown) -> Iterator[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from ..errors import errno_name
+from ..errnos import errno_name, errno_text
 from ..kernel.history import FACTS
 from ..rules.catalogue import REGION_RULES, all_rules
 from ..rules.presence import releases_with, surveyed
@@ -24,7 +22,7 @@ def rule_sections(rule: Rule) -> list[tuple[str, list[str]]]:
     """The page in parts: heading and paragraphs."""
     parts = [
         ("Refuses when", [rule.title]),
-        ("Answer", [f"{errno_name(rule.errno)} ({os.strerror(rule.errno)}) from {rule.calls}"]),
+        ("Answer", [f"{errno_name(rule.errno)} ({errno_text(rule.errno)}) from {rule.calls}"]),
         ("Why KVM checks", [_joined(rule.page)] if rule.page else []),
         ("What to do", [_joined(rule.remedy)]),
         ("Kernels", [*kernels_of(rule), *(fact_line(fact) for fact in facts_of(rule))]),

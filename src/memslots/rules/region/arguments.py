@@ -6,8 +6,7 @@ can be seen only in the rule that memslots names.
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL
-
+from ...errnos import EFAULT, EINVAL
 from ...kernel.arch import ARM64, NARROW
 from ...uapi.calls import CALLS
 from ...uapi.flags import (

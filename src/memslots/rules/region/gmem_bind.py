@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EBADF, EEXIST, EINVAL
-
+from ...errnos import EBADF, EEXIST, EINVAL
 from ...kernel.profile import Profile
 from ...state.guest_memfd import Binding, GuestMemfd
 from ..answer import Refused, Rule, Undetermined

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EEXIST
-
+from ...errnos import EEXIST
 from ..answer import Refused, Rule, Undetermined
 from ..attempt import RegionAttempt
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EIO
-
+from ...errnos import EINVAL, EIO
 from ...state.change import CREATE, DELETE, FLAGS_ONLY, MOVE, NOTHING
 from ...state.page_total import total_would_underflow
 from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_READONLY

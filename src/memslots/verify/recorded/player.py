@@ -7,9 +7,9 @@ else was observed.
 
 from __future__ import annotations
 
-from errno import EBADF, EINVAL
 from itertools import chain, repeat
 
+from ...errnos import EBADF, EINVAL
 from ...kernel.profile import Profile
 from ...model.vm import Vm
 from ...replay.replay import Replay

@@ -4,9 +4,9 @@ them.
 
 from __future__ import annotations
 
-from errno import EBADF, EFBIG, EINVAL, ENODEV, ENOMEM
 from zlib import crc32
 
+from ...errnos import EBADF, EFBIG, EINVAL, ENODEV, ENOMEM
 from ...model.vm import Vm
 from ...state.dirty_bitmap import DirtyBitmap, bitmap_bytes
 from ...state.process import PROT_READ, PROT_WRITE, Mapping, Process

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT, EINVAL, EPERM
-
+from ....errnos import EFAULT, EINVAL, EPERM
 from ....kernel.arch import ARM64
 from ....state.change import DELETE, MOVE, SlotChange
 from ....uapi.flags import (

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import ENOMEM
-
+from ....errnos import ENOMEM
 from ....kernel.arch import LOONGARCH
 from ....state.change import PLACING, SlotChange
 from ...answer import Refused, Rule, Undetermined

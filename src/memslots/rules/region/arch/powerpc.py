@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import ENOMEM
-
+from ....errnos import ENOMEM
 from ....kernel.arch import PPC64
 from ....state.change import CREATE, SlotChange
 from ...answer import Refused, Rule

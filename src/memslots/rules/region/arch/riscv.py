@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EFAULT
-
+from ....errnos import EFAULT
 from ....kernel.arch import RISCV
 from ....state.change import DELETE, SlotChange
 from ...answer import Refused, Rule, Undetermined

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
-
+from ....errnos import EINVAL
 from ....kernel.arch import S390
 from ....state.change import PLACING, SlotChange
 from ...answer import Refused, Rule, Undetermined

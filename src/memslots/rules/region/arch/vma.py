@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, EPERM
-
+from ....errnos import EINVAL, EPERM
 from ....kernel.arch import ARM64, WITH_VMA_WALK
 from ....state.change import SlotChange
 from ....state.process import PROT_WRITE, Mapping

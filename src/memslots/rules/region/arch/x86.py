@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOMEM
-
+from ....errnos import EINVAL, ENOMEM
 from ....kernel.arch import X86
 from ....kernel.machine import VM_TYPE_TDX
 from ....state.change import MOVE, PLACING, SlotChange

@@ -1,0 +1,55 @@
+"""Sphinx's settings for the site.  `python website/site_build.py` runs it; see docs/site.md."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from sphinx.search.en import SearchEnglish
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP / "src"))
+
+from memslots import __version__  # noqa: E402
+
+SearchEnglish.stem = lru_cache(1 << 16)(SearchEnglish.stem)  # the same words on hundreds of pages
+
+project = "memslots"
+version = release = __version__
+copyright = "memslots developers, MIT licence"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 4
+smartquotes = False
+nitpicky = True
+# types in signatures: names of Python and of modules without a page of their own
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 80
+add_module_names = False
+default_role = "code"
+
+html_theme = "furo"
+html_title = "memslots"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+templates_path = ["templates"]
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/search.html",
+        "sidebar/playground.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
