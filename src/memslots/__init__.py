@@ -70,9 +70,9 @@ in its wing:
         space_time_cells space_time notebook recorded evidence report html_report completion links
         man_page schemas check_junit check_notes check_annotations check_sarif
     cli/              one command a file
-        progress record example_files parsers run check accounting ask conformance cost diff export
-        kernel kernels live main rule rules vectors verify causes recording explain map replay
-        timeline report all_parsers completion example schema shell_files
+        progress record example_files parsers harmless run check accounting ask conformance cost
+        diff export kernel kernels live main rule rules vectors verify causes recording explain map
+        replay timeline report all_parsers completion example schema shell_files
     docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 
