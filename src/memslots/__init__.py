@@ -53,6 +53,9 @@ in its wing:
     record/           recorders
         calls mappings processes ptrace signals output bpf_script seccomp bpf_output memory
         registers start runs file tracer beginning recorder bpf_session bpf
+    emulate/          a program on another kernel, calls that fail, no /dev/kvm at all
+        emulated_file kvm_files other_capabilities other_kernel hand_out injection words differences
+        emulating_tracer emulation
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages farm.emulator farm.initramfs farm.boot farm.changelogs
@@ -66,10 +69,10 @@ in its wing:
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
-        space_time_cells space_time notebook recorded evidence report html_report
+        space_time_cells space_time notebook recorded evidence report html_report emulated
     cli/              one command a file
         check progress record run accounting ask conformance cost diff export kernel kernels live
-        main rule rules vectors verify causes recording explain map replay timeline report
+        main rule rules vectors verify causes recording explain map replay timeline report emulate
     docs __main__     generated pages; `python -m memslots`
 """
 

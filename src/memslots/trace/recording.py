@@ -13,7 +13,7 @@ import struct
 
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
-from .event import Event, Reading, printable
+from .event import ANSWERERS, Event, Reading, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _BLOCK = 1 << 16
 _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
 _EDITS_MAX = 16
+_NAME_MAX = 200
 _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 
 
@@ -66,6 +67,7 @@ class _Description:
         self.beside = tuple(map(str, beside)) if isinstance(beside, list) else ()
         """What numbers behind a call's fields are."""
         self.how = str(row.get("how", ""))
+        self.kernel = str(row.get("kernel", ""))[:_NAME_MAX]
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
 
@@ -99,6 +101,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
     description = _Description(row, name)
     reading.release, reading.machine = description.release, description.machine
     reading.page_bytes, reading.host = description.page_bytes, description.host
+    reading.kernel = description.kernel
     where = f"{description.release or '?'} {description.machine}".strip()
     reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)
@@ -183,13 +186,15 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     if count < len(names):
         reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
+    beside = dict(zip(description.beside, values[len(names) :]))
     event = Event(
         call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid,
         time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
         format="snapshot" if kind == "snapshot" else "recording",
         process=description.processes.get(tid),
-        vcpus_in_run=dict(zip(description.beside, values[len(names) :])).get("vcpus_in_run"),
+        vcpus_in_run=beside.get("vcpus_in_run"),
+        answered_by=dict(enumerate(ANSWERERS)).get(beside.get("answered_by", -1), ""),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result
