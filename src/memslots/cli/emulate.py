@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from ..emulate.words import Difference
+    from ..emulate.words import Shortfall
 
 HELP = (
     "Run an unmodified program on this host and answer its memory calls as another kernel would; "
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             host=_words(options.host),
         )  # fmt: skip
 
-    def started(found: list[Difference]) -> None:
+    def started(found: list[Shortfall]) -> None:
         if profile is not None:
             for line in difference_lines(profile.name, found):
                 _say(line)

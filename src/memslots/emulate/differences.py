@@ -24,7 +24,7 @@ from .words import (
     OTHER_ARCH,
     OTHER_PAGES,
     OTHER_WORDS,
-    Difference,
+    Shortfall,
 )
 
 TYPE_CHECKING = False
@@ -68,26 +68,26 @@ def _option(edit: str) -> str:
     return "vendor" if word in host_facts.MODULES.values() else word
 
 
-def differences(profile: Profile, *, has_kvm: bool = True) -> list[Difference]:
+def differences(profile: Profile, *, has_kvm: bool = True) -> list[Shortfall]:
     """What a program will find otherwise than on that kernel."""
     found = []
     if profile.arch.name != _HERE and profile.arch.long_bits == _WORD_BITS:
-        found.append(Difference(OTHER_ARCH, profile.arch.name, _HERE))
+        found.append(Shortfall(OTHER_ARCH, profile.arch.name, _HERE))
     if profile.arch.long_bits != _WORD_BITS:
-        found.append(Difference(OTHER_WORDS, profile.arch.long_bits, _WORD_BITS))
+        found.append(Shortfall(OTHER_WORDS, profile.arch.long_bits, _WORD_BITS))
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     if 1 << profile.page_shift != page_bytes:
-        found.append(Difference(OTHER_PAGES, 1 << profile.page_shift, page_bytes))
+        found.append(Shortfall(OTHER_PAGES, 1 << profile.page_shift, page_bytes))
     if not has_kvm:
         return found
     try:
         with Device(is_unseen=True) as device:
             return found + _lacking(profile, device)
     except DeviceUnavailableError as error:
-        return [*found, Difference(NO_HOST, "/dev/kvm", str(error))]
+        return [*found, Shortfall(NO_HOST, "/dev/kvm", str(error))]
 
 
-def _lacking(profile: Profile, device: Device) -> list[Difference]:
+def _lacking(profile: Profile, device: Device) -> list[Shortfall]:
     """Capabilities that the kernel offers and this host does not have."""
     found = []
     state = VmState(Machine(profile))
@@ -96,12 +96,12 @@ def _lacking(profile: Profile, device: Device) -> list[Difference]:
         there = answer.value if isinstance(answer, Accepted) else 0
         here = device.check_extension(capability)
         if capability == KVM_CAP_NR_MEMSLOTS and there > here:
-            found.append(Difference(FEWER_SLOTS, there, here))
+            found.append(Shortfall(FEWER_SLOTS, there, here))
         elif capability == KVM_CAP_MULTI_ADDRESS_SPACE:
             if there > max(here, 1):
-                found.append(Difference(FEWER_SPACES, there, max(here, 1)))
+                found.append(Shortfall(FEWER_SPACES, there, max(here, 1)))
         elif there > 0 >= here:
-            found.append(Difference(NO_CAPABILITY, there, here, capability))
+            found.append(Shortfall(NO_CAPABILITY, there, here, capability))
     return found
 
 

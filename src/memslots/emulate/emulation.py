@@ -12,9 +12,9 @@ from ..record.registers import can_answer
 from ..record.seccomp import Filter, check_machine
 from .differences import differences, host_spaces, profile_like_here
 from .emulated_file import EmulatedFile
+from .emulating_tracer import EmulatingTracer
 from .injection import injections_of
 from .other_kernel import OtherKernel
-from .emulating_tracer import EmulatingTracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..kernel.profile import Profile
     from .injection import Injection
-    from .words import Difference, Remark
+    from .words import Remark, Shortfall
 
 
 class Emulated(Recorded):
@@ -41,7 +41,7 @@ class Emulated(Recorded):
         """The name of the kernel; empty: the host's, and calls were injected only."""
         self.answered: dict[str, int] = {}
         """Who: how many calls."""
-        self.differences: list[Difference] = []
+        self.differences: list[Shortfall] = []
         """What of that kernel this machine cannot be."""
         self.remarks: list[Remark] = []
         """Calls whose answer was not that kernel's, or may not be."""
@@ -66,7 +66,7 @@ def emulate(
     arguments: bool = False,
     inherited: Iterable[int] = (),
     for_good: bool = False,
-    started: Callable[[list[Difference]], object] | None = None,
+    started: Callable[[list[Shortfall]], object] | None = None,
 ) -> Emulated:
     """Run a command and all that it starts on the host, answered as the kernel of `profile` would.
 

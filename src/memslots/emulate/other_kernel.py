@@ -16,8 +16,8 @@ from ..state.change import SlotChange
 from ..state.process import Process
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
 from ..uapi.region import region_of
-from .other_capabilities import value_of
 from .kvm_files import has_same_memory, is_same_file, kind_of
+from .other_capabilities import value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ AT_A_CALL = (
 )  # fmt: skip
 
 
-class Difference:
+class Shortfall:
     """One way in which this machine is not the one that it stands for."""
 
     __slots__ = ("capability", "here", "kind", "there")
@@ -36,7 +36,7 @@ class Difference:
         """Which one is lacking, for NO_CAPABILITY."""
 
     def __repr__(self) -> str:
-        return f"<Difference {self.kind} {self.there} {self.here}>"
+        return f"<Shortfall {self.kind} {self.there} {self.here}>"
 
 
 class Remark:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..emulate.emulation import Emulated
-    from ..emulate.words import Difference, Remark
+    from ..emulate.words import Shortfall, Remark
 
 MOST_SHOWN = 4
 """Calls of one kind of remark that are shown; all are counted."""
@@ -61,12 +61,12 @@ assert set(_AT_THE_START) == set(AT_THE_START)
 assert set(_AT_A_CALL) == set(AT_A_CALL)
 
 
-def difference_lines(kernel: str, differences: Sequence[Difference]) -> list[str]:
+def difference_lines(kernel: str, differences: Sequence[Shortfall]) -> list[str]:
     """What is said before the program starts."""
     return [f"not as on {kernel}: {_difference(each)}" for each in differences]
 
 
-def _difference(each: Difference) -> str:
+def _difference(each: Shortfall) -> str:
     there, here = each.there, each.here
     if each.kind == OTHER_PAGES:
         there, here = format_bytes(int(there)), format_bytes(int(here))
