@@ -21,6 +21,7 @@ examples:
   memslots emulate --kernel 6.1/x86_64 --slots 32 -- CMD        a kernel with 32 slots
   memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     KVM's APIC page is in the way
   memslots emulate --kernel 6.12/arm64+16k -- CMD               regions in steps of 16 KiB
+  memslots emulate --no-kvm --kernel 6.1/x86_64 -- CMD          in a container without /dev/kvm
   memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=3+2' -- CMD
 
 What the kernel refuses gets its errno and never reaches the host; what it accepts goes to the host.
@@ -54,6 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="make calls fail, or wait; may be given again",
     )
     parser.add_argument(
+        "--no-kvm", action="store_true", help="fake /dev/kvm: the model answers, no guest runs"
+    )
+    parser.add_argument(
+        "--run", default="hlt", metavar="EXIT",
+        help="what KVM_RUN gives without KVM: hlt, shutdown, fail-entry, internal-error, EINTR",
+    )  # fmt: skip
+    parser.add_argument(
         "-o", "--output", metavar="FILE", help="the recording (default: memslots-TIME.rec)"
     )
     parser.add_argument(
@@ -78,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     from ..views.recorded import recorded_lines
     from .record import default_path
 
-    if not options.kernel and not options.inject:
+    if not options.kernel and (options.no_kvm or not options.inject):
         raise ValueError("--kernel K to answer as another kernel, or --inject to make calls fail")
     if not options.kernel and (options.slots is not None or options.facts or options.host):
         raise ValueError("--slots, --facts and --host change a kernel: name it with --kernel")
@@ -97,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     emulated = emulate(
         options.command, options.output or default_path(), profile, inject=options.inject,
         arguments=options.arguments, inherited=inherited_fds(), for_good=True, started=started,
+        no_kvm=options.no_kvm, run_exit=options.run,
     )  # fmt: skip
     for line in emulated_lines(emulated, quiet=options.quiet):
         _say(line)

@@ -230,10 +230,16 @@ class EmulatingTracer(Tracer):
             kind = UNKNOWN_VM
         elif made.call.name in _BITMAPS and result >= 0 and self._has_other_pages():
             kind = OTHER_BITMAP
-        if not kind:
-            return
+        if kind:
+            self._say(kind, made.call.name, made.fields, result, question)
+
+    def _say(
+        self, kind: str, call: str, fields: dict[str, int], result: int, question: str = ""
+    ) -> None:
+        """Remark on the call that was recorded last."""
         if len(self.remarks) < MOST_REMARKS:
-            self.remarks.append(Remark(kind, self._emulated.calls, made, result, question))
+            step = self._emulated.calls
+            self.remarks.append(Remark(kind, step, call, fields, result, question))
         else:
             self.remarks_left_out += 1
 

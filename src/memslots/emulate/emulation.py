@@ -13,6 +13,7 @@ from ..record.seccomp import Filter, check_machine
 from .differences import differences, host_spaces, profile_like_here
 from .emulated_file import EmulatedFile
 from .emulating_tracer import EmulatingTracer
+from .faking_tracer import FakingTracer, faked_kind_of, run_result
 from .injection import injections_of
 from .other_kernel import OtherKernel
 
@@ -67,12 +68,15 @@ def emulate(
     inherited: Iterable[int] = (),
     for_good: bool = False,
     started: Callable[[list[Shortfall]], object] | None = None,
+    no_kvm: bool = False,
+    run_exit: str = "hlt",
 ) -> Emulated:
     """Run a command and all that it starts on the host, answered as the kernel of `profile` would.
 
     path: where the recording goes.  profile: None: the host answers, and calls are injected only.
     inject: expressions as of `injection`.  started: is told before the program runs what of that
-    kernel this machine cannot be.  The others: as of `record`.  Raises OSError for a
+    kernel this machine cannot be.  no_kvm: /dev/kvm is faked; run_exit: what KVM_RUN gives then.
+    The others: as of `record`.  Raises OSError for a
     command that cannot be run, DeviceUnavailableError where nothing can be traced, ValueError for
     an expression that is wrong.
     """
@@ -83,34 +87,36 @@ def emulate(
             f"this machine is {os.uname().machine}"
         )
     injections = injections_of(inject)
-    runs = any("KVM_RUN" in injection.calls for injection in injections)
+    run_answer = run_result(run_exit)
+    if no_kvm and profile is None:
+        raise ValueError("without /dev/kvm only a model can answer: name the kernel")
+    runs = no_kvm or any("KVM_RUN" in injection.calls for injection in injections)
     name = "" if profile is None else profile.name
-    kernel = OtherKernel(find("host") if profile is None else profile)
-    found = [] if profile is None else differences(profile)
+    kernel = OtherKernel(
+        find("host") if profile is None else profile,
+        *((faked_kind_of, "") if no_kvm else ()),
+    )
+    found = [] if profile is None else differences(profile, has_kvm=not no_kvm)
     if started is not None:
         started(found)
-    spaces = host_spaces()
+    spaces = 0 if no_kvm else host_spaces()
     followed: list[EmulatingTracer] = []
     file = EmulatedFile(path, command, name, arguments=arguments)
+
+    def make_tracer(root: int) -> EmulatingTracer:
+        make = FakingTracer if no_kvm else EmulatingTracer
+        tracer = make(
+            file, root, kernel, injections, decides=profile is not None, runs=runs, spaces=spaces
+        )
+        if isinstance(tracer, FakingTracer):
+            tracer.prepare(run_answer)
+        followed.append(tracer)
+        return tracer
+
     with file:
-
-        def make_tracer(root: int) -> EmulatingTracer:
-            followed.append(
-                EmulatingTracer(
-                    file,
-                    root,
-                    kernel,
-                    injections,
-                    decides=profile is not None,
-                    runs=runs,
-                    spaces=spaces,
-                )
-            )
-            return followed[0]
-
         recorded = follow(
-            command, file, Filter(runs=runs), make_tracer, stdout=stdout, inherited=inherited,
-            for_good=for_good,
+            command, file, Filter(runs=runs, faked=no_kvm), make_tracer, stdout=stdout,
+            inherited=inherited, for_good=for_good,
         )  # fmt: skip
     emulated = Emulated(recorded, name)
     emulated.injections = injections
@@ -131,9 +137,11 @@ def run(
     facts: Sequence[str] = (),
     host: Sequence[str] = (),
     stdout: int | None = None,
+    no_kvm: bool = False,
+    run_exit: str = "hlt",
 ) -> Emulated:
     """Run a command as if on a kernel given by name; the recording is kept where `path` says, or in
-    a temporary file.
+    a temporary file.  The others: as of `emulate`.
     """
     profile = (
         kernel
@@ -143,4 +151,6 @@ def run(
     if path is None:
         number, path = tempfile.mkstemp(prefix="memslots-", suffix=".rec")
         os.close(number)
-    return emulate(command, path, profile, inject=inject, stdout=stdout)
+    return emulate(
+        command, path, profile, inject=inject, stdout=stdout, no_kvm=no_kvm, run_exit=run_exit
+    )

@@ -39,13 +39,29 @@ def write_memory_fault(tid: int, fd: int, fault: tuple[int, int, int]) -> bool:
 
     False if nobody knows where the page is.
     """
-    address = kvm_run_at(tid, fd)
     gpa, nbytes, flags = fault
-    return bool(address) and write(
-        tid,
-        (address + EXIT_REASON_AT, struct.pack("=I", KVM_EXIT_MEMORY_FAULT)),
-        (address + UNION_AT, struct.pack("=QQQ", flags, gpa, nbytes)),
-    )
+    reason, rest = struct.pack("=I", KVM_EXIT_MEMORY_FAULT), struct.pack("=QQQ", flags, gpa, nbytes)
+    address = kvm_run_at(tid, fd)
+    if address:
+        return write(tid, (address + EXIT_REASON_AT, reason), (address + UNION_AT, rest))
+    return write_page(tid, fd, (EXIT_REASON_AT, reason), (UNION_AT, rest))
+
+
+def write_page(tid: int, fd: int, *pieces: tuple[int, bytes]) -> bool:
+    """Write (offset, bytes) into the memory file that is a faked vCPU; False if it is none."""
+    path = f"/proc/{tid}/fd/{fd}"
+    try:
+        if not os.readlink(path).startswith("/memfd:"):
+            return False
+        page = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return all(os.pwrite(page, data, at) == len(data) for at, data in pieces)
+    except OSError:
+        return False
+    finally:
+        os.close(page)
 
 
 def write_bitmap(made: MadeCall, memory: Memory) -> int:

@@ -79,12 +79,18 @@ class MadeCall:
 class OtherKernel:
     """Every VM of a tree of processes, under one profile."""
 
-    def __init__(self, profile: Profile, look: Callable[[int, int], str | None] = kind_of) -> None:
-        """look: says what a descriptor of a thread is."""
+    def __init__(
+        self, profile: Profile, look: Callable[[int, int], str | None] = kind_of,
+        unseen: str = SYSTEM,
+    ) -> None:  # fmt: skip
+        """look: says what a descriptor of a thread is, None where that cannot be seen; unseen: what
+        it is then, unless it is known.
+        """
         self.profile = profile
         self.vms: list[EmulatedVm] = []
         """In the order in which they were made."""
         self._look = look
+        self._unseen = unseen
         self._session: Session[EmulatedVm] = Session()
         self._names: dict[int, str] = {}
         """Process: its name in the session, of all but the first one."""
@@ -105,13 +111,15 @@ class OtherKernel:
         kind = self._look(made.tid, made.fd)
         known = self._session.look_up(self._name(made.pid), made.fd)
         if kind is None:
-            kind = known.kind if known is not None else SYSTEM
+            if known is None:
+                made.vm = self._found_by_file(made)
+            kind = known.kind if known is not None else VM if made.vm else self._unseen
         made.on = kind
         if kind in ("", SYSTEM):
             return
         if known is not None and known.kind == kind:
             made.vm = known.vm
-        elif kind == VM:
+        elif kind == VM and made.vm is None:
             made.vm = self._found_by_file(made)
         if made.vm is not None and made.vm.pid != made.pid:
             made.by_other_process = not has_same_memory(made.pid, made.vm.pid)

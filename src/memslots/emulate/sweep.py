@@ -1,4 +1,4 @@
-"""A program run once for each of its memory calls, with that call refused: how does it end?"""
+"""A program run once for each of its memory calls, with that call refused, and how it ends."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-CLEAN, CRASH, HANG, SILENT, LACKS, NOT_HIT = (
-    "clean-error", "crash", "hang", "silent-success", "lacks-memory", "not-reached",
+CLEAN, CRASH, HANG, SILENT, LACKS, LEAVES, NOT_HIT = (
+    "clean-error", "crash", "hang", "silent-success", "lacks-memory", "leaves-memory",
+    "not-reached",
 )  # fmt: skip
-ENDINGS = (CLEAN, CRASH, HANG, SILENT, LACKS, NOT_HIT)
-FAULTS = frozenset((CRASH, HANG, LACKS))
+ENDINGS = (CLEAN, CRASH, HANG, SILENT, LACKS, LEAVES, NOT_HIT)
+FAULTS = frozenset((CRASH, HANG, LACKS, LEAVES))
 """Endings that nobody can want."""
 _LEAST_SECONDS, _TIMES_AS_LONG, _MORE_SECONDS = 10.0, 4.0, 5.0
 _SAID_BYTES = 2000
@@ -196,7 +197,8 @@ class Sweep:
         ending = Ending(target, self._how(code, memory), code, seconds)
         if ending.how == LACKS:
             ending.lacks = memory.lacks(self._whole)
-        ending.left = memory.left(self._whole)
+        if ending.how in (LACKS, LEAVES):
+            ending.left = memory.left(self._whole)
         ending.said = said
         return ending
 
@@ -207,7 +209,9 @@ class Sweep:
             return NOT_HIT
         if code != self.code:
             return CRASH if code < 0 else CLEAN
-        return LACKS if memory.lacks(self._whole) else SILENT
+        if memory.lacks(self._whole):
+            return LACKS
+        return LEAVES if memory.left(self._whole) else SILENT
 
     def _run(
         self, path: str, injection: str | None, limit: float | None
@@ -251,19 +255,19 @@ class Sweep:
         """Endings of an earlier run of this sweep, by expression."""
         targets = {target.expression: target for target in self.targets}
         found = {}
-        with suppress(FileNotFoundError):
-            with open(os.path.join(self.folder, "endings.jsonl"), encoding="utf-8") as file:
-                for line in file:
-                    if not line.endswith("\n"):
-                        break  # it was interrupted in the middle of a line
-                    row = json.loads(line)
-                    target = targets.get(row["expression"])
-                    if target is not None:
-                        ending = Ending(target, row["how"], row["code"], row["seconds"])
-                        ending.lacks = [tuple(piece) for piece in row["lacks"]]
-                        ending.left = [tuple(piece) for piece in row["left"]]
-                        ending.said = row["said"]
-                        found[target.expression] = ending
+        path = os.path.join(self.folder, "endings.jsonl")
+        with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+            for line in file:
+                if not line.endswith("\n"):
+                    break  # it was interrupted in the middle of a line
+                row = json.loads(line)
+                target = targets.get(row["expression"])
+                if target is not None:
+                    ending = Ending(target, row["how"], row["code"], row["seconds"])
+                    ending.lacks = [tuple(piece) for piece in row["lacks"]]
+                    ending.left = [tuple(piece) for piece in row["left"]]
+                    ending.said = row["said"]
+                    found[target.expression] = ending
         return found
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .other_kernel import MadeCall
+    from collections.abc import Mapping
 
 # At the start
 OTHER_ARCH, OTHER_PAGES, OTHER_WORDS = "other-arch", "other-pages", "other-words"
@@ -45,13 +45,14 @@ class Remark:
     __slots__ = ("call", "fields", "kind", "question", "result", "step")
 
     def __init__(
-        self, kind: str, step: int, made: MadeCall, result: int | None, question: str = ""
-    ) -> None:
+        self, kind: str, step: int, call: str, fields: Mapping[str, int], result: int,
+        question: str = "",
+    ) -> None:  # fmt: skip
         self.kind = kind
         self.step = step
         """Its step in the recording."""
-        self.call = made.call.name
-        self.fields = made.fields
+        self.call = call
+        self.fields = fields
         self.result = result
         """What the program saw."""
         self.question = question

@@ -13,6 +13,8 @@ from .seccomp import CLONE_UNTRACED
 
 _POKEUSER = 6
 _ORIG_RAX, _RAX = 8 * 15, 8 * 10
+_ARGUMENTS = (8 * 14, 8 * 13, 8 * 12)
+"""rdi, rsi, rdx: the first three of a 64-bit call."""
 _FIRST_ARGUMENT = {0xC000003E: 8 * 14, 0x40000003: 8 * 5}
 """Audit architecture: where clone's flags are; rdi, and rbx of 32-bit calls."""
 _IS_X86 = os.uname().machine == "x86_64"
@@ -52,6 +54,25 @@ def answer(tid: int, result: int) -> bool:
     False if the thread is gone.
     """
     return ptrace.ask(_POKEUSER, tid, _RAX, result & _NO_CALL)
+
+
+def replace(tid: int, number: int, *arguments: int) -> bool:
+    """At a stop that a filter asked for: have the kernel make another 64-bit call instead.
+
+    False if the thread is gone.
+    """
+    return ptrace.ask(_POKEUSER, tid, _ORIG_RAX, number) and set_arguments(tid, *arguments)
+
+
+def set_arguments(tid: int, *arguments: int) -> bool:
+    """Set the first three arguments at most of a 64-bit call; at its exit: leave them so behind.
+
+    False if the thread is gone.
+    """
+    return all(
+        ptrace.ask(_POKEUSER, tid, at, value & _NO_CALL)
+        for at, value in zip(_ARGUMENTS, arguments)
+    )
 
 
 def can_answer() -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..emulate.emulation import Emulated
-    from ..emulate.words import Shortfall, Remark
+    from ..emulate.words import Remark, Shortfall
 
 MOST_SHOWN = 4
 """Calls of one kind of remark that are shown; all are counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from ..emulate.sweep import CLEAN, CRASH, FAULTS, HANG, LACKS, NOT_HIT, SILENT
+from ..emulate.sweep import CLEAN, CRASH, FAULTS, HANG, LACKS, LEAVES, NOT_HIT, SILENT
 from ..units import format_bytes
 from .explanation import result_text
 from .text import counted, table, wrapped
@@ -20,12 +20,14 @@ _WORDS = {
     HANG: "hang",
     SILENT: "success all the same",
     LACKS: "success, memory lacks",
+    LEAVES: "success, memory left",
     NOT_HIT: "not reached",
 }
 _TITLES = {
     CRASH: "ended by a signal",
     HANG: "did not end within the time",
     LACKS: "ended as if all were well, with a guest that lacks memory",
+    LEAVES: "ended as if all were well, with memory in place that should be gone",
 }
 _MOST_PIECES = 3
 
