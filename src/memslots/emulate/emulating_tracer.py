@@ -112,7 +112,7 @@ class EmulatingTracer(Tracer):
         fields = dict(zip(call.names, values)) if call is not PLAIN_RUN else {}
         made = MadeCall(known, tid, self._pid(tid), signed_fd, fields, argument)
         if call is PLAIN_RUN:
-            made.on = VCPU
+            self.kernel.begin(made)
             self._decree(Fate(made))
             return
         if request & 0xFFFF_FFFF == known.request():
@@ -140,7 +140,7 @@ class EmulatingTracer(Tracer):
         """Decide who answers a call, and what."""
         made = fate.made
         self._fates[made.tid] = fate
-        is_readable = not made.call.has_structure or bool(made.fields)
+        is_readable = bool(made.on) and (not made.call.has_structure or bool(made.fields))
         for injection in self._injections if is_readable else ():
             if not injection.hits(made):
                 continue

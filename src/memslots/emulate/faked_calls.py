@@ -14,7 +14,7 @@ import struct
 
 from ..uapi.calls import SYSTEM, VCPU, VM
 from ..uapi.encoding import BOTH, NO_DATA, READS, WRITES
-from .faked_cpu import CPUID_ENTRIES, MSR_INDEXES
+from .faked_cpu import CPUID_ENTRIES, MACHINE_CHECKS, MSR_INDEXES
 from .hand_out import write
 
 TYPE_CHECKING = False
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
 API_VERSION = 12
 RUN_BYTES = 3 << 12
 """Bytes of a vCPU's mapping."""
-NOTHING = "nothing"
 _MOST_ENTRIES = 4096
 
 GIVES = {
     (VCPU, 0x81): 0x82, (VCPU, 0x83): 0x84, (VCPU, 0x8C): 0x8D, (VCPU, 0x8E): 0x8F,
     (VCPU, 0x98): 0x99, (VCPU, 0x9F): 0xA0, (VCPU, 0xA1): 0xA2, (VCPU, 0xA4): 0xA5,
     (VCPU, 0xA6): 0xA7, (VCPU, 0xCC): 0xCD, (VCPU, 0xCF): 0xA5, (VM, 0x7C): 0x7B,
-    (VM, 0x9F): 0xA0, (VM, 0x65): 0x66, (SYSTEM, 0x9D): 0,
+    (VM, 0x9F): 0xA0, (VM, 0x65): 0x66,
 }  # fmt: skip
 """Calls that read a state: by kind of descriptor and number, the number of the call that sets it.
 
 Registers, special registers, FPU, local APIC, MP state, events, debug registers, XSAVE, XCRs, the
-same by newer calls; clock and PITs; what of machine checks is supported (nothing).
+same by newer calls; clock and PITs.
 """
 TAKES = frozenset((
     (VCPU, 0x82), (VCPU, 0x84), (VCPU, 0x8B), (VCPU, 0x8D), (VCPU, 0x8F), (VCPU, 0x86),
@@ -88,6 +87,8 @@ class FakedCalls:
         key = on, nr
         if (key in self._special and direction == BOTH) or key == (VCPU, 0x89):
             return self._special[key](tid, file, nr, argument)
+        if direction == READS and key == (SYSTEM, 0x9D):
+            return 0 if write(tid, (argument, struct.pack("=Q", MACHINE_CHECKS))) else -errno.EFAULT
         if direction == READS and key in GIVES:
             data = self._states.get((file, GIVES[key]), b"")[:nbytes].ljust(nbytes, b"\0")
             return 0 if write(tid, (argument, data)) else -errno.EFAULT

@@ -11,8 +11,14 @@ import struct
 _VENDOR = struct.unpack("<3I", b"GenuineIntel")
 _KVM = struct.unpack("<3I", b"KVMKVMKVM\0\0\0")
 _INDEXED = 1
-_FPU_TO_SSE2 = 0x0783_FBFF
-"""CPUID.1.EDX: from the FPU to SSE2, with FXSR, MMX, PAT, PSE-36, MTRR, APIC, TSC, MSRs, PAE."""
+_FPU_TO_SSE2 = 0x078B_FBFF
+"""CPUID.1.EDX: from the FPU to SSE2, with FXSR, MMX, CLFLUSH, PAT, MTRR, APIC, TSC, MSRs, PAE."""
+_PARAVIRTUAL = 1 << 24 | 0xFB
+"""CPUID.40000001.EAX: clocks (stable), no I/O delay, async faults, stolen time, end of interrupt,
+unhalt.
+"""
+MACHINE_CHECKS = 1 << 24 | 1 << 8
+"""IA32_MCG_CAP that can be had: recovery by software, a control register."""
 _SSE3_X2APIC_HYPERVISOR = 1 << 0 | 1 << 13 | 1 << 21 | 1 << 31
 _SYSCALL_NX_LONG_MODE = 1 << 11 | 1 << 20 | 1 << 29
 _PHYSICAL_AND_LINEAR_BITS = 46 | 48 << 8
@@ -23,7 +29,7 @@ CPUID_ENTRIES = (
     (0x4, 0, _INDEXED, 0, 0, 0, 0),
     (0x7, 0, _INDEXED, 0, 0, 0, 0),
     (0x4000_0000, 0, 0, 0x4000_0001, *_KVM),
-    (0x4000_0001, 0, 0, 1 << 0 | 1 << 3, 0, 0, 0),
+    (0x4000_0001, 0, 0, _PARAVIRTUAL, 0, 0, 0),
     (0x8000_0000, 0, 0, 0x8000_0008, 0, 0, 0),
     (0x8000_0001, 0, 0, 0, 0, 1, _SYSCALL_NX_LONG_MODE),
     (0x8000_0008, 0, 0, _PHYSICAL_AND_LINEAR_BITS, 0, 0, 0),

@@ -129,10 +129,10 @@ class FakingTracer(EmulatingTracer):
         made, answer = fate.made, fate.made.answer
         fate.answered_by = MODEL
         name = made.call.name
-        if name == "KVM_RUN":
+        if not made.on or (name == "KVM_RUN" and made.on != VCPU):
+            fate.result = None  # no such file of KVM's: the kernel says so
+        elif name == "KVM_RUN":
             fate.result = self._run(made)
-        elif not made.on:
-            fate.result = None  # no file of KVM's: the kernel says so
         elif made.call.has_structure and not made.fields:
             fate.result = -errno.EFAULT
         elif isinstance(answer, Refused):
