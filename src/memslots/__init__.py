@@ -54,6 +54,10 @@ in its wing:
     record/           recorders
         calls mappings processes ptrace signals output bpf_script seccomp bpf_output memory
         registers start runs file tracer beginning recorder bpf_session bpf
+    emulate/          a program on another kernel, calls that fail, no /dev/kvm at all
+        emulated_file kvm_files other_capabilities other_kernel hand_out injection words differences
+        emulating_tracer faked_cpu faked_calls faking_tracer emulation fixture guest_memory_left
+        possible_errors sweep
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory
         recorded.profiles farm.packages farm.emulator farm.initramfs farm.changelogs farm.dates
@@ -68,11 +72,11 @@ in its wing:
         questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
         space_time_cells space_time notebook recorded evidence report html_report completion links
-        man_page schemas check_junit check_notes check_annotations check_sarif
+        man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep
     cli/              one command a file
         progress record example_files parsers harmless run check accounting ask conformance cost
         diff export kernel kernels live main rule rules vectors verify causes recording explain map
-        replay timeline report all_parsers completion example schema shell_files
+        replay timeline report all_parsers completion example schema shell_files emulate sweep
     docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 

@@ -159,6 +159,7 @@ COMMAND_LINES = 100
 NO_JSON = {
     "cli.export": "what it writes is a form of its own",
     "cli.record": "what it writes is the recording",
+    "cli.emulate": "what it writes is the recording",
     "cli.report": "what it writes is a page for people; explain has the data",
     "cli.vectors": "what it writes is JSON",
 }

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
     if options.runs and (options.bpf or options.system):
         raise ValueError("--runs is not for --bpf and --system: they leave KVM_RUN alone")
-    recorded = _record(options, options.output or _default_path())
+    recorded = _record(options, options.output or default_path())
     for line in recorded_lines(recorded, quiet=options.quiet):
         _say(line)
     return end_as(recorded)
@@ -134,7 +134,8 @@ def _say(text: str) -> None:
         return
 
 
-def _default_path() -> str:
+def default_path() -> str:
+    """Where a recording goes that was given no name."""
     import time
 
     return time.strftime("memslots-%Y%m%d-%H%M%S.rec")

@@ -100,6 +100,8 @@ class Analysis:
         self.diagnosis = Diagnosis(self.reading.excerpt.text())
         """What the text around the calls says."""
         self.evidence: Evidence | None = None
+        if profile is None and self.reading.kernel:
+            profile = find(self.reading.kernel)
         if profile is None:
             self.evidence = weigh(
                 head,

@@ -14,6 +14,7 @@ from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
 from ..rules.catalogue import find_rule
 from ..state.slot import Slot
+from ..trace.event import INJECTED
 from ..units import format_bytes
 from .advice import fitted, recording
 from .facts import no_facts
@@ -99,6 +100,8 @@ def explain(step: Step, facts: Facts | None = None) -> Explanation:
 
 def _explained(step: Step, facts: Facts) -> Explanation:
     answer = step.answer
+    if step.event.answered_by == INJECTED:
+        return Explanation(step, CERTAIN, "no kernel answered so: the result was injected")
     if isinstance(answer, Refused) and step.before is not None:
         if step.observed is None or step.observed == answer.result:
             if _depends_on_assumed(step, answer):

@@ -132,6 +132,7 @@ OPTIONS = {
         ),
         Option("max-vcpu-id", int, None, "KVM_CAP_MAX_VCPU_ID, where the build changes it"),
         Option("max-vcpus", int, None, "KVM_CAP_MAX_VCPUS, where the build changes it"),
+        Option("user-slots", int, None, "KVM_CAP_NR_MEMSLOTS, for a kernel with fewer or more"),
         Option(
             "ring-with-bitmap-built",
             bool,

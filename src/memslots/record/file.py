@@ -32,7 +32,7 @@ from .runs import RUN_CALLS, RunCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..uapi.calls import Call
 
@@ -58,12 +58,13 @@ class RecordingFile:
     """
 
     def __init__(
-        self, path: str, command: Sequence[str], how: str, *, arguments: bool = False
-    ) -> None:
+        self, path: str, command: Sequence[str], how: str, *, arguments: bool = False,
+        also: Mapping[str, object] | None = None,
+    ) -> None:  # fmt: skip
         """Describe the recording.  Raises OSError.
 
         arguments: keep those of the command too.  They may hold passwords, and a recording is
-        passed around.
+        passed around.  also: more to say in the description, or other than usual.
         """
         self.calls = 0
         self.lost = 0
@@ -88,6 +89,7 @@ class RecordingFile:
             "page_bytes": os.sysconf("SC_PAGE_SIZE"),
             "host": host_facts.edits(),
             "time": time.time(),
+            **(also or {}),
         }  # fmt: skip
         if not self._output.write(MAGIC + json.dumps(description).encode() + b"\n"):
             self._output.close()

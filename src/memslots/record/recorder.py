@@ -87,17 +87,29 @@ def record(
     traced.
     """
     check_machine()
-    with (
-        RecordingFile(path, command, "ptrace with a seccomp filter", arguments=arguments) as file,
-        _Apart() as apart,
-    ):
-        seccomp = Filter(mappings=mappings, runs=runs)
+    with RecordingFile(path, command, "ptrace with a seccomp filter", arguments=arguments) as file:
+        return follow(
+            command, file, Filter(mappings=mappings, runs=runs),
+            lambda root: Tracer(file, root, mappings=mappings, runs=runs),
+            stdout=stdout, inherited=inherited, for_good=for_good,
+        )  # fmt: skip
+
+
+def follow(
+    command: Sequence[str], file: RecordingFile, seccomp: Filter,
+    make_tracer: Callable[[int], Tracer], *, stdout: int | None = None,
+    inherited: Iterable[int] = (), for_good: bool = False,
+) -> Recorded:  # fmt: skip
+    """Run a command under a filter, followed by the tracer that is made for its process; otherwise
+    as `record`.
+    """
+    with _Apart() as apart:
         with held() as before:
             try:
                 child = apart.run(lambda: start(command, stdout, seccomp, before))
             except EndedTooEarlyError as error:
                 return Recorded("", 0, 1, error.status, remark=f"nothing is recorded: {error}")
-            tracer = Tracer(file, root=child, mappings=mappings, runs=runs)
+            tracer = make_tracer(child)
             undo = pass_on(child, tracer.has_root, for_good=for_good)
         try:
             for fd in inherited:

@@ -12,7 +12,9 @@ from . import ptrace
 from .seccomp import CLONE_UNTRACED
 
 _POKEUSER = 6
-_ORIG_RAX = 8 * 15
+_ORIG_RAX, _RAX = 8 * 15, 8 * 10
+_ARGUMENTS = (8 * 14, 8 * 13, 8 * 12)
+"""rdi, rsi, rdx: the first three of a 64-bit call."""
 _FIRST_ARGUMENT = {0xC000003E: 8 * 14, 0x40000003: 8 * 5}
 """Audit architecture: where clone's flags are; rdi, and rbx of 32-bit calls."""
 _IS_X86 = os.uname().machine == "x86_64"
@@ -36,3 +38,42 @@ def refuse(tid: int) -> None:
     """
     if _IS_X86:
         ptrace.ask(_POKEUSER, tid, _ORIG_RAX, _NO_CALL)
+
+
+def skip(tid: int, result: int) -> bool:
+    """At a stop that a filter asked for: the kernel does not make the call, which returns this.
+
+    False if the thread is gone.
+    """
+    return ptrace.ask(_POKEUSER, tid, _ORIG_RAX, _NO_CALL) and answer(tid, result)
+
+
+def answer(tid: int, result: int) -> bool:
+    """At the exit of a call: it returns this, whatever it has returned.
+
+    False if the thread is gone.
+    """
+    return ptrace.ask(_POKEUSER, tid, _RAX, result & _NO_CALL)
+
+
+def replace(tid: int, number: int, *arguments: int) -> bool:
+    """At a stop that a filter asked for: have the kernel make another 64-bit call instead.
+
+    False if the thread is gone.
+    """
+    return ptrace.ask(_POKEUSER, tid, _ORIG_RAX, number) and set_arguments(tid, *arguments)
+
+
+def set_arguments(tid: int, *arguments: int) -> bool:
+    """Set the first three arguments at most of a 64-bit call; at its exit: leave them so behind.
+
+    False if the thread is gone.
+    """
+    return all(
+        ptrace.ask(_POKEUSER, tid, at, value & _NO_CALL) for at, value in zip(_ARGUMENTS, arguments)
+    )
+
+
+def can_answer() -> bool:
+    """Whether calls can be answered on this machine."""
+    return _IS_X86

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .memory import Memory
 
 KVM_EXIT_MEMORY_FAULT = 39
-_EXIT_REASON_AT, _UNION_AT = 8, 32
+EXIT_REASON_AT, UNION_AT = 8, 32
 _RUN_BYTES = 56
 """Of struct kvm_run: the reason, and three numbers of 64 bits in the union."""
 _NOT_FAILED = frozenset((errno.EINTR, errno.EAGAIN))
@@ -52,14 +52,14 @@ def has_failed(result: int | None) -> bool:
 
 def failed_run(memory: Memory, tid: int, fd: int) -> tuple[RunCall, tuple[int, ...]]:
     """What struct kvm_run says beside a failure; only what belongs to it."""
-    address = _kvm_run_at(tid, fd)
+    address = kvm_run_at(tid, fd)
     data = memory.read(tid, address, _RUN_BYTES) if address else None
-    if data is None or struct.unpack_from("=I", data, _EXIT_REASON_AT)[0] != KVM_EXIT_MEMORY_FAULT:
+    if data is None or struct.unpack_from("=I", data, EXIT_REASON_AT)[0] != KVM_EXIT_MEMORY_FAULT:
         return PLAIN_RUN, ()
-    return FAULT_RUN, (KVM_EXIT_MEMORY_FAULT, *struct.unpack_from("=QQQ", data, _UNION_AT))
+    return FAULT_RUN, (KVM_EXIT_MEMORY_FAULT, *struct.unpack_from("=QQQ", data, UNION_AT))
 
 
-def _kvm_run_at(tid: int, fd: int) -> int:
+def kvm_run_at(tid: int, fd: int) -> int:
     """Where a thread's process has mapped the vCPU; 0 if that is not sure."""
     try:
         name = os.readlink(f"/proc/{tid}/fd/{fd}")

@@ -12,6 +12,7 @@ import struct
 
 from ..errors import DeviceUnavailableError
 from ..uapi.calls import CALLS
+from ..uapi.encoding import KVMIO
 from .calls import ANY_SIZE, REQUESTS
 from .mappings import NUMBERS
 
@@ -49,6 +50,14 @@ PTRACE_NUMBERS = {
 """Audit architecture: numbers of ptrace."""
 
 
+OPEN_NUMBERS = {0xC000003E: {2: 0, 257: 1, 437: 1}}
+"""Audit architecture, where a device can be faked: numbers of open and its kin, and which argument
+is the path.
+"""
+LOOK_NUMBERS = {0xC000003E: {4: 0, 6: 0, 21: 0, 262: 1, 269: 1, 332: 1, 439: 1}}
+"""Likewise of stat, access and their kin."""
+
+
 def check_machine() -> None:
     """Raise DeviceUnavailableError where the recorder has no filter."""
     machine = os.uname().machine
@@ -58,28 +67,31 @@ def check_machine() -> None:
         )
 
 
-def program(*, mappings: bool = False, runs: bool = False) -> bytes:
+def program(*, mappings: bool = False, runs: bool = False, faked: bool = False) -> bytes:
     """The filter as an array of struct sock_filter.
 
-    mappings: stop at mmap and its kin too.  runs: at KVM_RUN too.
+    mappings: stop at mmap and its kin too.  runs: at KVM_RUN too.  faked: at every call of KVM, and
+    at those by which programs look for files.
     """
     check_machine()
     code: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, _ARCH_AT)]
     for arch, numbers in _MACHINES[os.uname().machine][1]:
-        block = _block(arch, numbers, mappings=mappings, runs=runs)
+        block = _block(arch, numbers, mappings=mappings, runs=runs, faked=faked)
         code += [(_JUMP_EQUAL, 1, 0, arch), (_JUMP, 0, 0, len(block)), *block]
     code.append((_RETURN, 0, 0, _RET_ALLOW))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
 
 
 def _block(
-    arch: int, ioctls: tuple[int, ...], *, mappings: bool, runs: bool
+    arch: int, ioctls: tuple[int, ...], *, mappings: bool, runs: bool, faked: bool
 ) -> list[tuple[int, int, int, int]]:
     """What is done with the calls of one architecture: compared by number, then by what matters of
     each kind.
     """
     always = [*PTRACE_NUMBERS[arch], *(sorted(NUMBERS[arch]) if mappings else ())]
-    requests = _request_code(runs=runs)
+    if faked:
+        always += [*OPEN_NUMBERS.get(arch, ()), *LOOK_NUMBERS.get(arch, ())]
+    requests = _every_request() if faked else _request_code(runs=runs)
     clone = [
         (_LOAD, 0, 0, _FLAGS_AT),
         (_JUMP_ANY_BIT, 0, 1, CLONE_UNTRACED),
@@ -116,6 +128,13 @@ def _request_code(*, runs: bool) -> list[tuple[int, int, int, int]]:
     return [*code, (_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, _RET_TRACE)]
 
 
+def _every_request() -> list[tuple[int, int, int, int]]:
+    """Allow or trace by the request's type alone."""
+    load, mask = (_LOAD, 0, 0, _REQUEST_AT), (_AND, 0, 0, 0xFF00)
+    compare = (_JUMP_EQUAL, 1, 0, KVMIO << 8)
+    return [load, mask, compare, (_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, _RET_TRACE)]
+
+
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
@@ -123,8 +142,8 @@ class _Program(ctypes.Structure):
 class Filter:
     """The filter, made ready before a fork so that the child only has to install it."""
 
-    def __init__(self, *, mappings: bool = False, runs: bool = False) -> None:
-        code = program(mappings=mappings, runs=runs)
+    def __init__(self, *, mappings: bool = False, runs: bool = False, faked: bool = False) -> None:
+        code = program(mappings=mappings, runs=runs, faked=faked)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._program = _Program(len(code) // 8, ctypes.addressof(self._code))
         self._number = _MACHINES[os.uname().machine][0]

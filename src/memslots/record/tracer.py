@@ -173,10 +173,14 @@ class Tracer:
                 self._look(tid, entry)
             else:
                 registers.refuse(tid)  # a filter of the program's own wants a tracer, and has none
-        if not ptrace.ask(ptrace.SYSCALL, tid):
+        if not self._enter(tid):
             self._pending.pop(
                 tid, None
             )  # it was killed here, and the kernel does not make the call
+
+    def _enter(self, tid: int) -> bool:
+        """Let a call begin that was looked at; False if the thread is gone."""
+        return ptrace.ask(ptrace.SYSCALL, tid)
 
     def _look(self, tid: int, entry: tuple[int, int, int, int, int, int, int]) -> None:
         """Take up a call of any kind that begins, if it is one to keep."""

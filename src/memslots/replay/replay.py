@@ -19,7 +19,7 @@ from ..state.change import SlotChange
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..trace.decode import CLONE
-from ..trace.event import Event
+from ..trace.event import INJECTED, Event
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VALUE_CALLS, VM
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
@@ -381,6 +381,8 @@ def _compare(step: Step) -> str:
     answer, observed = step.answer, step.observed
     if answer is None:
         return OTHER
+    if step.event.answered_by == INJECTED:
+        return REFUSED
     if isinstance(answer, (Undetermined, Unmodelled)):
         return UNDETERMINED if observed is None or step.is_region else OTHER
     if observed is None:

@@ -25,6 +25,9 @@ KERNEL_WARNING = "kernel-warning"
 """The format of a warning or crash of the kernel."""
 LAYOUT = ""
 """The format of a call that was not recorded but planned."""
+HOST, MODEL, INJECTED = "host", "model", "injected"
+ANSWERERS = (HOST, MODEL, INJECTED)
+"""Who answered a call of an emulated program; recordings have their numbers."""
 
 
 def printable(text: str) -> str:
@@ -36,8 +39,8 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid", "process",
-        "result", "source", "text",
+        "answered_by", "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid",
+        "process", "result", "source", "text",
         "time_ns", "vcpus_in_run",
     )  # fmt: skip
 
@@ -58,6 +61,7 @@ class Event:
         format: str = "",
         duration_ns: int | None = None,
         vcpus_in_run: int | None = None,
+        answered_by: str = "",
     ) -> None:
         self.call = call
         """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
@@ -99,6 +103,8 @@ class Event:
         """vCPUs of the VM inside KVM_RUN when the call was made; None where it was not looked
         at.
         """
+        self.answered_by = answered_by
+        """HOST, MODEL or INJECTED; empty where the recording does not say: the host."""
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""
@@ -131,8 +137,8 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "excerpt", "formats", "host", "lines", "machine", "notes", "page_bytes",
-        "release", "runs", "skipped",
+        "bytes", "calls", "excerpt", "formats", "host", "kernel", "lines", "machine", "notes",
+        "page_bytes", "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
 
@@ -149,6 +155,8 @@ class Reading:
         """
         self.machine = ""
         """Hardware name likewise."""
+        self.kernel = ""
+        """The kernel as which a program was answered (`memslots emulate`), by name."""
         self.page_bytes = 0
         """Host page size likewise; 0 if the recording does not say."""
         self.host: tuple[str, ...] = ()

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _INTS = ("result", "fd", "pid", "time_ns", "line", "new_fd", "duration_ns", "vcpus_in_run")
-_TEXTS = {"source": "source", "text": "text", "vm": "process", "format": "format"}
+_TEXTS = {"source": "source", "text": "text", "vm": "process", "format": "format",
+          "answered_by": "answered_by"}  # fmt: skip
 """Key: attribute of the event."""
 _EXACT = 1 << 53
 _NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)

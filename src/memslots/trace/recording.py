@@ -13,7 +13,7 @@ import struct
 from ..errnos import EFAULT
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
-from .event import Event, Reading, printable
+from .event import ANSWERERS, Event, Reading, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _BLOCK = 1 << 16
 _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
 _EDITS_MAX = 16
+_NAME_MAX = 200
 _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
@@ -71,6 +72,7 @@ class _Description:
         self.beside = tuple(map(str, beside)) if isinstance(beside, list) else ()
         """What numbers behind a call's fields are."""
         self.how = _text(row.get("how"))
+        self.kernel = _text(row.get("kernel"))[:_NAME_MAX]
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
 
@@ -116,6 +118,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
     description = _Description(row, name)
     reading.release, reading.machine = description.release, description.machine
     reading.page_bytes, reading.host = description.page_bytes, description.host
+    reading.kernel = description.kernel
     where = f"{description.release or '?'} {description.machine}".strip()
     reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)
@@ -209,6 +212,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         process=description.processes.get(tid),
         duration_ns=beside.get("duration_ns") or None,
         vcpus_in_run=beside.get("vcpus_in_run"),
+        answered_by=dict(enumerate(ANSWERERS)).get(beside.get("answered_by", -1), ""),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import errno_name
 from ..explain.explain import CERTAIN, ELSEWHERE
 from ..replay.step import DIFFERS
-from ..trace.event import MESSAGE
+from ..trace.event import HOST, INJECTED, MESSAGE, MODEL
 from ..uapi.flags import flag_text
 from ..units import format_bytes
 from .text import Paint, wrapped
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ..replay.step import Step
 
 _MOST_POSSIBLE, _MOST_OTHERS = 4, 2
+_ANSWERED = {
+    MODEL: "by the model, as the emulated kernel would; the host was not asked",
+    HOST: "by the host, and the emulated kernel may answer otherwise",
+}
+"""Of a refused or surprising call of an emulated program: who answered it."""
 
 
 def call_text(step: Step) -> str:
@@ -82,6 +87,10 @@ def paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if explanation.cause is not None and explanation.certainty != CERTAIN:
         return _about_cause(explanation)
+    if step.event.answered_by == INJECTED:
+        return [("injected", explanation.summary)]
+    if step.event.answered_by in _ANSWERED:
+        found.append(("answered", _ANSWERED[step.event.answered_by]))
     if rule is not None and explanation.certainty == CERTAIN:
         found.append(("rule", f"{rule.id} ({explanation.summary})"))
     else:

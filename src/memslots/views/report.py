@@ -146,7 +146,9 @@ def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
 def kernel_lines(analysis: Analysis) -> list[str]:
     """Which kernel the calls are explained for, and why."""
     if analysis.evidence is None:
-        return [f"kernel: {analysis.profile.name}, stated"]
+        emulated = analysis.reading.kernel == analysis.profile.name
+        why = "as which the program was answered" if emulated else "stated"
+        return wrapped("", f"kernel: {analysis.profile.name}, {why}", 0, 0)
     return [
         line
         for text in evidence_texts(analysis.evidence)

@@ -1,0 +1,51 @@
+"""The recording of an emulated program: as any, and who answered each call."""
+
+from __future__ import annotations
+
+from ..record.file import RecordingFile
+from ..trace.event import ANSWERERS
+from ..uapi.calls import CALLS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..record.mappings import MappingCall
+    from ..record.runs import RunCall
+    from ..uapi.calls import Call
+
+_HOW = "memslots emulate"
+_NUMBERS = {who: number for number, who in enumerate(ANSWERERS)}
+
+
+class EmulatedFile(RecordingFile):
+    """A recording whose calls say who answered them."""
+
+    def __init__(
+        self, path: str, command: Sequence[str], kernel: str, *, arguments: bool = False
+    ) -> None:
+        """kernel: which one is emulated; empty: none.  Raises OSError."""
+        also: dict[str, object] = {"beside": ["answered_by", "vcpus_in_run"]}
+        if kernel:
+            also["kernel"] = kernel
+        super().__init__(path, command, _HOW, arguments=arguments, also=also)
+        self.answered_by = ""
+        """Who answered the next call that is added; empty: that is not worth saying."""
+
+    def add(
+        self,
+        call: Call | MappingCall | RunCall,
+        tid: int,
+        time_ns: int,
+        result: int | None,
+        fd: int,
+        values: tuple[int, ...],
+        vcpus_in_run: int | None = None,
+    ) -> None:
+        """Append one call, with who answered it where its arguments are known."""
+        if call.name in CALLS and len(values) == len(call.names):
+            values = (*values, _NUMBERS.get(self.answered_by, len(ANSWERERS)))
+            if vcpus_in_run is not None:
+                values = (*values, vcpus_in_run)
+        self.answered_by = ""
+        super().add(call, tid, time_ns, result, fd, values)
