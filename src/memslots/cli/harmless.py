@@ -94,8 +94,8 @@ class Harmless:
 
     def __enter__(self) -> None:
         self._saved = sys.stdout, sys.stderr
-        sys.stdout = HarmlessOutput(sys.stdout, _OUTPUT)  # type: ignore[assignment]
-        sys.stderr = HarmlessOutput(sys.stderr, "standard error")  # type: ignore[assignment]
+        sys.stdout = HarmlessOutput(sys.stdout, _OUTPUT)
+        sys.stderr = HarmlessOutput(sys.stderr, "standard error")
 
     def __exit__(self, *_: object) -> None:
         sys.stdout, sys.stderr = self._saved

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..record.file import RecordingFile
 from ..trace.event import ANSWERERS
-from ..uapi.calls import CALLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class EmulatedFile(RecordingFile):
         self, path: str, command: Sequence[str], kernel: str, *, arguments: bool = False
     ) -> None:
         """kernel: which one is emulated; empty: none.  Raises OSError."""
-        also: dict[str, object] = {"beside": ["answered_by", "vcpus_in_run"]}
+        also: dict[str, object] = {"beside": ["duration_ns", "answered_by", "vcpus_in_run"]}
         if kernel:
             also["kernel"] = kernel
         super().__init__(path, command, _HOW, arguments=arguments, also=also)
@@ -41,11 +40,11 @@ class EmulatedFile(RecordingFile):
         fd: int,
         values: tuple[int, ...],
         vcpus_in_run: int | None = None,
+        duration_ns: int = 0,
     ) -> None:
         """Append one call, with who answered it where its arguments are known."""
-        if call.name in CALLS and len(values) == len(call.names):
-            values = (*values, _NUMBERS.get(self.answered_by, len(ANSWERERS)))
-            if vcpus_in_run is not None:
-                values = (*values, vcpus_in_run)
+        super().add(call, tid, time_ns, result, fd, values, vcpus_in_run, duration_ns)
         self.answered_by = ""
-        super().add(call, tid, time_ns, result, fd, values)
+
+    def _beside(self) -> tuple[int, ...]:
+        return (_NUMBERS.get(self.answered_by, len(ANSWERERS)),)

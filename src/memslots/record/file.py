@@ -127,7 +127,7 @@ class RecordingFile:
         """
         kind = KIND_UNFINISHED if result is None else KIND_CALL
         if len(values) == len(call.names):
-            values = (*values, duration_ns)
+            values = (*values, duration_ns, *self._beside())
             if vcpus_in_run is not None:
                 values = (*values, vcpus_in_run)
         nbytes = _HEADER_BYTES + 8 * len(values)
@@ -138,6 +138,10 @@ class RecordingFile:
             self.calls += 1
         else:
             self.lost += 1
+
+    def _beside(self) -> tuple[int, ...]:
+        """What a recording of another kind keeps with each call, between the other two."""
+        return ()
 
     def snapshot(
         self, call: Call, tid: int, time_ns: int, result: int, fd: int, values: tuple[int, ...]
