@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import MemslotsError
-from ..kernel.machine import Machine
+from ..kernel.asked import machine_of
 from ..kernel.profile import Profile, of_branches
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
@@ -32,7 +32,7 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
     )
     process = Process(mappings_known=False, fds_known=False)
     process.mappings = list(vm.process.mappings)
-    twin = Vm(profile, process=process, state=VmState(Machine(profile, vm_type)))
+    twin = Vm(profile, process=process, state=VmState(machine_of(profile, vm_type)))
     files = {
         file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
         for file in vm.process.fds.values()

@@ -51,18 +51,17 @@ class VmState:
         "_bindings",
         "_bitmaps",
         "_bitmaps_shared",
+        "_design",
         "attributes",
         "budget",
         "committed_pages",
         "config",
         "dead",
-        "design",
         "flags_matter",
         "machine",
         "possible_slots",
         "spaces",
         "swaps",
-        "total_cap",
         "total_pages",
         "uid",
         "unusual",
@@ -80,9 +79,7 @@ class VmState:
         """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
         self.committed_pages: int | None = None
         """The total when a commit last looked at it; None before the first."""
-        self.design = design_for(machine) if design is None else design
-        self.total_cap = machine.ulong_max if self.design.caps_total else _NO_CAP
-        """Most pages that the total may reach."""
+        self._design = design
         self.budget = MmuBudget()
         self.config = VmConfig()
         self.config.protected = machine.protected_vm
@@ -111,11 +108,11 @@ class VmState:
     def copy(self) -> VmState:
         """An equal state that shares what neither side has changed yet."""
         twin = VmState.__new__(VmState)
-        twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
+        twin.machine, twin.uid, twin._design = self.machine, self.uid, self._design
         twin.spaces = [slots.copy() for slots in self.spaces]
         twin.swaps = self.swaps.copy()
         twin.committed_pages = self.committed_pages
-        twin.total_pages, twin.total_cap = self.total_pages, self.total_cap
+        twin.total_pages = self.total_pages
         twin.budget, twin.config = self.budget.copy(), self.config.copy()
         twin.attributes = self.attributes.copy()
         twin.possible_slots = self.possible_slots
@@ -162,6 +159,18 @@ class VmState:
         budget = self.budget
         if budget.n_used and kind & self.design.commits_on and not budget.n_requested:
             budget.set_goal(self.design.budget(self.total_pages))
+
+    @property
+    def design(self) -> Design:
+        """The accounting design: what was stated, or what the kernel has."""
+        if self._design is None:
+            self._design = design_for(self.machine)
+        return self._design
+
+    @property
+    def total_cap(self) -> int:
+        """Most pages that the total may reach."""
+        return self.machine.ulong_max if self.design.caps_total else _NO_CAP
 
     @property
     def n_max_mmu_pages(self) -> int:
