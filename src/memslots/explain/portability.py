@@ -1,8 +1,8 @@
 """Accepted calls that other releases refuse: the recording's own calls, replayed on each of them.
 
-Releases that answer alike what the calls ask of a kernel are asked once.  Work is bounded: only calls that
-were accepted and that decide about slots are kept, and of these only so many
-that all answers together stay within a budget.
+Releases that answer alike what the calls ask of a kernel are asked once.  Work is
+bounded: only calls that were accepted and that decide about slots are kept, and of
+these only so many that all answers together stay within a budget.
 """
 
 from __future__ import annotations
@@ -67,6 +67,14 @@ class AcceptedCalls:
         """Steps that the recording's own kernel would have refused: they are reported as
         surprises.
         """
+
+    def see_accepted(self, number: int, event: Event) -> None:
+        """Keep a region call that was accepted, by the recording's own kernel too."""
+        if self._is_limited and len(self.events) >= MOST_CALLS:
+            self.left_out += 1
+        else:
+            self.events.append(event)
+            self.numbers.append(number)
 
     def see(self, step: Step) -> None:
         """Keep a step's call if it was accepted and may decide about slots."""

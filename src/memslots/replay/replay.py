@@ -7,50 +7,32 @@ the VMs, not with the length of the recording.
 
 from __future__ import annotations
 
-from errno import EBADF
-
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined
 from ..rules.decide import DECISIONS
-from ..rules.dirty_log import NOT_LOGGING
 from ..rules.fast_path import UNCHANGED
-from ..rules.region.same_id import DELETE_MISSING
 from ..state.change import SlotChange
-from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..trace.decode import CLONE
 from ..trace.event import KERNEL_WARNING, MESSAGE, TEXT, Event
-from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VALUE_CALLS, VM
-from ..uapi.capabilities import CAPS
-from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
+from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 from .follow import follow_accepted
 from .host_places import HostPlaces
 from .region_of_event import region_of_event
-from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, UNDETERMINED, Step
+from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, Step
 from .tracked_vm import TrackedVm
+from .verdict import compare, is_echo, learn_guest_memfd, tells_of_older_slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
-    from ..rules.answer import Answer
-
-
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 _CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
 _CLONE_VM = CLONE["CLONE_VM"]
-_OF_A_MISSING_SLOT = frozenset((DELETE_MISSING, NOT_LOGGING))
-"""Rules that refuse because there is no such slot."""
-CAPABILITIES_OF_MEMORY = frozenset(
-    number
-    for name, number in CAPS.items()
-    if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
-    or name in ("KVM_CAP_SPLIT_IRQCHIP", "KVM_CAP_ARM_MTE")
-)
-"""Those whose answer the model vouches for: they change what slots may do."""
-_UNKNOWN_BYTES = (1 << 63) - 1
 _WORDS = (MESSAGE, TEXT, KERNEL_WARNING)
 """Formats of what is told of a call; it may be told twice."""
 
@@ -180,7 +162,7 @@ class Replay:
         step = Step(
             number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start
         )
-        if _is_echo(step, tracked):
+        if is_echo(step, tracked):
             step.verdict = ECHO
         elif event.call in MAPPING_CALLS:
             step.below_slot = tracked is not self._system_vm(event, process)
@@ -359,8 +341,8 @@ class Replay:
             except (ValueError, TypeError):
                 step.verdict = OTHER  # numbers that do not fit: the reader has counted them
                 return
-            step.answer = NO_CHANGE if _tells_of_older_slot(event, answer, tracked) else answer
-            step.verdict = _compare(step)
+            step.answer = NO_CHANGE if tells_of_older_slot(event, answer, tracked) else answer
+            step.verdict = compare(step)
         self._keep(step, tracked)
         if step.answer is not None and (
             step.observed is None or step.verdict in (ACCEPTED, REFUSED)
@@ -380,12 +362,12 @@ class Replay:
             return
         step.region = region
         if region.flags & KVM_MEM_GUEST_MEMFD:
-            _learn_guest_memfd(tracked.vm, event, region.guest_memfd)
+            learn_guest_memfd(tracked.vm, event, region.guest_memfd)
         answer = tracked.vm.decide(region)
-        if _tells_of_older_slot(event, answer, tracked):
+        if tells_of_older_slot(event, answer, tracked):
             answer = NO_CHANGE
         step.answer = answer
-        step.verdict = _compare(step)
+        step.verdict = compare(step)
         self._keep(step, tracked)
         accepted = event.result == 0 or (
             event.result is None
@@ -419,63 +401,3 @@ class Replay:
                 return
             self._left_to_keep -= 1
         step.before = tracked.before()
-
-
-def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bool:
-    """Whether a call that worked shows a slot that is older than the recording: no surprise, and
-    no news.
-    """
-    if (
-        tracked.from_start
-        or event.result is None
-        or event.result < 0
-        or not isinstance(answer, Refused)
-    ):
-        return False
-    slot = event.get("slot")
-    return answer.rule in _OF_A_MISSING_SLOT and slot is not None and tracked.vm.slot(slot) is None
-
-
-def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
-    """A descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not
-    known.
-    """
-    if event.result == -EBADF or fd in vm.process.fds or vm.process.fds_known:
-        return
-    if fd >> 31 == 0:
-        vm.process.open(fd, GuestMemfd(_UNKNOWN_BYTES, GUEST_MEMFD_FLAG_MMAP, vm.state.uid))
-
-
-def _is_echo(step: Step, tracked: TrackedVm) -> bool:
-    """Whether an error message only repeats the call before it."""
-    event, last = step.event, tracked.last_event
-    if event.format != MESSAGE or last is None or not step.is_region:
-        return False
-    if event.result is None or last.result != event.result or not tracked.last_is_repeatable:
-        return False
-    seen = last.fields
-    return all(seen.get(name, value) == value for name, value in event.fields.items())
-
-
-def _is_about_something_else(event: Event) -> bool:
-    """Whether a capability is none of memory: what decides those is not in the recording."""
-    return event.call == "KVM_ENABLE_CAP" and event.get("cap") not in CAPABILITIES_OF_MEMORY
-
-
-def _compare(step: Step) -> str:
-    answer, observed = step.answer, step.observed
-    if answer is None:
-        return OTHER
-    if isinstance(answer, (Undetermined, Unmodelled)):
-        return UNDETERMINED if observed is None or step.is_region else OTHER
-    if observed is None:
-        return ACCEPTED if answer.accepted else REFUSED
-    expected = answer.result
-    if observed < 0 or expected < 0:
-        same = observed == expected
-    else:
-        # a file descriptor is any number; a capability's value counts
-        same = step.event.call not in VALUE_CALLS or observed == expected
-    if same:
-        return ACCEPTED if observed >= 0 else REFUSED
-    return OTHER if _is_about_something_else(step.event) else DIFFERS

@@ -34,9 +34,7 @@ class TrackedVm:
         "vm",
     )
 
-    def __init__(
-        self, name: str, vm: Vm, number: int, *, from_start: bool, process: str
-    ) -> None:
+    def __init__(self, name: str, vm: Vm, number: int, *, from_start: bool, process: str) -> None:
         self.name = name
         self.number = number
         """Its place among all VMs of the recording."""

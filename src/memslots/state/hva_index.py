@@ -51,9 +51,11 @@ class RangeIndex:
         for length_class, keys in self._classes.items():
             longest = 1 << length_class
             first = max(start - longest, 0) << _NUMBER_BITS
-            for key in keys.between(first, end << _NUMBER_BITS):
-                if ranges[key & 0xFFFF_FFFF][1] > start:
-                    found.append(key)
+            found += [
+                key
+                for key in keys.between(first, end << _NUMBER_BITS)
+                if ranges[key & 0xFFFF_FFFF][1] > start
+            ]
         found.sort()
         return [key & 0xFFFF_FFFF for key in found]
 

@@ -1,9 +1,9 @@
 """The slots of one address space, indexed as look-ups need them.
 
 By id: pages of 64 ids, made when first used: a VM with few slots is small.  By
-gfn: a sorted list in chunks of a hundred, so that an insertion moves little.  By host address: built when first asked for,
-kept up from then on.  Ranges of one address space never overlap; host ranges
-may.
+gfn: a sorted list in chunks of a hundred, so that an insertion moves little.  By
+host address: built when first asked for, kept up from then on.  Ranges of one
+address space never overlap; host ranges may.
 
 `copy()` shares chunks: each side copies a chunk when it first writes to it.
 """
@@ -46,7 +46,16 @@ class SlotSet:
     and which it is, and a change of flags does not touch it.
     """
 
-    __slots__ = ("_bounds", "_by_hva", "_chunks", "_own_id_pages", "_owners", "_token", "count", "ids")
+    __slots__ = (
+        "_bounds",
+        "_by_hva",
+        "_chunks",
+        "_own_id_pages",
+        "_owners",
+        "_token",
+        "count",
+        "ids",
+    )
 
     def __init__(self) -> None:
         self.count = 0
@@ -229,12 +238,7 @@ class SlotSet:
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {
-            slot.id: slot
-            for page in self.ids.values()
-            for slot in page
-            if slot is not None
-        }
+        by_id = {slot.id: slot for page in self.ids.values() for slot in page if slot is not None}
         if len(in_order) != self.count or len(by_id) != self.count:
             raise InvariantBrokenError(
                 f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}"
