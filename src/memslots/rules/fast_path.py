@@ -1,7 +1,7 @@
 """The ordinary region call, accepted at a glance.
 
-Most calls of a recording are plain: address space 0, aligned, in range, nothing
-special about the VM.  For these a few comparisons show that no rule can refuse.
+Most calls of a recording are plain: aligned, in range, away from
+slots that KVM may have made for itself.  For these a few comparisons show that no rule can refuse.
 This is not a second statement of the rules: it knows only limits that are safe
 for all of them, says nothing about refusals, and hands everything else to
 `decide`.  A test compares the two on every recorded call.
@@ -29,13 +29,23 @@ _PLAIN_ARCHES = frozenset({"x86_64", "i386", "ppc32", "mips"})
 class PlainLimits:
     """Limits of one machine within which no rule refuses."""
 
-    __slots__ = ("gpa_end", "hva_end", "odd_bits", "odd_flags", "page_shift", "slots", "total_end")
+    __slots__ = (
+        "gpa_end",
+        "hva_end",
+        "odd_bits",
+        "odd_flags",
+        "page_shift",
+        "slots",
+        "spaces",
+        "total_end",
+    )
 
     def __init__(self, machine: Machine) -> None:
         profile = machine.profile
         plain = not profile.option("page-track") and not profile.has("x86-kvmalloc-2g")
         self.slots = machine.user_slots if machine.arch in _PLAIN_ARCHES and plain else 0
         """Slot ids below this; 0: no call is plain."""
+        self.spaces = machine.spaces
         self.odd_bits = machine.page_mask | ODD_CALL
         """Bits that no address or size may have."""
         self.odd_flags = ~machine.flags_plain
@@ -49,6 +59,7 @@ class PlainLimits:
     def narrow(self, other: PlainLimits) -> None:
         """What is plain on another machine, too."""
         self.slots = min(self.slots, other.slots) if self.page_shift == other.page_shift else 0
+        self.spaces = min(self.spaces, other.spaces)
         self.odd_bits |= other.odd_bits
         self.odd_flags |= other.odd_flags
         self.gpa_end = min(self.gpa_end, other.gpa_end)
@@ -73,7 +84,7 @@ UNCHANGED = SlotChange(NOTHING, None, None)
 
 
 def plain_change(
-    slot_id: int,
+    slot_word: int,
     flags: int,
     gpa: int,
     nbytes: int,
@@ -86,16 +97,18 @@ def plain_change(
 
     odd_bits: the low bits of all its addresses and sizes, and ODD_CALL.
     """
+    as_id, slot_id = slot_word >> 16, slot_word & 0xFFFF
     if (
         odd_bits & limits.odd_bits
         or slot_id >= limits.slots
+        or as_id >= limits.spaces
         or flags & limits.odd_flags
         or hva + nbytes > limits.hva_end
         or gpa + nbytes > limits.gpa_end
-        or state.unusual
+        or state.dead
     ):
         return None
-    slots = state.spaces[0]
+    slots = state.spaces[as_id]
     old = slots.ids[slot_id >> ID_SHIFT][slot_id & ID_MASK]
     gfn = gpa >> limits.page_shift
     npages = nbytes >> limits.page_shift
@@ -104,9 +117,10 @@ def plain_change(
             not npages
             or state.total_pages + npages > limits.total_end
             or slots.meeting(gfn, gfn + npages)
+            or (gfn + npages > state.first_possible and state.may_meet_possible(gfn, gfn + npages))
         ):
             return None
-        return SlotChange(CREATE, None, Slot(0, slot_id, gfn, npages, hva, flags))
+        return SlotChange(CREATE, None, Slot(as_id, slot_id, gfn, npages, hva, flags))
     if not npages:
         return SlotChange(DELETE, old, None) if old.npages <= state.total_pages else None
     if old.userspace_addr != hva or old.npages != npages or (flags ^ old.flags) & _OTHER_FLAGS:
@@ -115,11 +129,13 @@ def plain_change(
         if flags == old.flags:
             return UNCHANGED
         kind = FLAGS_ONLY
-    elif slots.meeting(gfn, gfn + npages, slot_id):
+    elif slots.meeting(gfn, gfn + npages, slot_id) or (
+        gfn + npages > state.first_possible and state.may_meet_possible(gfn, gfn + npages)
+    ):
         return None
     else:
         kind = MOVE
-    return SlotChange(kind, old, Slot(0, slot_id, gfn, npages, hva, flags))
+    return SlotChange(kind, old, Slot(as_id, slot_id, gfn, npages, hva, flags))
 
 
 def accept_plain(region: Region, state: VmState, limits: PlainLimits) -> Accepted | None:
