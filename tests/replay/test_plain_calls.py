@@ -1,4 +1,4 @@
-"""Replay's quick way gives the steps of the slow one, and kernels that answer alike replay alike."""
+"""Replay's quick way gives the slow one's steps; kernels that answer alike replay alike."""
 
 from __future__ import annotations
 

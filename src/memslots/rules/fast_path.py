@@ -1,7 +1,7 @@
 """The ordinary region call, accepted at a glance.
 
-Most calls of a recording are plain: aligned, in range, away from
-slots that KVM may have made for itself.  For these a few comparisons show that no rule can refuse.
+Most calls of a recording are plain: aligned, in range, away from slots that KVM may
+have made for itself.  For these a few comparisons show that no rule can refuse.
 This is not a second statement of the rules: it knows only limits that are safe
 for all of them, says nothing about refusals, and hands everything else to
 `decide`.  A test compares the two on every recorded call.
