@@ -15,7 +15,7 @@ in its wing:
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
         arch version evidence fact limits history_arch history_capabilities history profile
-        distributions footprint user_range vm_capabilities machine dated_text vendors names
+        distributions footprint user_range vm_capabilities machine dated_text vendors names asked
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
         change hva_index apply mmu_pages_designs set_pairs slot_set vm_state
@@ -33,13 +33,14 @@ in its wing:
         command_line libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
         kernel_warning perf blocks dispatch resources syzlang c_reproducer widths reader
     replay/           events through the model, step by step
-        follow region_of_event step tracked_vm replay
+        follow region_of_event step tracked_vm host_places verdict replay
     explain/          why a call was refused, what would pass, what a recording tells
-        finding_kinds finding findings portability vm_summary other_kernels remedies causes.cause
+        finding_kinds finding portability vm_summary other_kernels remedies causes.cause
         causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
         causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
-        which_kernel advice ranges text_events unread causes.catalogue rank slot_lives possibility
-        histories hypotheses other_causes explain diagnosis analysis
+        which_kernel advice ranges text_events unread causes.catalogue rank possibility histories
+        hypotheses other_causes explain diagnosis known_places watched_vm findings slot_lives
+        analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.qemu_machine layout.mistake layout.parse plan cost
         survey

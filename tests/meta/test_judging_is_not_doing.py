@@ -19,6 +19,8 @@ from memslots.uapi.calls import CALLS, REGION_CALLS, SYSTEM, VCPU, VM
 WRITERS = ("state.", "model.vm")
 """Who may assign: the state itself; a Vm holds one."""
 _ATTRIBUTES = {*VmState.__slots__, *VmConfig.__slots__} - {"machine", "config", "state"}
+_NOT_STATE = ("_bindings_shared", "_bitmaps_shared", "_design", "machine")
+"""What copies share, what follows from the kernel and is kept once it was asked for."""
 EDGES = (0, 1, 64, 168, 4096, 0xFFFB_D000, (1 << 64) - 4096)
 
 
@@ -38,7 +40,7 @@ def picture(vm):
         return {
             name: plain(getattr(value, name, None))
             for name in slots
-            if name not in ("_bitmaps_shared", "machine")
+            if name not in _NOT_STATE
         }
 
     return plain(vm.state), plain(vm.process)

@@ -6,15 +6,8 @@ import pytest
 
 from memslots import find
 from memslots.explain.analysis import Analysis
-from memslots.replay.replay import (
-    ACCEPTED,
-    DIFFERS,
-    ECHO,
-    INCOMPLETE,
-    REFUSED,
-    UNDETERMINED,
-    Replay,
-)
+from memslots.replay.replay import Replay
+from memslots.replay.step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, REFUSED, UNDETERMINED
 from memslots.trace import parse_text, read
 
 KERNEL = "6.18/x86_64+pvm-smm-tdp"

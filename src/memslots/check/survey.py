@@ -15,6 +15,7 @@ import re
 
 from ..explain.remedies import candidates, passes
 from ..kernel.arch import ARCH_AND_EDITS, ARCHES, find_arch
+from ..kernel.asked import Alike
 from ..kernel.names import find
 from ..kernel.profile import of_branches
 from ..rules.answer import Accepted, Refused, Undetermined
@@ -146,15 +147,16 @@ def survey(source: str | os.PathLike[str], kernels: Sequence[str] = ()) -> Surve
 def survey_plan(plan: Layout | Recording, profiles: Sequence[Profile]) -> Survey:
     """The answers of kernels to a plan that has been read."""
     found = Survey(plan, profiles)
-    known: dict[object, list[Cell]] = {}
+
+    def column(profile: Profile) -> list[Cell]:
+        steps = list(steps_on(plan, profile))
+        if not found.calls:
+            found.calls = [Row(step) for step in steps]
+        return _cells(steps)
+
+    alike = Alike(column, profiles)
     for profile in profiles:
-        key = profile.behaviour
-        if key not in known:
-            steps = list(steps_on(plan, profile))
-            if not found.calls:
-                found.calls = [Row(step) for step in steps]
-            known[key] = _cells(steps)
-        found.columns[profile.name] = known[key]
+        found.columns[profile.name] = alike.find(profile)
     _collect_problems(found)
     if any(problem.mark == REFUSED for problem in found.problems):
         _Passes(found, plan).find()
@@ -229,6 +231,7 @@ def _things(step: Step) -> set[tuple[object, str, int | None]]:
 
 def _collect_problems(found: Survey) -> None:
     by_rule: dict[tuple[str, str], Refusal] = {}
+    calls: dict[tuple[str, str], set[int]] = {}
     for kernel, cells in found.columns.items():
         for call, cell in zip(found.calls, cells):
             outcome = cell.outcome
@@ -238,9 +241,11 @@ def _collect_problems(found: Survey) -> None:
                 continue
             shift = found.profiles[kernel].page_shift
             problem = by_rule.setdefault(cell.key, Refusal(cell.mark, outcome.rule, outcome, shift))
-            if call not in problem.calls:
+            numbers = calls.setdefault(cell.key, set())
+            if call.number not in numbers:
+                numbers.add(call.number)
                 problem.calls.append(call)
-            if kernel not in problem.kernels:
+            if problem.kernels[-1:] != [kernel]:
                 problem.kernels.append(kernel)
     for problem in by_rule.values():
         problem.calls.sort(key=lambda call: call.number)

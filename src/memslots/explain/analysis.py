@@ -60,6 +60,7 @@ class Analysis:
     __slots__ = (
         "_accepted",
         "_alike",
+        "_events",
         "_seen_alike",
         "diagnosis",
         "elsewhere",
@@ -120,9 +121,8 @@ class Analysis:
             profile = find(profile.name + edits)
         self.profile = profile
         told = self.diagnosis.events() if most else ()
-        self.replay = Replay(
-            chain(head, events, told), profile, irqchip=IRQCHIP in host, wanted=self._is_new
-        )
+        self._events = chain(head, events, told)
+        self.replay = Replay((), profile, irqchip=IRQCHIP in host, wanted=self._is_new)
         self.watch = Watch(ignored)
         self.summaries: dict[str, VmSummary] = {}
         """VM: what it was, in the order in which they are met."""
@@ -166,20 +166,47 @@ class Analysis:
 
     def run(self) -> Iterator[tuple[Step, Explanation | None]]:
         """Each step with its explanation, if it needs one and is the first of its kind."""
-        for step in self.replay:
-            self.kvm_calls += step.event.call.startswith(_KVM)
-            self.region_calls += step.is_region and step.event.format != TEXT
-            self.watch.see(step, self.replay.tracked.vm)
-            summary = self.summaries.get(step.vm_name)
+        for is_plain in self._looked_at():
+            step = self.replay.step
+            yield step, None if is_plain else self._explained(step)
+
+    def finish(self) -> Analysis:
+        """Run to the end."""
+        for is_plain in self._looked_at():
+            if not is_plain:
+                self._explained(self.replay.step)
+        return self
+
+    def _looked_at(self) -> Iterator[bool]:
+        """Take all calls and look at each; whether it was plain (see Replay.advance)."""
+        replay, watch, summaries, accepted = (
+            self.replay, self.watch, self.summaries, self._accepted
+        )  # fmt: skip
+        for number, event in enumerate(self._events, 1):
+            is_plain = replay.advance(number, event)
+            watch.see(replay, is_plain=is_plain)
+            tracked = replay.tracked
+            summary = summaries.get(tracked.name)
             if summary is None:
-                summary = self.summaries[step.vm_name] = VmSummary(step)
-            summary.see(step)
-            if self._accepted is not None:
-                self._accepted.see(step)
-            yield step, self._explained(step)
-        self.watch.finish()
-        if self._accepted is not None:
-            self.elsewhere = self._accepted.refused_elsewhere(self.profile)
+                summary = summaries[tracked.name] = VmSummary(number, event, tracked.name)
+            if is_plain:
+                self.kvm_calls += 1
+                self.region_calls += 1
+                state = tracked.vm.state
+                summary.see_region(number, event, state.total_pages, state.nr_slots)
+                if accepted is not None:
+                    accepted.see_accepted(number, event)
+            else:
+                step = replay.step
+                self.kvm_calls += event.call.startswith(_KVM)
+                self.region_calls += step.is_region and event.format != TEXT
+                summary.see(step)
+                if accepted is not None:
+                    accepted.see(step)
+            yield is_plain
+        watch.finish()
+        if accepted is not None:
+            self.elsewhere = accepted.refused_elsewhere(self.profile)
 
     def _explained(self, step: Step) -> Explanation | None:
         if not _is_to_be_explained(step):
@@ -206,12 +233,6 @@ class Analysis:
             self._seen_alike[step.verdict == DIFFERS] < self.explained
             and _alike_key(step) not in self._alike
         )
-
-    def finish(self) -> Analysis:
-        """Run to the end."""
-        for _ in self.run():
-            pass
-        return self
 
     @property
     def is_about_kvm(self) -> bool:

@@ -102,13 +102,17 @@ class Finding:
         return len(self.slots) or 1 if self.kind.counts == SLOTS else self.times
 
     def add(self, seen: Seen) -> None:
-        """Count one more time."""
-        self.times += 1
-        if seen.slot is not None:
-            self.slots.add(seen.slot.slot_word)
+        """Count one more time, and keep it if it is one of the first."""
         if len(self.seen) < MOST_SEEN:
             self.seen.append(seen)
-        self.steps = [self.steps[0] if self.steps else seen.step, seen.step]
+        self.count_one(seen.step, seen.slot)
+
+    def count_one(self, step: int, slot: Slot | None) -> None:
+        """Count one more time."""
+        self.times += 1
+        if slot is not None:
+            self.slots.add(slot.slot_word)
+        self.steps = [self.steps[0] if self.steps else step, step]
 
     def warn(self, seen: Seen | None = None) -> None:
         """Make it a warning; the first thing that does so is shown first."""

@@ -1,14 +1,12 @@
 """Findings on calls that were accepted: what a user would want to know anyway.
 
-A `Watch` sees the steps of a replay as they pass and keeps one `Finding` for
+A `Watch` sees the calls of a replay as they pass and keeps one `Finding` for
 each kind and VM: numbers and slots, and what was seen first.  Work and memory
 grow with the events and with the slots, not with their product.
 """
 
 from __future__ import annotations
 
-from ..replay.step import ACCEPTED, Step
-from ..rules.answer import Refused
 from ..state.change import CREATE, DELETE, FLAGS_ONLY, PLACING, SlotChange
 from ..state.slot import Slot
 from ..uapi.calls import CALLS
@@ -29,10 +27,14 @@ from .finding_kinds import (
     WARNING,
     FindingKind,
 )
+from .watched_vm import WatchedVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.vm import Vm
+    from ..replay.replay import Replay
+    from ..replay.step import Step
+    from ..replay.tracked_vm import TrackedVm
     from ..trace.event import Event
 
 _MAIN_MEMORY_BYTES = 64 << 20
@@ -50,105 +52,95 @@ DEVICE_WINDOWS = (
     ("I/O APIC", 0xFEC0_0000, 0x1000), ("HPET", 0xFED0_0000, 0x1000),
     ("local APIC", 0xFEE0_0000, 0x1000),
 )  # fmt: skip
-
-
-class _Watched:
-    """What is remembered of one VM."""
-
-    __slots__ = (
-        "aliases", "changes", "deleted", "dirty_pages", "from_start", "logged", "misaligned",
-        "most_pages",
-        "region_calls", "run_failed", "unbacked", "vcpu_threads", "windows",
-    )  # fmt: skip
-
-    def __init__(self, *, from_start: bool) -> None:
-        self.from_start = from_start
-        """Whether its creation was recorded."""
-        self.deleted: list[tuple[Slot, Step]] = []
-        """Slots that are gone and whose range nobody has taken since, with the step that deleted
-        them.
-        """
-        self.changes: dict[int, int] = {}
-        """Slot word: changes of it."""
-        self.unbacked: set[int] = set()
-        """Words of slots whose host memory is gone."""
-        self.logged: dict[int, int] = {}
-        """Slot word: its pages, for slots that log."""
-        self.dirty_pages = 0
-        """The sum of these."""
-        self.misaligned: dict[int, Seen] = {}
-        """Slot word: how it lies, for slots that can have no huge page."""
-        self.aliases: set[int] = set()
-        """Words of slots that share host memory with another."""
-        self.most_pages = 0
-        """The largest page total so far."""
-        self.region_calls = 0
-        self.vcpu_threads: set[int | None] = set()
-        """Threads that made vCPUs; None where it was not recorded which."""
-        self.windows: list[tuple[Seen, int]] = []
-        """The longest windows of which it is not known who could see them, and their bytes."""
-        self.run_failed = False
-        """Whether a KVM_RUN failed."""
+_WINDOWS_START = min(gpa for _, gpa, _ in DEVICE_WINDOWS)
+_WINDOWS_END = max(gpa + nbytes for _, gpa, nbytes in DEVICE_WINDOWS)
 
 
 class Watch:
-    """Looks at each step of a replay; `findings` grows, and is complete after `finish()`."""
+    """Looks at each call of a replay; `findings` grows, and is complete after `finish()`.
+
+    What a call may tell of is decided by numbers at hand; its step is made only where there is
+    something to say.
+    """
 
     __slots__ = ("_ignored", "_vms", "findings")
 
     def __init__(self, ignored: frozenset[str] = frozenset()) -> None:
         self._ignored = ignored
-        self._vms: dict[str, _Watched] = {}
+        self._vms: dict[str, WatchedVm] = {}
         self.findings: dict[tuple[str, str], Finding] = {}
         """(VM, kind's id): the finding."""
 
-    def see(self, step: Step, vm: Vm) -> None:
-        """Look at a step and at its VM, right after the replay has taken it."""
-        watched = self._vms.get(step.vm_name)
-        if watched is None:
-            watched = self._vms[step.vm_name] = _Watched(from_start=step.from_start)
-        if step.below_slot:
-            self._see_mapping(step, vm, watched)
-            return
-        call, observed = step.event.call, step.observed
-        if call == "KVM_CREATE_VCPU" and (observed or 0) >= 0:
-            watched.vcpu_threads.add(step.event.pid)
-        elif call == "KVM_RUN" and observed is not None and observed < 0:
-            watched.run_failed = True
-        if watched.unbacked:
-            self._see_use(step, watched)
-        watched.region_calls += step.is_region
-        if step.change is not None:
-            self._see_change(step, step.change, vm, watched)
+    def see(self, replay: Replay, *, is_plain: bool = False) -> None:
+        """Look at the call that a replay has taken last, and at its VM.
 
-    def _see_change(self, step: Step, change: SlotChange, vm: Vm, watched: _Watched) -> None:
-        new, slot = change.new, change.slot
-        word = slot.slot_word
-        watched.most_pages = max(watched.most_pages, step.totals[0])
+        is_plain: what `Replay.advance` said of it.
+        """
+        tracked = replay.tracked
+        watched = self._vms.get(tracked.name)
+        if watched is None:
+            watched = self._vms[tracked.name] = WatchedVm(from_start=tracked.from_start)
+        if watched.unbacked or not is_plain:
+            step = replay.step
+            if step.below_slot:
+                self._see_mapping(step, tracked.vm, watched)
+                return
+            call, observed = step.event.call, step.observed
+            if call == "KVM_CREATE_VCPU" and (observed or 0) >= 0:
+                watched.vcpu_threads.add(step.event.pid)
+            elif call == "KVM_RUN" and observed is not None and observed < 0:
+                watched.run_failed = True
+            if watched.unbacked:
+                self._see_use(step, watched)
+            watched.region_calls += step.is_region
+            for room in step.made_room:
+                watched.count_logging(room)
+        else:
+            watched.region_calls += 1
+        if replay.change is not None:
+            self._see_change(replay, replay.change, tracked, watched)
+
+    def _see_change(
+        self, replay: Replay, change: SlotChange, tracked: TrackedVm, watched: WatchedVm
+    ) -> None:
+        kind, old, new = change.kind, change.old, change.new
+        slot = change.slot
+        word = slot.as_id << 16 | slot.id
+        pages = tracked.vm.state.total_pages
+        if pages > watched.most_pages:
+            watched.most_pages = pages
         watched.changes[word] = changes = watched.changes.get(word, 0) + 1
         if changes >= _CHURN_CHANGES:
-            seen = Seen(step, slot, changes=changes)
-            if changes == _CHURN_CHANGES:
-                self._add(CHURN, step, seen)
-            self._peak(CHURN, step, seen, changes)
-        if change.kind == DELETE and change.old is not None:
-            watched.deleted.append((change.old, step))
+            self._see_churn(replay, slot, changes)
+        if kind == DELETE and old is not None:
+            watched.deleted.append((old, replay.number, replay.event))
             del watched.deleted[:-_MOST_DELETED]
             watched.misaligned.pop(word, None)
-        if change.kind & PLACING and new is not None:
-            self._see_window(step, vm, new, watched)
-            self._see_alias(step, vm, new, watched)
-            self._see_place(step, vm, new, watched)
-        if change.kind == CREATE and new is not None:
-            self._see_slots(step, vm, new)
-        if change.kind == FLAGS_ONLY and new is not None and step.is_running:
-            self._add(LOGGING_TOGGLED, step, Seen(step, new))
-        self._see_logging(step, change, vm, watched)
-        pages, most = step.totals[0], vm.state.machine.ulong_max
+        elif kind & PLACING and new is not None:
+            if watched.deleted:
+                self._see_window(replay, new, watched)
+            self._see_alias(replay, new, watched)
+            self._see_place(replay, new, watched)
+            if kind == CREATE:
+                self._see_slots(replay, new)
+        elif kind == FLAGS_ONLY and new is not None and tracked.running:
+            self._again(LOGGING_TOGGLED, replay, new)
+        if watched.logged or (new is not None and new.flags & KVM_MEM_LOG_DIRTY_PAGES):
+            self._see_logging(replay, change, watched)
+        most = tracked.vm.state.machine.ulong_max
         if pages * 10 >= most * 9:
-            self._once(TOTAL_NEAR_CAP, step, Seen(step, pages=pages, most=most), pages)
+            self._once(TOTAL_NEAR_CAP, replay, pages, pages=pages, most=most)
 
-    def _see_mapping(self, step: Step, vm: Vm, watched: _Watched) -> None:
+    def _see_churn(self, replay: Replay, slot: Slot, changes: int) -> None:
+        finding = self.findings.get((replay.tracked.name, CHURN.id))
+        if changes == _CHURN_CHANGES or (finding is not None and changes > finding.height):
+            seen = Seen(replay.step, slot, changes=changes)
+            if changes == _CHURN_CHANGES:
+                finding = self._add(CHURN, replay.step, seen)
+            if finding is not None:
+                finding.rise(seen, changes)
+
+    def _see_mapping(self, step: Step, vm: Vm, watched: WatchedVm) -> None:
         """A mapping call takes memory from below a slot, or puts some there."""
         regained, (first, end) = _concerned_bytes(step.event)
         for as_id in range(len(vm.state.spaces)):
@@ -160,7 +152,7 @@ class Watch:
                 self._add(BACKING_UNMAPPED, step, seen)
                 watched.unbacked.add(slot.slot_word)
 
-    def _see_use(self, step: Step, watched: _Watched) -> None:
+    def _see_use(self, step: Step, watched: WatchedVm) -> None:
         """Whether a VM with a slot whose memory is gone removes that slot, or goes on."""
         if step.event.call not in CALLS:
             return
@@ -169,72 +161,74 @@ class Watch:
         elif (step.vm_name, BACKING_UNMAPPED.id) in self.findings:
             self.findings[step.vm_name, BACKING_UNMAPPED.id].severity = WARNING
 
-    def _see_slots(self, step: Step, vm: Vm, new: Slot) -> None:
-        used, most = vm.state.spaces[new.as_id].count, vm.state.machine.user_slots
+    def _see_slots(self, replay: Replay, new: Slot) -> None:
+        state = replay.tracked.vm.state
+        used, most = state.spaces[new.as_id].count, state.machine.user_slots
         if used * 10 >= most * 9:
-            self._once(SLOTS_NEARLY_USED, step, Seen(step, used=used, most=most), used)
+            self._once(SLOTS_NEARLY_USED, replay, used, used=used, most=most)
 
-    def _see_logging(self, step: Step, change: SlotChange, vm: Vm, watched: _Watched) -> None:
-        """The pages of all slots that log, kept as a running total."""
-        logged = watched.logged
-        if step.verdict != ACCEPTED and isinstance(step.answer, Refused):
-            # the replay has made room for what the model would have refused
-            logged = {
-                slot.slot_word: slot.npages
-                for slots in vm.state.spaces
-                for slot in slots
-                if slot.flags & KVM_MEM_LOG_DIRTY_PAGES
-            }
-            watched.logged, watched.dirty_pages = logged, sum(logged.values())
-        else:
-            watched.dirty_pages -= logged.pop(change.slot.slot_word, 0)
-            if change.new is not None and change.new.flags & KVM_MEM_LOG_DIRTY_PAGES:
-                logged[change.new.slot_word] = change.new.npages
-                watched.dirty_pages += change.new.npages
-        if change.new is not None and watched.dirty_pages // 4 >= _LARGE_BITMAPS_BYTES:
-            nbytes = watched.dirty_pages // 4
-            self._once(BITMAPS_LARGE, step, Seen(step, bitmap_bytes=nbytes), nbytes)
+    def _see_logging(self, replay: Replay, change: SlotChange, watched: WatchedVm) -> None:
+        watched.count_logging(change)
+        nbytes = watched.dirty_pages // 4
+        if change.new is not None and nbytes >= _LARGE_BITMAPS_BYTES:
+            self._once(BITMAPS_LARGE, replay, nbytes, bitmap_bytes=nbytes)
 
-    def _see_window(self, step: Step, vm: Vm, new: Slot, watched: _Watched) -> None:
-        left = []
-        for old, deleted in watched.deleted:
-            start, end = max(old.base_gfn, new.base_gfn), min(old.end_gfn, new.end_gfn)
-            if old.as_id != new.as_id or start >= end:
-                left.append((old, deleted))
+    def _see_window(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
+        first, end, as_id = new.base_gfn, new.end_gfn, new.as_id
+        taken = [
+            entry
+            for entry in watched.deleted
+            if entry[0].base_gfn < end
+            and first < entry[0].base_gfn + entry[0].npages
+            and entry[0].as_id == as_id
+        ]
+        if not taken:
+            return
+        watched.deleted = [entry for entry in watched.deleted if entry not in taken]
+        tracked, event = replay.tracked, replay.event
+        for old, number, deleted in taken:
+            in_run = vcpus_in_run(deleted, event)
+            if in_run == 0:
                 continue
-            in_run = vcpus_in_run(deleted.event, step.event)
-            nobody = nobody_could_look(step, deleted, vm, watched.vcpu_threads)
-            if in_run == 0 or (in_run is None and nobody):
+            if in_run is None and nobody_could_look(
+                event, deleted, tracked.vm, watched.vcpu_threads,
+                from_start=tracked.from_start, is_running=tracked.running,
+            ):  # fmt: skip
                 continue
-            shift = vm.page_shift
+            start, stop = max(old.base_gfn, first), min(old.end_gfn, end)
+            shift = tracked.vm.page_shift
             seen = Seen(
-                step, old, first_gpa=start << shift, end_gpa=end << shift,
-                deleted_step=deleted.number,
-                window_ns=_between(deleted.event, step.event), vcpus_in_run=in_run,
+                replay.step, old, first_gpa=start << shift, end_gpa=stop << shift,
+                deleted_step=number,
+                window_ns=_between(deleted, event), vcpus_in_run=in_run,
             )  # fmt: skip
-            finding = self._add(UNBACKED_WINDOW, step, seen)
+            finding = self._add(UNBACKED_WINDOW, replay.step, seen)
             if finding is None:
                 continue
             finding.is_known = finding.is_known and in_run is not None
-            nbytes = (end - start) << shift
+            nbytes = (stop - start) << shift
             if in_run and nbytes >= _MAIN_MEMORY_BYTES:
                 finding.warn(seen)
             watched.windows.append((seen, nbytes))
             watched.windows.sort(key=lambda window: -window[1])
             del watched.windows[MOST_SEEN:]
-        watched.deleted = left
 
-    def _see_alias(self, step: Step, vm: Vm, new: Slot, watched: _Watched) -> None:
+    def _see_alias(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
+        tracked = replay.tracked
+        shift = tracked.vm.page_shift
+        is_many = len(watched.aliases) >= _MOST_ALIASES
+        if not is_many and watched.places.is_alone(new, shift):
+            return
+        step = replay.step
         if "userspace_addr" in step.assumed:
             return
-        if len(watched.aliases) >= _MOST_ALIASES:
+        if is_many:
             if (step.vm_name, HOST_ALIAS.id) in self.findings:
                 self.findings[step.vm_name, HOST_ALIAS.id].is_at_least = True
             return
-        shift = vm.page_shift
         end = new.userspace_addr + (new.npages << shift)
         worst: Seen | None = None
-        for other in vm.slots_at_hva(new.userspace_addr, end, new.as_id):
+        for other in tracked.vm.slots_at_hva(new.userspace_addr, end, new.as_id):
             if other.id == new.id:
                 continue
             watched.aliases |= {new.slot_word, other.slot_word}
@@ -254,22 +248,25 @@ class Watch:
             if _weight(worst) >= (1, _MAIN_MEMORY_BYTES):
                 finding.warn(worst)
 
-    def _see_place(self, step: Step, vm: Vm, new: Slot, watched: _Watched) -> None:
+    def _see_place(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
+        vm = replay.tracked.vm
         start, nbytes = new.base_gfn << vm.page_shift, new.npages << vm.page_shift
-        if vm.profile.arch.is_x86 and new.as_id == 0:
+        is_near = start < _WINDOWS_END and start + nbytes > _WINDOWS_START
+        if is_near and vm.profile.arch.is_x86 and new.as_id == 0:
             for name, gpa, window_bytes in DEVICE_WINDOWS:
                 if start < gpa + window_bytes and gpa < start + nbytes:
-                    self._add(SLOT_OVER_MMIO, step, Seen(step, new, what=name, gpa=gpa))
-        watched.misaligned.pop(new.slot_word, None)
-        if new.flags & KVM_MEM_GUEST_MEMFD:
+                    seen = Seen(replay.step, new, what=name, gpa=gpa)
+                    self._add(SLOT_OVER_MMIO, replay.step, seen)
+        if watched.misaligned:
+            watched.misaligned.pop(new.slot_word, None)
+        if nbytes < 2 * _HUGE_BYTES or new.flags & KVM_MEM_GUEST_MEMFD:
             return  # private pages come from the file: its offset decides, not userspace_addr
-        if "userspace_addr" not in step.assumed and nbytes >= 2 * _HUGE_BYTES:
-            offset_bytes = (start - new.userspace_addr) % _HUGE_BYTES
-            if offset_bytes:
-                seen = Seen(step, new, slot_bytes=nbytes, offset_bytes=offset_bytes)
-                watched.misaligned[new.slot_word] = seen
-                if nbytes >= _MAIN_MEMORY_BYTES:
-                    self._misaligned(step.vm_name, seen)
+        offset_bytes = (start - new.userspace_addr) % _HUGE_BYTES
+        if offset_bytes and "userspace_addr" not in replay.step.assumed:
+            seen = Seen(replay.step, new, slot_bytes=nbytes, offset_bytes=offset_bytes)
+            watched.misaligned[new.slot_word] = seen
+            if nbytes >= _MAIN_MEMORY_BYTES:
+                self._misaligned(replay.tracked.name, seen)
 
     def _misaligned(self, vm_name: str, seen: Seen) -> None:
         finding = self._finding(MISALIGNED, vm_name)
@@ -313,14 +310,23 @@ class Watch:
             finding.add(seen)
         return finding
 
-    def _once(self, kind: FindingKind, step: Step, seen: Seen, height: int) -> None:
-        """Say once that a mark was passed, and how far at most."""
-        if (step.vm_name, kind.id) not in self.findings:
-            self._add(kind, step, seen)
-        self._peak(kind, step, seen, height)
+    def _again(self, kind: FindingKind, replay: Replay, slot: Slot) -> None:
+        """Count one more time; the first ones are kept."""
+        finding = self._finding(kind, replay.tracked.name)
+        if finding is not None:
+            if len(finding.seen) < MOST_SEEN:
+                finding.add(Seen(replay.step, slot))
+            else:
+                finding.count_one(replay.number, slot)
 
-    def _peak(self, kind: FindingKind, step: Step, seen: Seen, height: int) -> None:
-        finding = self.findings.get((step.vm_name, kind.id))
+    def _once(self, kind: FindingKind, replay: Replay, height: int, **numbers: int) -> None:
+        """Say once that a mark was passed, and how far at most."""
+        finding = self.findings.get((replay.tracked.name, kind.id))
+        if finding is not None and height <= finding.height:
+            return
+        seen = Seen(replay.step, **numbers)
+        if finding is None:
+            finding = self._add(kind, replay.step, seen)
         if finding is not None:
             finding.rise(seen, height)
 
@@ -333,15 +339,23 @@ def vcpus_in_run(*events: Event) -> int | None:
     return max(known) if known else None
 
 
-def nobody_could_look(step: Step, deleted: Step, vm: Vm, vcpu_threads: set[int | None]) -> bool:
+def nobody_could_look(
+    event: Event,
+    deleted: Event,
+    vm: Vm,
+    vcpu_threads: set[int | None],
+    *,
+    from_start: bool,
+    is_running: bool,
+) -> bool:
     """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls
     itself.
     """
-    if not step.from_start:
+    if not from_start:
         return False
-    if not step.is_running:
+    if not is_running:
         return True
-    threads = {deleted.event.pid, step.event.pid}
+    threads = {deleted.pid, event.pid}
     is_alone = len(vm.state.config.vcpu_ids) == 1 and None not in threads
     return is_alone and threads == vcpu_threads
 

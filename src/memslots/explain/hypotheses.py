@@ -141,12 +141,12 @@ def _twins(
     arch = profile.arch.name
 
     def on(name: str, vm_type: int | None = None) -> Callable[[], Vm]:
-        return lambda: transplanted(vm, find(name), vm_type)
+        return lambda: transplanted(vm, find(name), request, vm_type)
 
     def like(vm_type: int | None = None, **options: int | bool) -> Callable[[], Vm]:
         edits = {name.replace("_", "-"): value for name, value in options.items()}
         return lambda: transplanted(
-            vm, profile.edited(edits, "supposed") if edits else profile, vm_type
+            vm, profile.edited(edits, "supposed") if edits else profile, request, vm_type
         )
 
     if profile.arch.is_x86:

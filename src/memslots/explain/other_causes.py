@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ..errnos import EEXIST
 from ..kernel.history import FACTS
-from ..replay.replay import CAPABILITIES_OF_MEMORY
 from ..replay.step import REFUSED, Step
+from ..replay.verdict import CAPABILITIES_OF_MEMORY
 from ..rules import ioctl
 from ..rules.answer import Rule
 from ..rules.catalogue import OTHER_RULES, find_rule

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from ..errors import MemslotsError
-from ..kernel.machine import Machine
+from ..kernel.asked import Alike, machine_of
 from ..kernel.profile import Profile, of_branches
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..state.vm_state import VmState
-from ..uapi.flags import KVM_MEM_USER_FLAGS
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_USER_FLAGS
 from ..uapi.region import Region
+from ..units import U32_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..state.slot import Slot
+
     Outcome = Accepted | Refused | Undetermined | Unmodelled
 
-MOST_SLOTS = 4000
-"""With more slots than this a survey of all kernels would keep the user waiting."""
 
-
-def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
+def transplanted(vm: Vm, profile: Profile, request: Region, vm_type: int | None = None) -> Vm:
     """A VM on another kernel, perhaps of another type, with the same slots, as far as that kernel
-    takes them.
+    takes them and the answer to a request can depend on them.
     """
     vm_type = (
         vm.state.machine.vm_type
@@ -32,7 +32,7 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
     )
     process = Process(mappings_known=False, fds_known=False)
     process.mappings = list(vm.process.mappings)
-    twin = Vm(profile, process=process, state=VmState(Machine(profile, vm_type)))
+    twin = Vm(profile, process=process, state=VmState(machine_of(profile, vm_type)))
     files = {
         file: GuestMemfd(file.size_bytes, file.flags, twin.state.uid)
         for file in vm.process.fds.values()
@@ -44,21 +44,44 @@ def transplanted(vm: Vm, profile: Profile, vm_type: int | None = None) -> Vm:
     fds = {file: fd for fd, file in vm.process.fds.items() if file is not None}
     _make_own_slots(vm, twin)
     shift = vm.page_shift
-    for slots in vm.state.spaces:
-        for slot in slots:
-            if slot.owner:
-                continue
-            binding = slot.binding
-            twin.submit(
-                Region(
-                    slot.slot_word, slot.flags & KVM_MEM_USER_FLAGS,
-                    slot.base_gfn << shift, slot.npages << shift,
-                    slot.userspace_addr,
-                    0 if binding is None else fds.get(binding.file, 0),
-                    0 if binding is None else binding.start << shift, binding is not None,
-                )
-            )  # fmt: skip
+    for slot in _slots_that_matter(vm, request):
+        if slot.owner:
+            continue
+        binding = slot.binding
+        twin.submit(
+            Region(
+                slot.slot_word, slot.flags & KVM_MEM_USER_FLAGS,
+                slot.base_gfn << shift, slot.npages << shift,
+                slot.userspace_addr,
+                0 if binding is None else fds.get(binding.file, 0),
+                0 if binding is None else binding.start << shift, binding is not None,
+            )
+        )  # fmt: skip
     return twin
+
+
+def _slots_that_matter(vm: Vm, request: Region) -> list[Slot]:
+    """Slots that the answer to a region call can depend on: the one of the same id, those on the
+    same guest memory or part of a guest_memfd; all where the page total may pass 32 bits.
+    """
+    as_id, slot_id = request.slot >> 16, request.slot & 0xFFFF
+    if vm.total_pages + (request.memory_size >> vm.page_shift) > U32_MAX:
+        return [slot for slots in vm.state.spaces for slot in slots]
+    found: list[Slot | None] = []
+    file = vm.process.fds.get(request.guest_memfd)
+    if request.flags & KVM_MEM_GUEST_MEMFD and file is not None:
+        offset = request.guest_memfd_offset
+        start, end = offset >> vm.page_shift, (offset + request.memory_size >> vm.page_shift) + 1
+        found += [vm.slot(each.slot_word) for each in vm.state.bound_in(file, start, end)]
+    if as_id < len(vm.state.spaces):
+        slots = vm.state.spaces[as_id]
+        first = request.guest_phys_addr >> vm.page_shift
+        end = (request.guest_phys_addr + request.memory_size >> vm.page_shift) + 1
+        found += slots.overlaps(first, end, slot_id)
+        found.append(slots.by_id(slot_id))
+    return sorted(
+        {slot for slot in found if slot is not None}, key=lambda slot: (slot.as_id, slot.base_gfn)
+    )
 
 
 def _make_own_slots(vm: Vm, twin: Vm) -> None:
@@ -81,21 +104,27 @@ def _make_own_slots(vm: Vm, twin: Vm) -> None:
 
 def answer_on(vm: Vm, request: Region, profile: Profile) -> Outcome:
     """What another kernel would answer."""
-    return transplanted(vm, profile).what_if(request)
+    return transplanted(vm, profile, request).what_if(request)
 
 
 def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
     """One sentence: on which releases of this architecture the answer is the same, and what it is
     elsewhere.
     """
-    if vm.state.nr_slots > MOST_SLOTS:
-        return "not worked out: more than 4000 slots"
     groups: list[tuple[str, str, str]] = []
     stated = {name: setting.value for name, setting in vm.profile.options.items()}
-    for profile in of_branches(vm.profile.arch, stated):
+    kernels = of_branches(vm.profile.arch, stated)
+
+    def answered(profile: Profile) -> str | None:
         try:
-            text = _summary(answer_on(vm, request, profile))
+            return _summary(answer_on(vm, request, profile))
         except MemslotsError:
+            return None
+
+    alike = Alike(answered, kernels)
+    for profile in kernels:
+        text = alike.find(profile)
+        if text is None:
             continue
         release = str(profile.version)
         if groups and groups[-1][2] == text:

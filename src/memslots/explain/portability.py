@@ -1,12 +1,13 @@
 """Accepted calls that other releases refuse: the recording's own calls, replayed on each of them.
 
-Releases that behave alike are asked once.  Work is bounded: only calls that
-were accepted and that decide about slots are kept, and of these only so many
-that all answers together stay within a budget.
+Releases that answer alike what the calls ask of a kernel are asked once.  Work is
+bounded: only calls that were accepted and that decide about slots are kept, and of
+these only so many that all answers together stay within a budget.
 """
 
 from __future__ import annotations
 
+from ..kernel.asked import Alike
 from ..kernel.profile import Profile, of_branches
 from ..replay.replay import MAPPING_CALLS, Replay
 from ..rules.answer import Refused, Rule
@@ -67,6 +68,14 @@ class AcceptedCalls:
         surprises.
         """
 
+    def see_accepted(self, number: int, event: Event) -> None:
+        """Keep a region call that was accepted, by the recording's own kernel too."""
+        if self._is_limited and len(self.events) >= MOST_CALLS:
+            self.left_out += 1
+        else:
+            self.events.append(event)
+            self.numbers.append(number)
+
     def see(self, step: Step) -> None:
         """Keep a step's call if it was accepted and may decide about slots."""
         event = step.event
@@ -105,8 +114,9 @@ class AcceptedCalls:
             self.left_out += len(events) - kept
             events = events[:kept]
         found: dict[Rule, RefusedElsewhere] = {}
+        work = Alike(lambda profile: self._refusals(events, profile), releases)
         for alike in reversed(list(kinds.values())):
-            refusals = self._refusals(events, alike[0])
+            refusals = work.find(alike[0])
             for rule, (refused, steps) in refusals.items():
                 each = found.setdefault(rule, RefusedElsewhere(rule, refused, among))
                 each.releases += [str(same.version) for same in alike]
@@ -125,9 +135,11 @@ class AcceptedCalls:
         them.
         """
         found: dict[Rule, tuple[Refused, list[Step]]] = {}
-        replay = Replay((), profile, most_kept=0)
+        replay = Replay((), profile, most_kept=0, only_answers=True)
         for number, event in zip(self.numbers, events):
-            step = replay.take(number, event)
+            if replay.advance(number, event):
+                continue
+            step = replay.step
             if number in self._surprises or not step.is_region or event.result:
                 continue
             if isinstance(step.answer, Refused) and not (

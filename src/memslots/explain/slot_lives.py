@@ -157,12 +157,9 @@ class VmLives:
         return len(self.moments) - 1
 
     def _see_change(self, step: Step, change: SlotChange, vm: Vm) -> None:
+        for room in step.made_room:
+            self._apply(room, step.number)
         self._apply(change, step.number)
-        if len(self._alive) != vm.state.nr_slots:
-            # the replay has made room for what the model would have refused
-            there = {slot.slot_word for slots in vm.state.spaces for slot in slots}
-            for word in set(self._alive) - there:
-                self._end(word, step.number)
         old, new = change.old, change.new
         if old is not None and (new is None or change.kind & PLACING):
             self._gone.append(_Gone(old.as_id, old.base_gfn, old.end_gfn, self._now, step))
@@ -178,7 +175,10 @@ class VmLives:
                 left.append(gone)
                 continue
             in_run = vcpus_in_run(gone.step.event, step.event)
-            if in_run != 0 and not nobody_could_look(step, gone.step, vm, self._vcpu_threads):
+            if in_run != 0 and not nobody_could_look(
+                step.event, gone.step.event, vm, self._vcpu_threads,
+                from_start=step.from_start, is_running=step.is_running,
+            ):  # fmt: skip
                 self.unbacked.append(UnbackedSpan(gone, start, end, self._now, step.number))
             for first, last in ((gone.start_gfn, start), (end, gone.end_gfn)):
                 if first < last:

@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..replay.step import Step
+    from ..trace.event import Event
 
 _MOST_THREADS = 4096
 
@@ -18,17 +19,17 @@ class VmSummary:
         "refused_calls", "region_calls", "region_ns", "source", "threads", "timed_calls", "vcpus",
     )  # fmt: skip
 
-    def __init__(self, step: Step) -> None:
-        event = step.event
-        self.name = step.vm_name
+    def __init__(self, number: int, event: Event, name: str) -> None:
+        """number, event: its first call."""
+        self.name = name
         self.process = event.process or ""
         """As the recording names it; empty if it does not."""
         self.pid = event.pid
         """Thread of the first call."""
         self.source = event.source
         """File in which it is first seen."""
-        self.first_step = step.number
-        self.last_step = step.number
+        self.first_step = number
+        self.last_step = number
         self.vcpus = 0
         """vCPUs that were made while it was recorded."""
         self.threads: set[int] = set()
@@ -47,22 +48,30 @@ class VmSummary:
 
     def see(self, step: Step) -> None:
         """Count a call of the VM."""
-        self.last_step = step.number
         pages, _, slots = step.totals
-        self.most_slots = max(self.most_slots, slots)
-        self.most_pages = max(self.most_pages, pages)
         observed = step.observed
         if step.event.call == "KVM_CREATE_VCPU" and observed is not None and observed >= 0:
             self.vcpus += 1
-        if not step.is_region:
+        if step.is_region:
+            self.refused_calls += observed is not None and observed < 0
+            self.see_region(step.number, step.event, pages, slots)
             return
-        event = step.event
+        self.last_step = step.number
+        self.most_slots = max(self.most_slots, slots)
+        self.most_pages = max(self.most_pages, pages)
+
+    def see_region(self, number: int, event: Event, pages: int, slots: int) -> None:
+        """Count a region call, after which the VM has so many pages and slots."""
+        self.last_step = number
+        if slots > self.most_slots:
+            self.most_slots = slots
+        if pages > self.most_pages:
+            self.most_pages = pages
         self.region_calls += 1
-        self.refused_calls += observed is not None and observed < 0
         if event.pid is not None and len(self.threads) < _MOST_THREADS:
             self.threads.add(event.pid)
         if event.duration_ns is not None:
             self.timed_calls += 1
             self.region_ns += event.duration_ns
             if event.duration_ns > self.longest_ns:
-                self.longest_ns, self.longest_step = event.duration_ns, step.number
+                self.longest_ns, self.longest_step = event.duration_ns, number

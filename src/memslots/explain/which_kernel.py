@@ -2,7 +2,8 @@
 
 Every candidate is put under the same recording; one that would have answered a
 single call otherwise is ruled out.  The capabilities that the program asked for
-count as much as refusals do.
+count as much as refusals do.  Candidates that answer alike what the recording
+asks of a kernel are tried once (`kernel.asked`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from ..errnos import EEXIST
 from ..errors import UnknownKernelError
 from ..kernel.arch import find_arch
+from ..kernel.asked import Alike
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..kernel.profile import Profile, of_branches
@@ -168,9 +170,17 @@ def _stated(release: str, machine: str, page_bytes: int, host: Sequence[str]) ->
 
 def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: list[Profile]) -> None:
     events = events[:MOST_EVENTS]
+    alike = Alike(lambda profile: _contradictions(events, profile, most=1), candidates)
+    tried = [alike.find(candidate) for candidate in candidates]
+    if all(count for count, _ in tried):
+        # none fits: the one with the fewest contradictions is the best guess
+        most = MOST_EVENTS
+        alike = Alike(lambda profile: _contradictions(events, profile, most + 1), candidates)
+        for number, candidate in enumerate(candidates):
+            tried[number] = alike.find(candidate)
+            most = min(most, tried[number][0])
     best: tuple[int, int] | None = None
-    for number, candidate in enumerate(candidates):
-        count, first = _contradictions(events, candidate)
+    for number, (candidate, (count, first)) in enumerate(zip(candidates, tried)):
         if count:
             evidence.ruled_out[candidate.name] = first
         else:
@@ -190,12 +200,18 @@ def _candidates(arch: str, edits: str = "") -> list[Profile]:
 
 def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Version]) -> None:
     """Other builds of the same releases: without SMM, without two-dimensional paging."""
+    builds: dict[str, list[Profile]] = {}
     for edits in ("-smm", "-tdp", "-smm-tdp", "+attributes-built", "-guest-memfd-built"):
         try:
-            tried = [(find(f"{version}/{evidence.arch}{edits}")) for version in releases]
+            builds[edits] = [find(f"{version}/{evidence.arch}{edits}") for version in releases]
         except UnknownKernelError:
             continue
-        counts = [(candidate, _contradictions(events, candidate)[0]) for candidate in tried]
+    alike = Alike(
+        lambda profile: _contradictions(events, profile, evidence.contradictions),
+        [candidate for tried in builds.values() for candidate in tried],
+    )
+    for edits, tried in builds.items():
+        counts = [(candidate, alike.find(candidate)[0]) for candidate in tried]
         least = min(count for _, count in counts)
         if least < evidence.contradictions:
             evidence.contradictions = least
@@ -206,14 +222,23 @@ def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Vers
                 return
 
 
-def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str]:
+def _contradictions(
+    events: Sequence[Event], profile: Profile, most: int = MOST_EVENTS
+) -> tuple[int, str]:
+    """How many calls the kernel would have answered otherwise, at most so many, and the first."""
     count, first = 0, ""
-    for step in Replay(events, profile):
+    replay = Replay((), profile, most_kept=0, only_answers=True)
+    for number, event in enumerate(events, 1):
+        if replay.advance(number, event):
+            continue
+        step = replay.step
         if step.verdict == DIFFERS and not _about_something_else(step):
             count += 1
             if not first:
                 expected = step.answer.reason if step.answer is not None else ""
                 first = f"step {step.number} {step.event.call}: {expected}"
+            if count == most:
+                break
     return count, first
 
 

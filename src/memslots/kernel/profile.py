@@ -343,14 +343,19 @@ def of_branches(arch: Arch, stated: Mapping[str, OptionValue] | None = None) -> 
 
     Branches are left out before KVM came to the architecture.
     """
+    return list(_of_branches(arch, tuple(stated.items()) if stated else ()))
+
+
+@lru_cache(maxsize=64)
+def _of_branches(arch: Arch, stated: tuple[tuple[str, OptionValue], ...]) -> tuple[Profile, ...]:
     found = []
     for version in BRANCHES:
         try:
             profile = dated(version, arch)
         except UnknownKernelError:
             continue
-        found.append(profile.edited(stated) if stated else profile)
-    return found
+        found.append(profile.edited(dict(stated)) if stated else profile)
+    return tuple(found)
 
 
 def _question(fact: Fact, version: Version) -> str:

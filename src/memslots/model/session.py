@@ -99,6 +99,16 @@ class Session(Generic[V]):
         """What a descriptor is; None if nobody saw it made."""
         return self._tables.get(process, {}).get(fd)
 
+    def vm_on(self, process: str, fd: int | None) -> V | None:
+        """The VM of a VM's descriptor; None if it is of another kind, or nobody saw it made."""
+        table = self._tables.get(process)
+        known = table.get(fd) if table is not None and fd is not None else None
+        return known.vm if known is not None and known.kind == VM else None
+
+    def use(self, process: str, vm: V) -> None:
+        """A process has made a call on a VM."""
+        self._current[process] = vm
+
     def current(self, process: str) -> V | None:
         """The VM that the process has last used."""
         return self._current.get(process)

@@ -12,16 +12,16 @@ they all come.  `fork()` gives an independent copy for a what-if.
 
 from __future__ import annotations
 
-from ..kernel.machine import Machine
+from ..kernel.asked import machine_of
 from ..kernel.names import find
 from ..kernel.profile import Profile
-from ..rules.answer import Accepted, Refused
+from ..rules.answer import NO_CHANGE, Accepted, Refused
 from ..rules.attempt import Attempt, ForeignAttempt, RegionAttempt
 from ..rules.create_vm import check_vm_type
 from ..rules.decide import DECISIONS, decide
-from ..rules.fast_path import PlainLimits, accept_plain
+from ..rules.fast_path import UNCHANGED, accept_plain, plain_change, plain_limits
 from ..rules.region.set_memory_region import decide as decide_region
-from ..state.change import FileMade
+from ..state.change import FileMade, SlotChange
 from ..state.mmu_pages_designs import Design
 from ..state.process import Process
 from ..state.vm_state import VmState
@@ -68,13 +68,13 @@ class Vm(SlotLookups):
         if isinstance(refused, Refused):
             refused.unwrap()
         self.process = Process() if process is None else process
-        self.state = VmState(Machine(self.profile, vm_type), design) if state is None else state
-        self._plain = PlainLimits(self.state.machine)
+        self.state = VmState(machine_of(self.profile, vm_type), design) if state is None else state
+        self._plain = plain_limits(self.state.machine)
 
     @classmethod
     def of_unknown_type(cls, profile: Profile, process: Process) -> Vm:
         """A VM whose creation nobody saw."""
-        return cls(profile, process=process, state=VmState(Machine(profile, None)))
+        return cls(profile, process=process, state=VmState(machine_of(profile, None)))
 
     def fork(self) -> Vm:
         """An independent equal VM: change it to see what would happen."""
@@ -145,15 +145,40 @@ class Vm(SlotLookups):
         """
         state = self.state
         if not by_other_process:
-            accepted = accept_plain(region, state, self._plain)
-            if accepted is not None:
-                change = accepted.change
-                if change is not None:
-                    state.apply(change)
-                return accepted
+            change = plain_change(
+                region.slot, region.flags, region.guest_phys_addr, region.memory_size,
+                region.userspace_addr, region.low_bits, state, self._plain
+            )  # fmt: skip
+            if change is UNCHANGED:
+                return NO_CHANGE
+            if change is not None:
+                state.apply(change)
+                return Accepted(change)
         answer = self.what_if(region, by_other_process=by_other_process)
         self.carry_out(answer)
         return answer
+
+    def take_plain(
+        self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> SlotChange | None:
+        """The way of `submit` for a call of the first form whose numbers nobody has checked.
+
+        Carries it out and returns what it changes (UNCHANGED: nothing), if it is plainly
+        acceptable; otherwise the VM stays as it is: `submit` or `decide` look closer.
+        """
+        try:
+            wide = guest_phys_addr | memory_size | userspace_addr
+            if (slot | flags) >> 32 or wide >> 64 or (slot | flags | wide).__class__ is not int:
+                return None
+        except TypeError:
+            return None
+        change = plain_change(
+            slot, flags, guest_phys_addr, memory_size, userspace_addr, wide & 0xFFFF, self.state,
+            self._plain
+        )  # fmt: skip
+        if change is not None and change is not UNCHANGED:
+            self.state.apply(change)
+        return change
 
     def _attempt(
         self,

@@ -7,47 +7,34 @@ the VMs, not with the length of the recording.
 
 from __future__ import annotations
 
-from ..errnos import EBADF
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined
 from ..rules.decide import DECISIONS
-from ..rules.dirty_log import NOT_LOGGING
-from ..rules.region.same_id import DELETE_MISSING
+from ..rules.fast_path import UNCHANGED
 from ..state.change import SlotChange
-from ..state.guest_memfd import GuestMemfd
 from ..state.process import Process
 from ..trace.decode import CLONE
-from ..trace.event import INJECTED, Event
-from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VALUE_CALLS, VM
-from ..uapi.capabilities import CAPS
-from ..uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD
+from ..trace.event import KERNEL_WARNING, MESSAGE, TEXT, Event
+from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
+from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 from .follow import follow_accepted
+from .host_places import HostPlaces
 from .region_of_event import region_of_event
-from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, UNDETERMINED, Step
+from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, Step
 from .tracked_vm import TrackedVm
+from .verdict import compare, is_echo, learn_guest_memfd, tells_of_older_slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
-    from ..rules.answer import Answer
-
-
 MAPPING_CALLS = frozenset(("mmap", "munmap", "mremap", "mprotect"))
 _CHILD_CALLS = frozenset(("fork", "vfork", "clone"))
 _CLONE_VM = CLONE["CLONE_VM"]
-_OF_A_MISSING_SLOT = frozenset((DELETE_MISSING, NOT_LOGGING))
-"""Rules that refuse because there is no such slot."""
-CAPABILITIES_OF_MEMORY = frozenset(
-    number
-    for name, number in CAPS.items()
-    if name.startswith(("KVM_CAP_DIRTY_LOG_RING", "KVM_CAP_MANUAL_DIRTY_LOG"))
-    or name in ("KVM_CAP_SPLIT_IRQCHIP", "KVM_CAP_ARM_MTE")
-)
-"""Those whose answer the model vouches for: they change what slots may do."""
-_UNKNOWN_BYTES = (1 << 63) - 1
+_WORDS = (MESSAGE, TEXT, KERNEL_WARNING)
+"""Formats of what is told of a call; it may be told twice."""
 
 
 class Replay:
@@ -64,6 +51,7 @@ class Replay:
         most_kept: int | None = None,
         kept_steps: Container[int] = (),
         wanted: Callable[[Step], bool] | None = None,
+        only_answers: bool = False,
     ) -> None:
         """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
 
@@ -72,13 +60,20 @@ class Replay:
         observed. most_kept: steps that keep the VM before them, so that they can be explained
         (None: all that want it). kept_steps: numbers of steps that keep it whatever they come to.
         wanted: asked of a step that may want an explanation whether it shall keep that VM (default:
-        it shall).
+        it shall). only_answers: steps need not say what the VM is like after them.
         """
         self.profile = profile
         self.vms: list[TrackedVm] = []
         """All VMs met, in order."""
         self.tracked: TrackedVm
-        """The VM of the step that was given out last; it goes on living."""
+        """The VM of the call that was taken last; it goes on living."""
+        self.number = 0
+        """The call that was taken last, from 1."""
+        self.event: Event
+        """That call."""
+        self.change: SlotChange | None = None
+        """What it did to the slots, if it did anything."""
+        self._step: Step | None = None
         self._events = events
         self._irqchip = irqchip
         self._process = process
@@ -87,9 +82,13 @@ class Replay:
         self._left_to_keep = most_kept
         self._kept_steps = kept_steps
         self._wanted = wanted
+        self._only_answers = only_answers
         self._session: Session[TrackedVm] = Session()
         self._names: dict[str, int] = {}
         self._system: TrackedVm | None = None
+        self._vms_of: dict[str, list[TrackedVm]] = {}
+        self._host_places: dict[str, HostPlaces] = {}
+        """Process: where its VMs have host memory, from its first mapping call on."""
 
     def __iter__(self) -> Iterator[Step]:
         for number, event in enumerate(self._events, 1):
@@ -103,12 +102,67 @@ class Replay:
 
     def take(self, number: int, event: Event) -> Step:
         """The step of one event; number: from 1."""
+        self.advance(number, event)
+        return self.step
+
+    def advance(self, number: int, event: Event) -> bool:
+        """Take one event; `step` is made when it is asked for.
+
+        Whether it was plain: a region call that was accepted, and that the model accepts at a
+        glance.  Most calls of a recording are, and their steps tell nothing that `event`, `change`
+        and `tracked` do not.
+        """
+        self.number, self.event, self.change = number, event, None
+        if (
+            event.call == REGION_CALLS[0]
+            and not event.result
+            and event.format not in _WORDS
+            and (not self._kept_steps or number not in self._kept_steps)
+        ):
+            session = self._session
+            process = session.process(event.process, event.pid)
+            tracked = session.vm_on(process, event.fd)
+            if tracked is not None:
+                change = tracked.take_plain(number, event)
+                if change is not None:
+                    session.use(process, tracked)
+                    self.tracked, self._step = tracked, None
+                    if change is not UNCHANGED:
+                        self.change = change
+                        if self._host_places:
+                            self._see_placed(tracked, change)
+                    return True
+        self._step = step = self._take(number, event)
+        self.change = step.change
+        if self._host_places:
+            self._see_all_placed(self.tracked, step)
+        return False
+
+    @property
+    def step(self) -> Step:
+        """The step of the call that was taken last."""
+        if self._step is None:
+            self._step = self._plain_step()
+        return self._step
+
+    def _plain_step(self) -> Step:
+        tracked, event, change = self.tracked, self.event, self.change
+        step = Step(
+            self.number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start
+        )
+        step.region, _ = region_of_event(event, tracked.vm)
+        step.answer = NO_CHANGE if change is None else Accepted(change)
+        step.change, step.verdict = change, ACCEPTED
+        self._complete(step, tracked)
+        return step
+
+    def _take(self, number: int, event: Event) -> Step:
         process = self._session.process(event.process, event.pid)
         tracked, on, is_sure = self._place(event, process)
         step = Step(
             number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start
         )
-        if _is_echo(step, tracked):
+        if is_echo(step, tracked):
             step.verdict = ECHO
         elif event.call in MAPPING_CALLS:
             step.below_slot = tracked is not self._system_vm(event, process)
@@ -120,13 +174,19 @@ class Replay:
             self._keep(step, tracked)
             tracked.running = tracked.running or event.call == "KVM_RUN"
         self._follow_descriptors(event, process, step, tracked)
+        if not self._only_answers:
+            self._complete(step, tracked)
+        tracked.last_event = event
+        tracked.last_is_repeatable = step.is_region or step.verdict == ECHO
+        self.tracked = tracked
+        return step
+
+    def _complete(self, step: Step, tracked: TrackedVm) -> None:
+        """Write down the VM as it is after the call."""
         vm = tracked.vm
         step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
         step.sets = vm.state.sets
         step.is_running, step.uncertain_since = tracked.running, tracked.uncertain_since
-        tracked.last_step = step
-        self.tracked = tracked
-        return step
 
     # -- which VM
 
@@ -175,7 +235,7 @@ class Replay:
         """A VM that is none of the recording's: calls on /dev/kvm itself are put to it."""
         if self._system is None:
             vm = Vm.of_unknown_type(self.profile, Process(mappings_known=False, fds_known=False))
-            self._system = TrackedVm("/dev/kvm", vm, from_start=False, process="")
+            self._system = TrackedVm("/dev/kvm", vm, -1, from_start=False, process="")
         return self._system
 
     def _new_vm(self, name: str, event: Event, process: str, *, from_start: bool) -> TrackedVm:
@@ -198,8 +258,9 @@ class Replay:
                 vm.create_vcpu(0)
         self._names[name] = same = self._names.get(name, 0) + 1
         name = name if same == 1 else f"{name} ({same})"
-        tracked = TrackedVm(name, vm, from_start=from_start, process=process)
+        tracked = TrackedVm(name, vm, len(self.vms), from_start=from_start, process=process)
         self.vms.append(tracked)
+        self._vms_of.setdefault(process, []).append(tracked)
         return tracked
 
     def _behind(self, event: Event, process: str) -> TrackedVm | None:
@@ -210,13 +271,23 @@ class Replay:
         )
         if not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
             return None
-        for tracked in self.vms:
-            spaces = range(len(tracked.vm.state.spaces))
-            if tracked.process == process and any(
-                tracked.vm.slots_at_hva(first, first + nbytes, as_id) for as_id in spaces
-            ):
-                return tracked
-        return None
+        places = self._host_places.get(process)
+        if places is None:
+            places = HostPlaces(self._vms_of.get(process, ()))
+            self._host_places[process] = places
+        return places.vm_behind(first, first + nbytes)
+
+    def _see_all_placed(self, tracked: TrackedVm, step: Step) -> None:
+        if step.change is not None:
+            self._see_placed(tracked, step.change)
+        elif step.answer is not None and tracked.process in self._host_places:
+            self._host_places[tracked.process].add_own_slots(tracked)  # it may have made some
+
+    def _see_placed(self, tracked: TrackedVm, change: SlotChange) -> None:
+        """Remember where a slot was put, for the mapping calls of its process."""
+        places = self._host_places.get(tracked.process)
+        if places is not None and change.new is not None:
+            places.add(tracked, change.new)
 
     def _follow_descriptors(
         self, event: Event, process: str, step: Step, tracked: TrackedVm
@@ -270,8 +341,8 @@ class Replay:
             except (ValueError, TypeError):
                 step.verdict = OTHER  # numbers that do not fit: the reader has counted them
                 return
-            step.answer = NO_CHANGE if _tells_of_older_slot(event, answer, tracked) else answer
-            step.verdict = _compare(step)
+            step.answer = NO_CHANGE if tells_of_older_slot(event, answer, tracked) else answer
+            step.verdict = compare(step)
         self._keep(step, tracked)
         if step.answer is not None and (
             step.observed is None or step.verdict in (ACCEPTED, REFUSED)
@@ -291,12 +362,12 @@ class Replay:
             return
         step.region = region
         if region.flags & KVM_MEM_GUEST_MEMFD:
-            _learn_guest_memfd(tracked.vm, event, region.guest_memfd)
+            learn_guest_memfd(tracked.vm, event, region.guest_memfd)
         answer = tracked.vm.decide(region)
-        if _tells_of_older_slot(event, answer, tracked):
+        if tells_of_older_slot(event, answer, tracked):
             answer = NO_CHANGE
         step.answer = answer
-        step.verdict = _compare(step)
+        step.verdict = compare(step)
         self._keep(step, tracked)
         accepted = event.result == 0 or (
             event.result is None
@@ -310,7 +381,7 @@ class Replay:
             step.change = answer.change if isinstance(answer.change, SlotChange) else None
         else:
             tracked.changed()
-            step.change = follow_accepted(tracked.vm, region, answer)
+            step.made_room, step.change = follow_accepted(tracked.vm, region, answer)
         if step.verdict == DIFFERS and not tracked.uncertain_since:
             tracked.uncertain_since = step.number
         if step.change is not None and step.change.new is not None:
@@ -330,69 +401,3 @@ class Replay:
                 return
             self._left_to_keep -= 1
         step.before = tracked.before()
-
-
-def _tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> bool:
-    """Whether a call that worked shows a slot that is older than the recording: no surprise, and
-    no news.
-    """
-    if (
-        tracked.from_start
-        or event.result is None
-        or event.result < 0
-        or not isinstance(answer, Refused)
-    ):
-        return False
-    slot = event.get("slot")
-    return answer.rule in _OF_A_MISSING_SLOT and slot is not None and tracked.vm.slot(slot) is None
-
-
-def _learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:
-    """A descriptor passed as guest_memfd, and not answered with EBADF, is one: its size is not
-    known.
-    """
-    if event.result == -EBADF or fd in vm.process.fds or vm.process.fds_known:
-        return
-    if fd >> 31 == 0:
-        vm.process.open(fd, GuestMemfd(_UNKNOWN_BYTES, GUEST_MEMFD_FLAG_MMAP, vm.state.uid))
-
-
-def _is_echo(step: Step, tracked: TrackedVm) -> bool:
-    """Whether an error message only repeats the call before it."""
-    event, last = step.event, tracked.last_step
-    if event.format != "message" or last is None or not step.is_region:
-        return False
-    if (
-        event.result is None
-        or last.observed != event.result
-        or not (last.is_region or last.verdict == ECHO)
-    ):
-        return False
-    seen = last.event.fields
-    return all(seen.get(name, value) == value for name, value in event.fields.items())
-
-
-def _is_about_something_else(event: Event) -> bool:
-    """Whether a capability is none of memory: what decides those is not in the recording."""
-    return event.call == "KVM_ENABLE_CAP" and event.get("cap") not in CAPABILITIES_OF_MEMORY
-
-
-def _compare(step: Step) -> str:
-    answer, observed = step.answer, step.observed
-    if answer is None:
-        return OTHER
-    if step.event.answered_by == INJECTED:
-        return REFUSED
-    if isinstance(answer, (Undetermined, Unmodelled)):
-        return UNDETERMINED if observed is None or step.is_region else OTHER
-    if observed is None:
-        return ACCEPTED if answer.accepted else REFUSED
-    expected = answer.result
-    if observed < 0 or expected < 0:
-        same = observed == expected
-    else:
-        # a file descriptor is any number; a capability's value counts
-        same = step.event.call not in VALUE_CALLS or observed == expected
-    if same:
-        return ACCEPTED if observed >= 0 else REFUSED
-    return OTHER if _is_about_something_else(step.event) else DIFFERS

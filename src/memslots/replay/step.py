@@ -39,7 +39,7 @@ class Step:
 
     __slots__ = (
         "answer", "assumed", "before", "below_slot", "change", "event", "from_start", "is_running",
-        "number",
+        "made_room", "number",
         "page_shift", "region", "sets", "totals", "uncertain_since", "verdict", "vm_name",
     )  # fmt: skip
 
@@ -69,6 +69,8 @@ class Step:
         """The VM before the call, where there is something to explain."""
         self.change: SlotChange | None = None
         """What the call did to the slots, if it did anything."""
+        self.made_room: tuple[SlotChange, ...] = ()
+        """Deletions before it that nobody saw: what was observed is possible only with them."""
         self.verdict = OTHER
         self.is_running = False
         """Whether the VM has a vCPU."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from ..model.vm import Vm
-from .step import Before, Step
+from ..rules.fast_path import UNCHANGED
+from ..state.change import SlotChange
+from ..uapi.calls import CALLS, REGION_CALLS
+from .step import Before
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..rules.answer import Answer
+    from ..trace.event import Event
+
+
+_PLAIN_FIELDS = len(CALLS[REGION_CALLS[0]].fields)
 
 
 class TrackedVm:
@@ -16,17 +23,21 @@ class TrackedVm:
     __slots__ = (
         "_before",
         "from_start",
-        "last_step",
+        "last_event",
+        "last_is_repeatable",
         "made_by",
         "name",
+        "number",
         "process",
         "running",
         "uncertain_since",
         "vm",
     )
 
-    def __init__(self, name: str, vm: Vm, *, from_start: bool, process: str) -> None:
+    def __init__(self, name: str, vm: Vm, number: int, *, from_start: bool, process: str) -> None:
         self.name = name
+        self.number = number
+        """Its place among all VMs of the recording."""
         self.process = process
         """The session's name of its process."""
         self.vm = vm
@@ -38,7 +49,10 @@ class TrackedVm:
         """Whether it has a vCPU."""
         self.made_by: dict[int, int] = {}
         """Slot word: the step that made or moved it."""
-        self.last_step: Step | None = None
+        self.last_event: Event | None = None
+        """The call of it that was taken last."""
+        self.last_is_repeatable = False
+        """Whether an error message may repeat that call."""
         self._before: Before | None = None
 
     def before(self) -> Before:
@@ -55,6 +69,31 @@ class TrackedVm:
         ):
             self._before = None
         self.vm.carry_out(answer)
+
+    def take_plain(self, number: int, event: Event) -> SlotChange | None:
+        """Carry out a region call that was accepted, if the model accepts it at a glance.
+
+        What it changes (UNCHANGED: nothing); None if the call wants a closer look.
+        """
+        fields = event.fields
+        if len(fields) != _PLAIN_FIELDS:
+            return None
+        try:
+            slot = fields["slot"]
+            change = self.vm.take_plain(
+                slot, fields["flags"], fields["guest_phys_addr"], fields["memory_size"],
+                fields["userspace_addr"]
+            )  # fmt: skip
+        except KeyError:
+            return None
+        if change is None:
+            return None
+        if change is not UNCHANGED:
+            self._before = None
+            if change.new is not None:
+                self.made_by[slot] = number
+        self.last_event, self.last_is_repeatable = event, True
+        return change
 
     def changed(self) -> None:
         """Say that the VM was changed in another way."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..kernel.machine import Machine, guest_memfd_built
+from ..kernel.asked import machine_of
+from ..kernel.machine import guest_memfd_built
 from ..state.vm_state import VmState
 from ..uapi.calls import SYSTEM
 from ..uapi.capabilities import (
@@ -89,7 +90,7 @@ def _spaces(state: VmState, on_system: bool) -> int:
 
 
 def _readonly(state: VmState, on_system: bool) -> int:
-    machine = state.machine if not on_system else Machine(state.machine.profile)
+    machine = state.machine if not on_system else machine_of(state.machine.profile)
     return int(bool(machine.flags_plain & KVM_MEM_READONLY) and not machine.protected_vm)
 
 

@@ -58,6 +58,8 @@ def check_vm_type(profile: Profile, vm_type: int) -> Refused | Undetermined | No
             vm_type=vm_type,
         )
     fine = vm_type == 0
+    if fine and profile.arch.is_x86 and (profile.number("vm-types") or 1) & 1:
+        return None  # whatever the release knows of types
     if profile.arch.is_x86 and profile.has("vm-type-argument"):
         fine = vm_type < 32 and bool(x86_vm_types(profile) >> vm_type & 1)
     elif arch == "arm64" and profile.has("arm64-vm-type-is-ipa-bits"):

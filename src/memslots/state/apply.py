@@ -24,8 +24,7 @@ def _own_slots(state: VmState, change: kinds.OwnSlotsMade) -> None:
     if change.possible:
         owners = {slot.owner for slot in change.possible}
         kept = tuple(slot for slot in state.possible_slots if slot.owner not in owners)
-        state.possible_slots = kept + change.possible
-        state.unusual = True
+        state.suppose_slots(kept + change.possible)
 
 
 def _vcpu(state: VmState, change: kinds.VcpuMade) -> None:

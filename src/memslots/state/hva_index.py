@@ -1,6 +1,6 @@
-"""Slots by host address, where ranges may overlap at will.
+"""Ranges that may overlap at will, by address: slots by the host memory behind them.
 
-One sorted list for each bit length of the slot's size: a query then has to look
+One sorted list for each bit length of the range's size: a query then has to look
 only at starts in [x - 2^k, x] in each class, and nothing is a tree.
 """
 
@@ -16,32 +16,77 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CHUNK = 512
+_NUMBER_BITS = 32
+
+
+class RangeIndex:
+    """Ranges of bytes [start, end), each with a number below 2^32 that names it."""
+
+    __slots__ = ("_classes", "_ranges")
+
+    def __init__(self) -> None:
+        self._classes: dict[int, _SortedKeys] = {}
+        self._ranges: dict[int, tuple[int, int]] = {}
+
+    def add(self, number: int, start: int, end: int) -> None:
+        """Enter a range under a number that is free."""
+        length_class = (end - start).bit_length()
+        keys = self._classes.get(length_class)
+        if keys is None:
+            keys = self._classes[length_class] = _SortedKeys()
+        keys.add(start << _NUMBER_BITS | number)
+        self._ranges[number] = start, end
+
+    def remove(self, number: int) -> None:
+        """Take a range out."""
+        start, end = self._ranges.pop(number)
+        self._classes[(end - start).bit_length()].remove(start << _NUMBER_BITS | number)
+
+    def meeting(self, start: int, end: int) -> list[int]:
+        """The numbers of the ranges that meet [start, end), by start, then number."""
+        found: list[int] = []
+        if start >= end:
+            return found
+        ranges = self._ranges
+        for length_class, keys in self._classes.items():
+            longest = 1 << length_class
+            first = max(start - longest, 0) << _NUMBER_BITS
+            found += [
+                key
+                for key in keys.between(first, end << _NUMBER_BITS)
+                if ranges[key & 0xFFFF_FFFF][1] > start
+            ]
+        found.sort()
+        return [key & 0xFFFF_FFFF for key in found]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(start, number) of all ranges, in no order."""
+        for keys in self._classes.values():
+            for key in keys:
+                yield key >> _NUMBER_BITS, key & 0xFFFF_FFFF
 
 
 class HvaIndex:
     """Slots of one address space by the host bytes that back them."""
 
-    __slots__ = ("_classes", "_page_shift", "_slots")
+    __slots__ = ("_page_shift", "_ranges", "_slots")
 
     def __init__(self, slots: Iterable[Slot], page_shift: int) -> None:
         self._page_shift = page_shift
-        self._classes: dict[int, _SortedKeys] = {}
+        self._ranges = RangeIndex()
         self._slots: dict[int, Slot] = {}
         for slot in slots:
             self.add(slot)
 
     def add(self, slot: Slot) -> None:
         """Enter a slot."""
-        length_class = slot.npages.bit_length()
-        keys = self._classes.get(length_class)
-        if keys is None:
-            keys = self._classes[length_class] = _SortedKeys()
-        keys.add(slot.userspace_addr << 16 | slot.id)
+        first = slot.userspace_addr
+        self._ranges.add(slot.id, first, first + (slot.npages << self._page_shift))
         self._slots[slot.id] = slot
 
     def remove(self, slot: Slot) -> None:
         """Take a slot out."""
-        self._classes[slot.npages.bit_length()].remove(slot.userspace_addr << 16 | slot.id)
+        self._ranges.remove(slot.id)
         del self._slots[slot.id]
 
     def replace(self, slot: Slot) -> None:
@@ -50,23 +95,12 @@ class HvaIndex:
 
     def meeting(self, start: int, end: int) -> list[Slot]:
         """The slots whose bytes meet [start, end), by address, then id."""
-        found: list[Slot] = []
-        if start >= end:
-            return found
-        page_shift = self._page_shift
-        for length_class, keys in self._classes.items():
-            longest = 1 << (length_class + page_shift)
-            for key in keys.between(max(start - longest, 0) << 16, end << 16):
-                slot = self._slots[key & 0xFFFF]
-                if slot.userspace_addr + (slot.npages << page_shift) > start:
-                    found.append(slot)
-        found.sort(key=lambda slot: (slot.userspace_addr, slot.id))
-        return found
+        slots = self._slots
+        return [slots[number] for number in self._ranges.meeting(start, end)]
 
     def check(self, slots: list[Slot]) -> None:
         """Raise InvariantBrokenError if the index is not that of these slots."""
-        keys = sorted(key for group in self._classes.values() for key in group)
-        if keys != sorted(slot.userspace_addr << 16 | slot.id for slot in slots):
+        if sorted(self._ranges) != sorted((slot.userspace_addr, slot.id) for slot in slots):
             raise InvariantBrokenError("the host-address index holds other slots")
         if any(self._slots.get(slot.id) is not slot for slot in slots):
             raise InvariantBrokenError("the host-address index holds an old slot")

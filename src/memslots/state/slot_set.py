@@ -1,9 +1,9 @@
 """The slots of one address space, indexed as look-ups need them.
 
-By id: a two-level table.  By gfn: a sorted list in chunks of a hundred, so
-that an insertion moves little.  By host address: built when first asked for,
-kept up from then on.  Ranges of one address space never overlap; host ranges
-may.
+By id: pages of 64 ids, made when first used: a VM with few slots is small.  By
+gfn: a sorted list in chunks of a hundred, so that an insertion moves little.  By
+host address: built when first asked for, kept up from then on.  Ranges of one
+address space never overlap; host ranges may.
 
 `copy()` shares chunks: each side copies a chunk when it first writes to it.
 """
@@ -24,8 +24,19 @@ CHUNK = 64
 """A chunk splits when it has grown to twice this many slots: list.insert() moves items one by
 one.
 """
-_ID_PAGE, _ID_PAGES = 256, 256
-_NO_SLOTS: list[Slot | None] = [None] * _ID_PAGE
+ID_SHIFT, ID_MASK = 6, 63
+"""A slot id is a page number above these bits, and a place in the page."""
+_PAGE_MASK = 0xFFFF >> ID_SHIFT
+_NO_SLOTS: list[Slot | None] = [None] * (ID_MASK + 1)
+
+
+class _IdPages(dict[int, "list[Slot | None]"]):
+    """Pages by number; one that nothing was put in reads as empty."""
+
+    __slots__ = ()
+
+    def __missing__(self, page: int) -> list[Slot | None]:
+        return _NO_SLOTS
 
 
 class SlotSet:
@@ -35,7 +46,16 @@ class SlotSet:
     and which it is, and a change of flags does not touch it.
     """
 
-    __slots__ = ("_bounds", "_by_hva", "_chunks", "_id_owners", "_owners", "_token", "count", "ids")
+    __slots__ = (
+        "_bounds",
+        "_by_hva",
+        "_chunks",
+        "_own_id_pages",
+        "_owners",
+        "_token",
+        "count",
+        "ids",
+    )
 
     def __init__(self) -> None:
         self.count = 0
@@ -45,9 +65,10 @@ class SlotSet:
         """Chunk i holds the keys from _bounds[i] up to _bounds[i + 1]."""
         self._chunks: list[list[int]] = [[]]
         self._owners: list[object] = [self._token]
-        self.ids: list[list[Slot | None]] = [_NO_SLOTS] * _ID_PAGES
-        """Slot by id, in pages: ids[id >> 8][id & 0xff].  To be read only."""
-        self._id_owners: list[object] = [None] * _ID_PAGES
+        self.ids = _IdPages()
+        """Slot by id, in pages: ids[id >> ID_SHIFT][id & ID_MASK].  To be read only."""
+        self._own_id_pages: set[int] = set()
+        """Pages that are ours alone and may be written."""
         self._by_hva: HvaIndex | None = None
 
     def copy(self) -> SlotSet:
@@ -57,8 +78,8 @@ class SlotSet:
         twin._bounds = self._bounds.copy()
         twin._chunks = self._chunks.copy()
         twin._owners = self._owners.copy()
-        twin.ids = self.ids.copy()
-        twin._id_owners = self._id_owners.copy()
+        twin.ids = _IdPages(self.ids)
+        self._own_id_pages, twin._own_id_pages = set(), set()
         twin._by_hva = None
         # neither owns a chunk any more
         self._token, twin._token = object(), object()
@@ -68,10 +89,10 @@ class SlotSet:
 
     def by_id(self, slot_id: int) -> Slot | None:
         """The slot with this id."""
-        return self.ids[slot_id >> 8][slot_id & 0xFF]
+        return self.ids[slot_id >> ID_SHIFT][slot_id & ID_MASK]
 
     def _slot(self, key: int) -> Slot:
-        slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+        slot = self.ids[key >> ID_SHIFT & _PAGE_MASK][key & ID_MASK]
         if slot is None:
             raise InvariantBrokenError(f"key {key:#x} without a slot")
         return slot
@@ -89,7 +110,7 @@ class SlotSet:
             keys = self._chunks[chunk]
             i = len(keys) - 1
         key = keys[i]
-        slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+        slot = self.ids[key >> ID_SHIFT & _PAGE_MASK][key & ID_MASK]
         return slot if slot is not None and gfn < slot.base_gfn + slot.npages else None
 
     def meeting(self, start: int, end: int, but_id: int = -1) -> Slot | None:
@@ -103,7 +124,7 @@ class SlotSet:
         while True:
             if i >= 0:
                 key = keys[i]
-                slot = self.ids[key >> 8 & 0xFF][key & 0xFF]
+                slot = self.ids[key >> ID_SHIFT & _PAGE_MASK][key & ID_MASK]
                 if slot is None or slot.base_gfn + slot.npages <= start:
                     return found
                 if slot.id != but_id:
@@ -161,10 +182,10 @@ class SlotSet:
         if len(keys) >= 2 * CHUNK:
             self._split(chunk)
         self.count += 1
-        page = slot_id >> 8
-        if self._id_owners[page] is not self._token:
+        page = slot_id >> ID_SHIFT
+        if page not in self._own_id_pages:
             self._own_ids(page)
-        self.ids[page][slot_id & 0xFF] = slot
+        self.ids[page][slot_id & ID_MASK] = slot
         if self._by_hva is not None:
             self._by_hva.add(slot)
 
@@ -180,20 +201,20 @@ class SlotSet:
         if not keys and chunk:
             del self._bounds[chunk], self._chunks[chunk], self._owners[chunk]
         self.count -= 1
-        page = slot_id >> 8
-        if self._id_owners[page] is not self._token:
+        page = slot_id >> ID_SHIFT
+        if page not in self._own_id_pages:
             self._own_ids(page)
-        self.ids[page][slot_id & 0xFF] = None
+        self.ids[page][slot_id & ID_MASK] = None
         if self._by_hva is not None:
             self._by_hva.remove(slot)
 
     def replace(self, slot: Slot) -> None:
         """Put a slot in the place of the one with its id, gfns and host range."""
         slot_id = slot.id
-        page = slot_id >> 8
-        if self._id_owners[page] is not self._token:
+        page = slot_id >> ID_SHIFT
+        if page not in self._own_id_pages:
             self._own_ids(page)
-        self.ids[page][slot_id & 0xFF] = slot
+        self.ids[page][slot_id & ID_MASK] = slot
         if self._by_hva is not None:
             self._by_hva.replace(slot)
 
@@ -203,7 +224,7 @@ class SlotSet:
 
     def _own_ids(self, page: int) -> None:
         self.ids[page] = self.ids[page].copy()
-        self._id_owners[page] = self._token
+        self._own_id_pages.add(page)
 
     def _split(self, chunk: int) -> None:
         keys = self._chunks[chunk]
@@ -217,13 +238,7 @@ class SlotSet:
     def check(self) -> None:
         """Raise InvariantBrokenError if the indexes disagree or slots overlap."""
         in_order = list(self)
-        by_id = {
-            slot.id: slot
-            for page in self.ids
-            if page is not _NO_SLOTS
-            for slot in page
-            if slot is not None
-        }
+        by_id = {slot.id: slot for page in self.ids.values() for slot in page if slot is not None}
         if len(in_order) != self.count or len(by_id) != self.count:
             raise InvariantBrokenError(
                 f"count {self.count}, by gfn {len(in_order)}, by id {len(by_id)}"

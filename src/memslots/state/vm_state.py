@@ -7,7 +7,9 @@ for what a guest and a closed file do.  `check()` states every invariant.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from itertools import count
+from operator import attrgetter
 
 from ..errors import InvariantBrokenError
 from ..kernel.machine import Machine
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .change import Change
 
 _uids = count(1)
+_first_page, _end_page = attrgetter("start"), attrgetter("end")
 _HIGH_BIT = 1 << 63
 _NO_CAP = 1 << 128
 _UCONTROL_PAGES = (1 << 52) - (1 << 8)
@@ -49,23 +52,23 @@ class VmState:
 
     __slots__ = (
         "_bindings",
+        "_bindings_shared",
         "_bitmaps",
         "_bitmaps_shared",
+        "_design",
         "attributes",
         "budget",
         "committed_pages",
         "config",
         "dead",
-        "design",
+        "first_possible",
         "flags_matter",
         "machine",
         "possible_slots",
         "spaces",
         "swaps",
-        "total_cap",
         "total_pages",
         "uid",
-        "unusual",
     )
 
     def __init__(self, machine: Machine, design: Design | None = None) -> None:
@@ -80,9 +83,7 @@ class VmState:
         """Pages of all slots of all spaces, KVM's own included; exact, never wrapped."""
         self.committed_pages: int | None = None
         """The total when a commit last looked at it; None before the first."""
-        self.design = design_for(machine) if design is None else design
-        self.total_cap = machine.ulong_max if self.design.caps_total else _NO_CAP
-        """Most pages that the total may reach."""
+        self._design = design
         self.budget = MmuBudget()
         self.config = VmConfig()
         self.config.protected = machine.protected_vm
@@ -90,9 +91,9 @@ class VmState:
         self.attributes = AttributeMap()
         self.possible_slots: tuple[Slot, ...] = ()
         """KVM's own slots that may or may not exist: it was not observed what makes them."""
+        self.first_possible = _NO_CAP
+        """The lowest guest frame of these; beyond all frames if there are none."""
         self.dead = False
-        self.unusual = False
-        """Whether the VM is dead or may have slots of KVM's own: every request wants all checks."""
         self._bitmaps: dict[int, DirtyBitmap | None] = {}
         """By slot word; None where a slot logs and has none (a dirty ring was on).  A slot that
         logs and is not here has a bitmap that nothing has touched."""
@@ -101,7 +102,9 @@ class VmState:
         """Whether a change of flags does more than change flags: a bitmap was touched, or a ring
         is on.
         """
-        self._bindings: dict[GuestMemfd, tuple[Binding, ...]] = {}
+        self._bindings: dict[GuestMemfd, list[Binding]] = {}
+        """File: what is bound of it, by first page; never overlapping."""
+        self._bindings_shared = False
         if machine.ucontrol_vm and machine.internal_slots:
             flat = SpecialSlot(
                 0, machine.user_slots, 0, _UCONTROL_PAGES, 0, 0, owner="flat ucontrol slot"
@@ -111,19 +114,20 @@ class VmState:
     def copy(self) -> VmState:
         """An equal state that shares what neither side has changed yet."""
         twin = VmState.__new__(VmState)
-        twin.machine, twin.uid, twin.design = self.machine, self.uid, self.design
+        twin.machine, twin.uid, twin._design = self.machine, self.uid, self._design
         twin.spaces = [slots.copy() for slots in self.spaces]
         twin.swaps = self.swaps.copy()
         twin.committed_pages = self.committed_pages
-        twin.total_pages, twin.total_cap = self.total_pages, self.total_cap
+        twin.total_pages = self.total_pages
         twin.budget, twin.config = self.budget.copy(), self.config.copy()
         twin.attributes = self.attributes.copy()
-        twin.possible_slots = self.possible_slots
-        twin.dead, twin.unusual = self.dead, self.unusual
+        twin.possible_slots, twin.first_possible = self.possible_slots, self.first_possible
+        twin.dead = self.dead
         twin._bitmaps, twin._bitmaps_shared = self._bitmaps, True
         twin.flags_matter = self.flags_matter
         self._bitmaps_shared = True
-        twin._bindings = self._bindings.copy()
+        twin._bindings, twin._bindings_shared = self._bindings, True
+        self._bindings_shared = True
         return twin
 
     # -- changes
@@ -162,6 +166,18 @@ class VmState:
         budget = self.budget
         if budget.n_used and kind & self.design.commits_on and not budget.n_requested:
             budget.set_goal(self.design.budget(self.total_pages))
+
+    @property
+    def design(self) -> Design:
+        """The accounting design: what was stated, or what the kernel has."""
+        if self._design is None:
+            self._design = design_for(self.machine)
+        return self._design
+
+    @property
+    def total_cap(self) -> int:
+        """Most pages that the total may reach."""
+        return self.machine.ulong_max if self.design.caps_total else _NO_CAP
 
     @property
     def n_max_mmu_pages(self) -> int:
@@ -214,11 +230,18 @@ class VmState:
         binding = change.slot.binding
         if binding is None:
             return
-        bound = self._bindings.get(binding.file, ())
+        bound = self._own_bindings().setdefault(binding.file, [])
+        at = bisect_left(bound, binding.start, key=_first_page)
         if change.kind == CREATE:
-            self._bindings[binding.file] = (*bound, binding)
-        elif change.kind == DELETE:
-            self._bindings[binding.file] = tuple(other for other in bound if other is not binding)
+            bound.insert(at, binding)
+        elif change.kind == DELETE and bound[at : at + 1] == [binding]:
+            del bound[at]
+
+    def _own_bindings(self) -> dict[GuestMemfd, list[Binding]]:
+        if self._bindings_shared:
+            self._bindings = {file: bound.copy() for file, bound in self._bindings.items()}
+            self._bindings_shared = False
+        return self._bindings
 
     def leave_traces(self, change: Change) -> None:
         """Leave what remains of a change that was refused when it had begun.
@@ -261,15 +284,28 @@ class VmState:
 
     def rule_out_possible(self, as_id: int, start_gfn: int, end_gfn: int) -> None:
         """A slot of user space lies on these frames: none of KVM's own can be there."""
-        self.possible_slots = tuple(
-            slot
-            for slot in self.possible_slots
-            if slot.as_id != as_id or slot.base_gfn >= end_gfn or start_gfn >= slot.end_gfn
+        self.suppose_slots(
+            tuple(
+                slot
+                for slot in self.possible_slots
+                if slot.as_id != as_id or slot.base_gfn >= end_gfn or start_gfn >= slot.end_gfn
+            )
+        )
+
+    def suppose_slots(self, possible: tuple[Slot, ...]) -> None:
+        """These slots of KVM's own may exist, and no others."""
+        self.possible_slots = possible
+        self.first_possible = min((slot.base_gfn for slot in possible), default=_NO_CAP)
+
+    def may_meet_possible(self, start_gfn: int, end_gfn: int) -> bool:
+        """Whether one of KVM's own slots may be on these frames, in any address space."""
+        return any(
+            slot.base_gfn < end_gfn and start_gfn < slot.end_gfn for slot in self.possible_slots
         )
 
     def kill(self) -> None:
         """The VM is marked dead, as the kernel does when it finds a bug of its own."""
-        self.dead = self.unusual = True
+        self.dead = True
 
     # -- look-ups
 
@@ -306,20 +342,27 @@ class VmState:
         self.flags_matter = True
         return bitmaps.setdefault(slot_word, bitmap)
 
+    def bound_in(self, file: GuestMemfd, start: int, end: int) -> list[Binding]:
+        """The bindings that meet pages [start, end) of a file, by first page."""
+        bound = self._bindings.get(file, [])
+        found = bound[: bisect_left(bound, end, key=_first_page)]
+        return found[bisect_right(found, start, key=_end_page) :] if start < end else []
+
     def bound_at(self, file: GuestMemfd, start: int, end: int) -> Binding | None:
-        """The binding that meets pages [start, end) of a file."""
-        for binding in self._bindings.get(file, ()):
-            if binding.start < end and start < binding.end:
-                return binding
-        return None
+        """The first binding that meets pages [start, end) of a file."""
+        bound = self._bindings.get(file, [])
+        at = bisect_right(bound, start, key=_end_page)
+        return bound[at] if at < len(bound) and bound[at].start < end else None
 
     def is_bound(self, binding: Binding) -> bool:
         """Whether the file of this binding is still there."""
-        return binding in self._bindings.get(binding.file, ())
+        bound = self._bindings.get(binding.file, [])
+        at = bisect_left(bound, binding.start, key=_first_page)
+        return bound[at : at + 1] == [binding]
 
     def unbind_all(self, file: GuestMemfd) -> None:
         """The file's last descriptor is gone: its slots stay, with nothing behind them."""
-        self._bindings.pop(file, None)
+        self._own_bindings().pop(file, None)
 
     def mark_dirty(self, as_id: int, gfn: int) -> None:
         """A guest, or KVM for it, has written this frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errnos import EINVAL, EIO
 from ...state.change import CREATE, DELETE, FLAGS_ONLY, MOVE, NOTHING
 from ...state.page_total import total_would_underflow
+from ...state.slot_set import ID_MASK, ID_SHIFT
 from ...uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_READONLY
 from ..answer import Refused, Rule, Unmodelled
 from ..attempt import RegionAttempt
@@ -82,12 +83,13 @@ def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
     state = attempt.state
     npages = attempt.npages
     slot_id = attempt.slot_id
-    attempt.old = old = state.spaces[attempt.as_id].ids[slot_id >> 8][slot_id & 0xFF]
+    attempt.old = old = state.spaces[attempt.as_id].ids[slot_id >> ID_SHIFT][slot_id & ID_MASK]
     if old is None:
         if not npages:
             return _no_pages(attempt)
         attempt.kind = CREATE
-        if state.total_pages + npages > state.total_cap:
+        total_pages = state.total_pages + npages
+        if total_pages > attempt.machine.ulong_max and total_pages > state.total_cap:
             return PAGE_TOTAL_CAP.refuse(
                 total_pages=state.total_pages, npages=npages, cap_pages=attempt.machine.ulong_max
             )
@@ -96,14 +98,16 @@ def check_same_id(attempt: RegionAttempt) -> Refused | Unmodelled | None:
         if attempt.region.memory_size and attempt.machine.profile.has("zero-size-is-delete"):
             return SIZE_CHANGE.refuse_for(old, npages=0, registered_npages=old.npages)
         attempt.kind = DELETE
-        if state.design.caps_total and total_would_underflow(state.total_pages, old.npages):
+        if total_would_underflow(state.total_pages, old.npages) and state.design.caps_total:
             return PAGE_TOTAL_UNDERFLOW.refuse(total_pages=state.total_pages, npages=old.npages)
         return None
     flags = attempt.flags
     if flags & KVM_MEM_GUEST_MEMFD:
         return GUEST_MEMFD_CHANGE.refuse_for(old)
     machine = attempt.machine
-    given = attempt.hva if machine.truncates_hva else attempt.region.userspace_addr
+    given = attempt.region.userspace_addr
+    if given != attempt.hva and machine.truncates_hva:
+        given = attempt.hva
     if given != old.userspace_addr:
         return USERSPACE_ADDR_CHANGE.refuse_for(
             old, userspace_addr=given, registered=old.userspace_addr

@@ -54,6 +54,7 @@ METADATA_ALLOCATION = Rule(
 
 RULES = (PAGE_TRACK_MOVE, GFN_ABOVE_MAX, ALIAS_BIT, METADATA_ALLOCATION)
 _LARGEST_ARRAY_BYTES = (1 << 31) - 1
+_LARGEST_ENTRY_BYTES = 8
 _TRACK_BYTES = 2
 _TDX_LOWEST_SHARED_GFN = 1 << (47 - 12)
 
@@ -87,7 +88,8 @@ def prepare(attempt: RegionAttempt, change: SlotChange) -> Refused | Undetermine
         and machine.profile.has("x86-alias-bit")
     ):
         return ALIAS_BIT.ask("is the shared bit of this TDX guest 47 or 51?", last_gfn=end - 1)
-    if machine.profile.has("x86-kvmalloc-2g"):
+    is_large = attempt.npages * _LARGEST_ENTRY_BYTES > _LARGEST_ARRAY_BYTES
+    if is_large and machine.profile.has("x86-kvmalloc-2g"):
         return _check_arrays(attempt, change)
     return None
 

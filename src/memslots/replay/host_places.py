@@ -1,0 +1,72 @@
+"""Where the VMs of one process have had host memory: which VM a mapping call is about.
+
+What is entered stays after its slot is gone, until a look-up finds nothing there.
+"""
+
+from __future__ import annotations
+
+from ..state.hva_index import RangeIndex
+from ..state.slot import Slot
+from .tracked_vm import TrackedVm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class HostPlaces:
+    """The host memory of the slots of all VMs of one process."""
+
+    def __init__(self, vms: Iterable[TrackedVm]) -> None:
+        self._index = RangeIndex()
+        self._places: dict[int, tuple[TrackedVm, int, int]] = {}
+        """Number of a place: its VM, its first byte and the one after its last."""
+        self._numbers: dict[tuple[int, int, int], int] = {}
+        """(place of the VM among all, first byte, end): number."""
+        self._next = 0
+        for tracked in vms:
+            self.add_all(tracked)
+
+    def add(self, tracked: TrackedVm, slot: Slot) -> None:
+        """A slot was put somewhere."""
+        first = slot.userspace_addr
+        end = first + (slot.npages << tracked.vm.page_shift)
+        if (tracked.number, first, end) not in self._numbers:
+            number, self._next = self._next, self._next + 1
+            self._numbers[tracked.number, first, end] = number
+            self._places[number] = tracked, first, end
+            self._index.add(number, first, end)
+
+    def add_all(self, tracked: TrackedVm) -> None:
+        """Enter all slots of a VM."""
+        for slots in tracked.vm.state.spaces:
+            for slot in slots:
+                self.add(tracked, slot)
+
+    def add_own_slots(self, tracked: TrackedVm) -> None:
+        """Enter the slots that KVM has made for itself."""
+        machine = tracked.vm.state.machine
+        for slots in tracked.vm.state.spaces:
+            for offset in range(machine.internal_slots):
+                slot = slots.by_id(machine.user_slots + offset)
+                if slot is not None:
+                    self.add(tracked, slot)
+
+    def vm_behind(self, first: int, end: int) -> TrackedVm | None:
+        """The VM, the first one met, with a slot on any of the bytes [first, end)."""
+        found: TrackedVm | None = None
+        for number in self._index.meeting(first, end):
+            tracked, low, high = self._places[number]
+            if not _has_slot(tracked, low, high):
+                self._index.remove(number)
+                del self._places[number], self._numbers[tracked.number, low, high]
+            elif (found is None or tracked.number < found.number) and _has_slot(
+                tracked, first, end
+            ):
+                found = tracked
+        return found
+
+
+def _has_slot(tracked: TrackedVm, first: int, end: int) -> bool:
+    vm = tracked.vm
+    return any(vm.slots_at_hva(first, end, as_id) for as_id in range(len(vm.state.spaces)))
