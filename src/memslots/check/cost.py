@@ -7,6 +7,7 @@ found.total, found.by_kind
 
 from __future__ import annotations
 
+from ..errors import MemslotsError
 from ..kernel.names import find
 from ..state.slot import Slot
 from ..trace.event import LAYOUT
@@ -133,6 +134,18 @@ def cost_of_vms(vms: Sequence[Vm], profile: Profile, conditions: Conditions) -> 
         found.unknown.append(DESCRIPTORS)
     _add_what_if(found, vms)
     return found
+
+
+def bytes_of_vm(vm: Vm, profile: Profile) -> int | None:
+    """Kernel memory for the slots of one VM, as it is; None where it is not known."""
+    if not profile.arch.is_x86 or metadata.head_bytes(profile, 0) is None:
+        return None
+    found = Cost(profile, Conditions())
+    try:
+        _add_vm(found, vm)
+    except MemslotsError:
+        return None
+    return found.total
 
 
 def _add_vm(found: Cost, vm: Vm) -> None:

@@ -209,7 +209,7 @@ def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Vers
 def _contradictions(events: Sequence[Event], profile: Profile) -> tuple[int, str]:
     count, first = 0, ""
     for step in Replay(events, profile):
-        if step.verdict == DIFFERS and not _about_something_else(step):
+        if contradicts(step):
             count += 1
             if not first:
                 expected = step.answer.reason if step.answer is not None else ""
@@ -225,6 +225,16 @@ def _about_something_else(step: Step) -> bool:
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
     return event.result == -EEXIST and not step.from_start
+
+
+def contradicts(step: Step) -> bool:
+    """Whether a step shows that the recording is of another kernel than it is replayed on."""
+    return step.verdict == DIFFERS and not _about_something_else(step)
+
+
+def arch_of(events: Sequence[Event]) -> str:
+    """The architecture that the calls of a recording show, or the one that is assumed."""
+    return _guess_arch(events, None)[0]
 
 
 ASSUMED = "assumed: the recording does not say"
