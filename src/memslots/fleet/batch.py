@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from .inputs import Input
 
+NAMES_KERNEL = ".rec"
+"""How files of `memslots record` are called, which say on which kernel they were made."""
 _YOUNG_OBJECTS = 50_000
 """Objects between two looks for garbage in cycles: recordings make hardly any."""
 
@@ -69,7 +71,7 @@ def scan_batch(batch: Batch) -> Done:
     gc.set_threshold(_YOUNG_OBJECTS, *before[1:])
     try:
         with Part(batch.folder, batch.name) as part:
-            for one in batch.inputs:
+            for one in _told_first(batch.inputs):
                 recording = OneRecording(one, batch.host)
                 recording.run(opener, kernels, is_stated=bool(batch.host))
                 _add(part, done, recording, one.name)
@@ -81,12 +83,17 @@ def scan_batch(batch: Batch) -> Done:
     return done
 
 
+def _told_first(inputs: list[Input]) -> list[Input]:
+    """By host, the recordings that are likely to name its kernel before the others."""
+    return sorted(inputs, key=lambda each: (each.host, not each.name.endswith(NAMES_KERNEL)))
+
+
 def _add(part: Part, done: Done, recording: OneRecording, name: str) -> None:
     rows = recording.rows
     part.add(RECORDINGS, [recording.recording_row()])
+    part.add_lines(STEPS, rows.steps)
     for table, found in (
         (VMS, rows.vms),
-        (STEPS, rows.steps),
         (REFUSALS, rows.refusals),
         (FINDINGS, rows.findings),
     ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..explain.facts import Facts
 from ..explain.which_kernel import arch_of, contradicts, weigh
 from ..kernel.names import find
-from .schema import ALIKE, RECORDED, STATED, WEIGHED
+from .schema import ALIKE, HOST, RECORDED, STATED, TOLD, WEIGHED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Chosen:
     def __init__(self, profile: Profile, how: str, *, is_tried: bool = True) -> None:
         self.profile = profile
         self.how = how
-        """STATED, RECORDED, WEIGHED or ALIKE of the schema."""
+        """STATED, RECORDED, HOST, WEIGHED or ALIKE of the schema."""
         self.is_tried = is_tried
         """Whether it is known what this recording's calls say to it; if not, look while they are
         replayed.
@@ -54,11 +54,10 @@ class Kernels:
         """The kernel to try; head: the first events."""
         if self._stated is not None:
             return Chosen(self._stated, STATED)
-        key = _key(host, head, reading)
-        known = self._found.get(key)
+        known = self._found.get(_key(host, head, reading))
         if known is not None:
             profile, how = known
-            return Chosen(profile, how if how == RECORDED else ALIKE, is_tried=False)
+            return Chosen(profile, how if how in TOLD else ALIKE, is_tried=False)
         return self.weighed(host, head, reading)
 
     def weighed(self, host: str, head: Sequence[Event], reading: Reading) -> Chosen:
@@ -74,6 +73,9 @@ class Kernels:
         is_told = bool(reading.release) and not evidence.contradictions
         how = RECORDED if is_told and len(evidence.consistent) == 1 else WEIGHED
         self._found[_key(host, head, reading)] = (evidence.chosen, how)
+        if host and how == RECORDED:
+            # and the first choice for those of the same host that do not say it
+            self._found[host, evidence.arch] = (evidence.chosen, HOST)
         return Chosen(evidence.chosen, how)
 
 

@@ -53,6 +53,10 @@ class Part:
         """Append rows, with a value for each column."""
         self._writers[table.name].writerows(rows)
 
+    def add_lines(self, table: Table, lines: Iterable[str]) -> None:
+        """Append rows that are lines of CSV already."""
+        self._files[table.name].writelines(lines)
+
     def finish(self) -> bool:
         """Make it part of the fleet; False if it was there already."""
         database = connect()
@@ -84,6 +88,13 @@ class Part:
         for file in self._files.values():
             file.close()
         shutil.rmtree(self._aside, ignore_errors=True)
+
+
+def quoted(text: str) -> str:
+    """A text as CSV has it."""
+    if '"' in text or "," in text or "\n" in text or "\r" in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _to_disk(path: str) -> None:

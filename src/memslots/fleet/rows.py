@@ -20,7 +20,8 @@ from ..rules.answer import Refused
 from ..rules.decide import DECISIONS
 from ..state.change import KIND_NAMES
 from ..trace.event import MESSAGE, Reading, printable
-from ..uapi.calls import CALLS, REGION_CALLS, VALUE_CALLS
+from ..uapi.calls import CALLS, REGION_CALLS
+from .part import quoted
 from .vmm import vmm_of
 
 TYPE_CHECKING = False
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 
     Row = tuple[object, ...]
 
-_FIELDS = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
+_FIELDS = frozenset(("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr"))
+_REGION_FIELDS = len(_FIELDS)
 _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 _FREQUENT = frozenset(("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG", "KVM_RESET_DIRTY_RINGS"))
-_KEPT = frozenset(name for name in DECISIONS if name not in VALUE_CALLS) - _FREQUENT
+_KEPT = frozenset(DECISIONS) - _FREQUENT - {"KVM_CHECK_EXTENSION"}
 """Calls that have a row though they are no region calls: they decide what slots may be."""
 _TEXT_MAX = 400
 _NOTES_MAX = 2000
@@ -54,7 +56,8 @@ class Rows:
 
     def __init__(self) -> None:
         self.vms: list[Row] = []
-        self.steps: list[Row] = []
+        self.steps: list[str] = []
+        """Lines of CSV."""
         self.refusals: list[Row] = []
         self.findings: list[Row] = []
 
@@ -148,35 +151,44 @@ class OneRecording:
         elif not is_region and call not in _KEPT:
             return
         if call != MESSAGE:
-            self.rows.steps.append(self._step(step, tracked))
+            self.rows.steps.append(self._step(step, tracked, is_region=is_region))
 
-    def _step(self, step: Step, tracked: TrackedVm) -> Row:
+    def _step(self, step: Step, tracked: TrackedVm, *, is_region: bool) -> str:
+        """The row of a step as a line of CSV: there are so many that the way through a tuple shows.
+
+        The order is that of STEPS.
+        """
         event, answer = step.event, step.answer
         fields = event.fields
-        get = fields.get
-        others = ""
-        if event.call not in REGION_CALLS:
-            others = dumps(fields) if fields else ""
-        elif len(fields) > 5 or not all(map(fields.__contains__, _FIELDS)):
-            rest = {name: value for name, value in fields.items() if name not in _FIELDS}
-            others = dumps(rest) if rest else ""
-        pages, budget, slots = step.totals
-        if event.call in REGION_CALLS:
+        region, others = ",,,,", fields
+        if is_region:
+            get = fields.get
+            slot, flags, gpa = get("slot"), get("flags"), get("guest_phys_addr")
+            nbytes, hva = get("memory_size"), get("userspace_addr")
             region = (
-                _within(get("slot"), _U32), _within(get("flags"), _U32),
-                _within(get("guest_phys_addr"), _U64), _within(get("memory_size"), _U64),
-                _within(get("userspace_addr"), _U64),
-            )  # fmt: skip
-        else:
-            region = (None, None, None, None, None)
+                f"{'' if slot is None else slot & _U32},{'' if flags is None else flags & _U32},"
+                f"{'' if gpa is None else gpa & _U64},{'' if nbytes is None else nbytes & _U64},"
+                f"{'' if hva is None else hva & _U64}"
+            )
+            if len(fields) == _REGION_FIELDS and hva is not None and slot is not None:
+                others = {}
+            else:
+                others = {key: value for key, value in fields.items() if key not in _FIELDS}
+        pages, budget, slots = step.totals
         rule = getattr(answer, "rule", None)
+        expected = None if answer is None else answer.result
+        time_ns, tid, fd, new_fd = event.time_ns, event.pid, event.fd, event.new_fd
+        result, duration_ns = event.result, event.duration_ns
         return (
-            self._id, step.number, event.time_ns, event.pid, tracked.process, event.fd,
-            event.new_fd, step.vm_name, event.call, *region, others, event.result,
-            None if answer is None else answer.result, None if rule is None else rule.id,
-            step.verdict, None if step.change is None else KIND_NAMES[step.change.kind],
-            pages, slots, budget, event.duration_ns, event.line,
-        )  # fmt: skip
+            f"{self._id},{step.number},{'' if time_ns is None else time_ns},"
+            f"{'' if tid is None else tid},{quoted(tracked.process)},{'' if fd is None else fd},"
+            f"{'' if new_fd is None else new_fd},{quoted(step.vm_name)},{event.call},{region},"
+            f"{quoted(dumps(others)) if others else ''},{'' if result is None else result},"
+            f"{'' if expected is None else expected},{'' if rule is None else rule.id},"
+            f"{step.verdict},{'' if step.change is None else KIND_NAMES[step.change.kind]},"
+            f"{pages},{slots},{'' if budget is None else budget},"
+            f"{'' if duration_ns is None else duration_ns},{event.line}\n"
+        )
 
     def _refusal(self, step: Step) -> Row:
         event, answer = step.event, step.answer

@@ -29,7 +29,7 @@ RECORDINGS = Table(
     bytes="UBIGINT",
     changed_ns="BIGINT",
     kernel="VARCHAR",  # the profile that the calls were put to
-    how="VARCHAR",  # STATED, RECORDED, WEIGHED or ALIKE
+    how="VARCHAR",  # STATED, RECORDED, HOST, WEIGHED or ALIKE
     release="VARCHAR",  # what uname said
     formats="VARCHAR",
     events="UBIGINT",
@@ -141,7 +141,9 @@ FINDINGS = Table(
 )
 TABLES = (RECORDINGS, VMS, STEPS, REFUSALS, FINDINGS)
 
-STATED, RECORDED, WEIGHED, ALIKE = "stated", "recorded", "weighed", "alike"
-"""How the kernel of a recording is known: stated for all; by the recording itself; found from its
-calls; found for another recording of the same host, and nothing in this one contradicts it.
+STATED, RECORDED, HOST, WEIGHED, ALIKE = "stated", "recorded", "host", "weighed", "alike"
+"""How the kernel of a recording is known: stated for all; by the recording itself; by another
+recording of the same host; found from its calls; found from those of another recording of the same
+host.  In the third and the last case nothing in this one contradicts it.
 """
+TOLD = (STATED, RECORDED, HOST)
