@@ -1,5 +1,5 @@
-"""The recorded runs that generated fleets are made of: `python tests/fleet/templates.py` writes them
-into the package, from the recordings in examples/.
+"""The recorded runs that generated fleets are made of, from the recordings in examples/:
+`python tests/fleet/templates.py` writes them into the package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ SOURCES = {
     "gvisor": "gvisor-kvm.strace",
     "hyperlight": "hyperlight-kvm.strace",
 }
-DIRTY_LOGS = ("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG")
+MICROVM = [
+    ["KVM_CHECK_EXTENSION", {"cap": 10}], ["KVM_CREATE_VM", {"type": 0}],
+    ["KVM_SET_TSS_ADDR", {"addr": 0xFFFB_D000}], ["KVM_CREATE_IRQCHIP", {}],
+    ["KVM_CREATE_VCPU", {"vcpu_id": 0}],
+]  # fmt: skip
+"""How monitors without firmware begin; their memory is made up."""
 KEPT = (
     "KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_CREATE_IRQCHIP", "KVM_SET_TSS_ADDR", "KVM_ENABLE_CAP",
     "KVM_CHECK_EXTENSION",
@@ -53,7 +58,7 @@ def text() -> str:
     """The file, a run a line."""
     lines = [
         f"{json.dumps(name)}: {json.dumps(calls, separators=(',', ':'))}"
-        for name, calls in runs().items()
+        for name, calls in {**runs(), "microvm": MICROVM}.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -20,6 +20,7 @@ examples:
   memslots fleet upgrade fleet --from 5.10 --to 6.12          which VMs change, at which call, why
   memslots fleet diff fleet fleet                             two days, two sites
   memslots fleet ingest recordings -o host --prom memslots.prom    on each host: kilobytes to ship
+  memslots fleet units                                        systemd: record each host all the time
 
 A scan that is begun again takes only what is new; a lost worker costs one batch.  On a cluster:
 --dask tcp://HEAD:8786, or --shard I/N of a job array (docs/fleet.md).

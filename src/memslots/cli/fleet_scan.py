@@ -38,9 +38,13 @@ def add_arguments(whats: Any) -> None:
     ingest.add_argument(
         "--remove", action="store_true", help="remove recordings that are finished and scanned"
     )
+    units = whats.add_parser("units", help="systemd units that record a host all the time")
+    units.add_argument("-o", "--output", metavar="DIR", help="write them there (default: print)")
     generate = whats.add_parser("generate", help="a made-up fleet to try things on")
     generate.add_argument("-o", "--output", required=True, metavar="DIR", help="its folder")
-    generate.add_argument("--seed", type=int, default=1, metavar="N", help="the same gives the same")
+    generate.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="the same gives the same"
+    )
     generate.add_argument("--recordings", type=int, default=200, metavar="N", help="how many")
     generate.add_argument(
         "--kernel", action="append", default=[], metavar="K", help="releases of the hosts"
@@ -65,8 +69,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 def run_scan(options: argparse.Namespace) -> int:
     """Scan and say what came of it; the exit code."""
-    from ..fleet.plan import shard_of
     from ..fleet.scan import scan
+    from ..fleet.shards import shard_of
 
     if options.batch < 1:
         raise ValueError(f"--batch takes a number from 1, not {options.batch}")
@@ -155,4 +159,15 @@ def run_generate(options: argparse.Namespace) -> int:
     return FINE
 
 
-DOES = {"scan": run_scan, "ingest": run_ingest, "generate": run_generate}
+def run_units(options: argparse.Namespace) -> int:
+    """Write or print the units; the exit code."""
+    from ..fleet.units import unit_texts, write_units
+
+    if options.output:
+        print("\n".join(write_units(options.output)))
+    else:
+        print("\n".join(f"# {name}\n{text}" for name, text in unit_texts().items()))
+    return FINE
+
+
+DOES = {"scan": run_scan, "ingest": run_ingest, "generate": run_generate, "units": run_units}

@@ -8,7 +8,7 @@ import gc
 import time
 from hashlib import blake2b
 
-from .kernels import Kernels
+from .host_kernels import Kernels
 from .opened import Opener
 from .part import Part
 from .rows import OneRecording

@@ -24,7 +24,7 @@ _QUESTIONS = {
 """Chapter: a query for names and numbers."""
 
 
-class Difference:
+class NumberChange:
     """One number that differs."""
 
     __slots__ = ("after", "before", "chapter", "name")
@@ -37,13 +37,13 @@ class Difference:
         self.after = after
 
 
-def changes(before: Tables, after: Tables) -> list[Difference]:
+def changes(before: Tables, after: Tables) -> list[NumberChange]:
     """The numbers that differ, chapter by chapter, the largest difference first."""
-    found: list[Difference] = []
+    found: list[NumberChange] = []
     for chapter, query in _QUESTIONS.items():
         old, new = _numbers(before, query), _numbers(after, query)
         differing = [
-            Difference(chapter, name, old.get(name, 0), new.get(name, 0))
+            NumberChange(chapter, name, old.get(name, 0), new.get(name, 0))
             for name in {**old, **new}
             if old.get(name, 0) != new.get(name, 0)
         ]

@@ -80,7 +80,7 @@ def dask(address: str = LOCAL, jobs: int = 0) -> Engine:
 
 
 def here() -> Engine:
-    """This process, one batch after the other."""
+    """The process that calls, one batch after the other."""
 
     @contextmanager
     def opened() -> Iterator[Executor]:

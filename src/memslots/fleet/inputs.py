@@ -82,7 +82,7 @@ class Inputs:
                 changed = max(state.st_mtime_ns for state in states)
                 self.found.append(Input(host, files, nbytes, changed))
             else:
-                self.problems.append(f"{recording_name(files)}: not a regular file")
+                self.problems.append(f"{recording_name(files)}: no regular file")
 
     def _members(self, path: str, members: Iterable[tuple[str, int, int]], host: str) -> None:
         known = {name: (nbytes, changed) for name, nbytes, changed in members}

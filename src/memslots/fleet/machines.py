@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _MIB, _GIB = 1 << 20, 1 << 30
 _LOW_END, _HIGH = 3 * _GIB, 4 * _GIB
-_TSS = 0xFFFB_D000
 _MIX = (
     ("qemu-q35", "qemu-system-x86", 38), ("qemu-pc", "qemu-system-x86", 16),
     ("firecracker", "firecracker", 16), ("cloud-hypervisor", "cloud-hyperviso", 12),
@@ -72,7 +71,7 @@ def _from_run(kind: str, base: int) -> list[Call]:
     found: list[Call] = []
     for call, *rest in _recorded()[kind]:
         if call == "REGION":
-            slot, flags, gpa, nbytes, hva = map(int, rest)  # type: ignore[call-overload]
+            slot, flags, gpa, nbytes, hva = (int(str(number)) for number in rest)
             found.append(region(slot, gpa, nbytes, base + hva, flags))
         else:
             found.append((str(call), dict(rest[0])))  # type: ignore[call-overload]
@@ -83,14 +82,8 @@ def _microvm(kind: str, random: Random, base: int) -> list[Call]:
     """A VM without firmware: memory below the gap, the rest above 4 GiB, perhaps a device's."""
     nbytes = random.choice((128, 256, 512, 1024, 2048, 4096, 8192)) * _MIB
     low = min(nbytes, _LOW_END)
-    calls: list[Call] = [
-        ("KVM_CHECK_EXTENSION", {"cap": 10}),
-        ("KVM_CREATE_VM", {"type": 0}),
-        ("KVM_SET_TSS_ADDR", {"addr": _TSS}),
-        ("KVM_CREATE_IRQCHIP", {}),
-        ("KVM_CREATE_VCPU", {"vcpu_id": 0}),
-        region(0, 0, low, base, KVM_MEM_LOG_DIRTY_PAGES if kind == "firecracker" else 0),
-    ]
+    logs = KVM_MEM_LOG_DIRTY_PAGES if kind == "firecracker" else 0
+    calls = [*_from_run("microvm", base), region(0, 0, low, base, logs)]
     if nbytes > low:
         calls.append(region(1, _HIGH, nbytes - low, base + low))
     if kind != "firecracker":

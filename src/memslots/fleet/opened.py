@@ -33,7 +33,7 @@ class Opener:
             yield read(one.files[0] if len(one.files) == 1 else one.files, reading=reading)
         elif len(one.files) == 1:
             with self._member(one.archive, one.files[0]) as file:
-                yield read(_Named(file, one.name), reading=reading)
+                yield read(_Named(file, one.name), reading=reading)  # type: ignore[arg-type]
         else:
             yield from self._thread_files(one, reading)
 
@@ -86,7 +86,7 @@ def _plain(path: str) -> IO[bytes]:
 
     if path.endswith(".tar"):
         return open(path, "rb")
-    packed = gzip if path.endswith(("gz")) else lzma if path.endswith("xz") else bz2
+    packed = gzip if path.endswith("gz") else lzma if path.endswith("xz") else bz2
     plain = tempfile.TemporaryFile(prefix="memslots-")  # noqa: SIM115
     with packed.open(path) as file:
         shutil.copyfileobj(file, plain)

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .schema import Table
+    from .schema import FleetTable
 
 _ROW_GROUP = 122_880
 _LITERAL = (
@@ -46,14 +46,14 @@ class Part:
         }
         self._writers = {name: csv.writer(file) for name, file in self._files.items()}
 
-    def _csv(self, table: Table) -> str:
+    def _csv(self, table: FleetTable) -> str:
         return os.path.join(self._aside, f"{table.name}.csv")
 
-    def add(self, table: Table, rows: Iterable[tuple[object, ...]]) -> None:
+    def add(self, table: FleetTable, rows: Iterable[tuple[object, ...]]) -> None:
         """Append rows, with a value for each column."""
         self._writers[table.name].writerows(rows)
 
-    def add_lines(self, table: Table, lines: Iterable[str]) -> None:
+    def add_lines(self, table: FleetTable, lines: Iterable[str]) -> None:
         """Append rows that are lines of CSV already."""
         self._files[table.name].writelines(lines)
 

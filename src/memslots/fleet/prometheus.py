@@ -1,4 +1,4 @@
-"""A fleet's numbers as Prometheus reads them from a text file: slots used, refusals, page totals."""
+"""A fleet's numbers as Prometheus reads them from a file: slots used, refusals, page totals."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ question about the fleet leads to.
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
 from json import dumps
 
 from ..check.cost import bytes_of_vm
@@ -21,8 +21,8 @@ from ..rules.decide import DECISIONS
 from ..state.change import KIND_NAMES
 from ..trace.event import MESSAGE, Reading, printable
 from ..uapi.calls import CALLS, REGION_CALLS
+from .monitors import vmm_of
 from .part import quoted
-from .vmm import vmm_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ..replay.step import Step
     from ..replay.tracked_vm import TrackedVm
     from ..trace.event import Event
+    from .host_kernels import Chosen, Kernels
     from .inputs import Input
-    from .kernels import Chosen, Kernels
     from .opened import Opener
 
     Row = tuple[object, ...]
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 _FIELDS = frozenset(("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr"))
 _REGION_FIELDS = len(_FIELDS)
 _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
-_FREQUENT = frozenset(("KVM_GET_DIRTY_LOG", "KVM_CLEAR_DIRTY_LOG", "KVM_RESET_DIRTY_RINGS"))
-_KEPT = frozenset(DECISIONS) - _FREQUENT - {"KVM_CHECK_EXTENSION"}
+_KEPT = frozenset(name for name in DECISIONS if "DIRTY" not in name) - {"KVM_CHECK_EXTENSION"}
 """Calls that have a row though they are no region calls: they decide what slots may be."""
 _TEXT_MAX = 400
 _NOTES_MAX = 2000

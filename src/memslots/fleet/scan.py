@@ -1,7 +1,7 @@
 """A fleet is scanned: batches to an engine, a window at a time, what is lost once more.
 
-    scan(["recordings/"], "fleet")                          one machine
-    scan(["recordings/"], "fleet", engine=dask("tcp://head:8786"))
+scan(["recordings/"], "fleet")                          one machine
+scan(["recordings/"], "fleet", engine=dask("tcp://head:8786"))
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from ..errors import MemslotsError
 from . import engines
 from .batch import scan_batch
 from .inputs import find_inputs
-from .plan import MOST_RECORDINGS, batches
+from .shards import MOST_RECORDINGS, batches
 from .store import begin, connect, known_ids
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ VERSION = 1
 """Counts up when a column changes its meaning or goes away; new ones may come within a version."""
 
 
-class Table:
+class FleetTable:
     """One table: a name and its columns."""
 
     __slots__ = ("columns", "name")
@@ -21,12 +21,12 @@ class Table:
         """Column: its type."""
 
 
-RECORDINGS = Table(
+RECORDINGS = FleetTable(
     "recordings",
     id="UBIGINT",  # of host, name, bytes and time of change: the same everywhere
     host="VARCHAR",  # as the recording says, else as it was stated, else the folder
     name="VARCHAR",
-    bytes="UBIGINT",
+    file_bytes="UBIGINT",
     changed_ns="BIGINT",
     kernel="VARCHAR",  # the profile that the calls were put to
     how="VARCHAR",  # STATED, RECORDED, HOST, WEIGHED or ALIKE
@@ -44,7 +44,7 @@ RECORDINGS = Table(
     notes="VARCHAR",
     error="VARCHAR",  # why it could not be read to its end
 )
-VMS = Table(
+VMS = FleetTable(
     "vms",
     recording="UBIGINT",
     host="VARCHAR",
@@ -73,7 +73,7 @@ VMS = Table(
     last_step="UBIGINT",
     uncertain_since="UBIGINT",
 )
-STEPS = Table(
+STEPS = FleetTable(
     "steps",
     recording="UBIGINT",
     step="UBIGINT",
@@ -101,7 +101,7 @@ STEPS = Table(
     duration_ns="BIGINT",
     line="UBIGINT",
 )
-REFUSALS = Table(
+REFUSALS = FleetTable(
     "refusals",
     recording="UBIGINT",
     host="VARCHAR",
@@ -122,7 +122,7 @@ REFUSALS = Table(
     numbers="VARCHAR",  # what decided, as a JSON object
     text="VARCHAR",  # of an error message that names no call
 )
-FINDINGS = Table(
+FINDINGS = FleetTable(
     "findings",
     recording="UBIGINT",
     host="VARCHAR",

@@ -12,11 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .schema import Table
+    from .schema import FleetTable
 
 _SUPERSEDED = (
     "SELECT * FROM all_recordings QUALIFY row_number() OVER "
-    "(PARTITION BY host, name ORDER BY changed_ns DESC, bytes DESC, id) = 1"
+    "(PARTITION BY host, name ORDER BY changed_ns DESC, file_bytes DESC, id) = 1"
 )
 """A recording that was scanned while it grew is there several times: the last one counts."""
 
@@ -68,7 +68,7 @@ class Tables:
         for name, text in view_texts().items():
             self._make(name, text)
 
-    def _files(self, table: Table) -> str:
+    def _files(self, table: FleetTable) -> str:
         return _literal(os.path.join(self.folder, PARTS, "*", f"{table.name}.parquet"))
 
     def _make(self, name: str, query: str) -> None:

@@ -37,7 +37,7 @@ _SOME = 10_000
 """Rows that are fetched at a time."""
 
 
-class OtherAnswer:
+class CallChange:
     """A call that the two kernels answer differently."""
 
     __slots__ = ("after", "before", "call", "fields", "line", "step", "vm")
@@ -61,7 +61,7 @@ class OtherAnswer:
         )
 
 
-class Changed:
+class ChangedVm:
     """One VM of which calls are answered otherwise."""
 
     __slots__ = ("answers", "host", "kernels", "name", "recording", "vm", "vmm")
@@ -74,7 +74,7 @@ class Changed:
         self.vmm = vmm
         self.kernels = kernels
         """Names of the two profiles."""
-        self.answers: list[OtherAnswer] = []
+        self.answers: list[CallChange] = []
 
     @property
     def is_certain(self) -> bool:
@@ -97,7 +97,7 @@ class Upgrade:
         """Recordings that say that they are of another kernel than `source`."""
         self.unlike = 0
         """Recordings that do not say it, but have answers that `source` does not give."""
-        self.changed: list[Changed] = []
+        self.changed: list[ChangedVm] = []
 
 
 def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) -> Upgrade:
@@ -135,10 +135,10 @@ def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) ->
         found.asked += 1
         found.asked_vms += len({row[6] for row in rows})
         names = profiles[0].name, profiles[1].name
-        by_vm: dict[str, Changed] = {}
+        by_vm: dict[str, ChangedVm] = {}
         for answer in answers:
             vmm = vmms.get((number, answer.vm), "")
-            changed = by_vm.setdefault(answer.vm, Changed(recording, answer.vm, vmm, names))
+            changed = by_vm.setdefault(answer.vm, ChangedVm(recording, answer.vm, vmm, names))
             changed.answers.append(answer)
         found.changed += by_vm.values()
     found.changed.sort(key=lambda each: (not each.is_certain, each.host, each.name, each.vm))
@@ -178,7 +178,7 @@ def _on(name: str, kernel: Profile) -> Profile:
 
 def _answers(
     rows: list[Row], source: Profile, target: Profile, *, is_strict: bool
-) -> list[OtherAnswer] | None:
+) -> list[CallChange] | None:
     """The calls that are answered otherwise; None if `source` contradicts what was observed and
     is_strict.
     """
@@ -192,7 +192,7 @@ def _answers(
             return None
         if one is None or other is None or _is_same(one, other):
             continue
-        found.append(OtherAnswer(number, event, str(row[6]), one, other))
+        found.append(CallChange(number, event, str(row[6]), one, other))
     return found
 
 

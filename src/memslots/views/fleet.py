@@ -9,10 +9,10 @@ from .text import counted, duration_text, wrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..fleet.changes import Difference
+    from ..fleet.changes import NumberChange
     from ..fleet.scan import Scanned
     from ..fleet.tables import Answer
-    from ..fleet.upgrade import Changed, OtherAnswer, Upgrade
+    from ..fleet.upgrade import CallChange, ChangedVm, Upgrade
     from ..rules.answer import Answer as KernelAnswer
 
 SCHEMA_SCAN, SCHEMA_UPGRADE = "memslots.fleet-scan/1", "memslots.fleet-upgrade/1"
@@ -94,8 +94,7 @@ def table_lines(answer: Answer) -> list[str]:
         for at in range(len(answer.columns))
     ]
     widths = [
-        max([len(name), *(len(row[at]) for row in texts)])
-        for at, name in enumerate(answer.columns)
+        max([len(name), *(len(row[at]) for row in texts)]) for at, name in enumerate(answer.columns)
     ]
     lines = []
     for row in [answer.columns, *texts]:
@@ -114,7 +113,7 @@ def answer_text(answer: KernelAnswer) -> str:
     return "accepted" if answer.accepted else "undetermined"
 
 
-def why_text(one: OtherAnswer) -> str:
+def why_text(one: CallChange) -> str:
     """Why the answer is another one: the rule with its numbers, or what would have to be known."""
     for answer in (one.after, one.before):
         if isinstance(answer, Refused):
@@ -150,7 +149,7 @@ def upgrade_lines(found: Upgrade, most: int) -> list[str]:
     return lines
 
 
-def _changed_lines(each: Changed) -> list[str]:
+def _changed_lines(each: ChangedVm) -> list[str]:
     who = f"{each.vm}, {each.vmm}" if each.vmm else each.vm
     head = f"{each.name}: {who}" + (f" on {each.host}" if each.host else "")
     lines = [head]
@@ -166,7 +165,7 @@ def _changed_lines(each: Changed) -> list[str]:
     return lines
 
 
-def _fields_text(one: OtherAnswer) -> str:
+def _fields_text(one: CallChange) -> str:
     return " ".join(
         f"{name}={value:#x}" if value > 9 else f"{name}={value}"
         for name, value in one.fields.items()
@@ -211,7 +210,7 @@ def upgrade_json(found: Upgrade) -> dict[str, object]:
     }
 
 
-def diff_lines(found: list[Difference]) -> list[str]:
+def diff_lines(found: list[NumberChange]) -> list[str]:
     """The numbers that differ between two fleets, chapter by chapter."""
     lines: list[str] = []
     chapter = ""
@@ -226,7 +225,7 @@ def diff_lines(found: list[Difference]) -> list[str]:
     return lines[1:] if lines else ["no number differs"]
 
 
-def diff_json(found: list[Difference]) -> dict[str, object]:
+def diff_json(found: list[NumberChange]) -> dict[str, object]:
     """The numbers that differ as a JSON object."""
     rows = [
         {

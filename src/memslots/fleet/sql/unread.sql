@@ -2,7 +2,7 @@
 SELECT
     host,
     name,
-    bytes,
+    file_bytes,
     error,
     not_read,
     events
