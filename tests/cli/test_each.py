@@ -91,7 +91,7 @@ def test_the_report_is_a_folder(tmp_path):
 
 
 def test_forms_that_take_one_file_say_so():
-    assert "is for one file" in call(f"memslots check --format sarif {REFUSED} {GVISOR}")[2]
+    assert "is for one FILE" in call(f"memslots check --format sarif {REFUSED} {GVISOR}")[2]
     code, out, _ = call(f"memslots map --svg x.svg {REFUSED} {GVISOR}")
     assert code == 2
     assert "--svg draws one recording" in out

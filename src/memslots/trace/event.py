@@ -137,8 +137,8 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "excerpt", "formats", "host", "kernel", "lines", "machine", "node", "notes",
-        "page_bytes", "release", "runs", "skipped",
+        "bytes", "calls", "excerpt", "formats", "host", "kernel", "lines", "machine", "node",
+        "notes", "page_bytes", "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
 
