@@ -15,7 +15,7 @@ examples:
   memslots fleet generate -o recordings --recordings 200      a fleet to try it on
   memslots fleet scan recordings -o fleet                     every processor of this machine
   memslots fleet query fleet "SELECT * FROM refusals_by_rule LIMIT 10"
-  memslots fleet query fleet                                  the tables and views there are
+  memslots fleet tables                                       what may be asked
   memslots fleet report fleet -o fleet.html
   memslots fleet upgrade fleet --from 5.10 --to 6.12          which VMs change, at which call, why
   memslots fleet diff fleet fleet                             two days, two sites

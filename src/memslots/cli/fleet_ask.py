@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 def add_arguments(whats: Any) -> None:
     """Declare the commands."""
-    query = whats.add_parser("query", help="SQL; without any, the tables and views there are")
+    whats.add_parser("tables", help="the tables and views there are, with their columns")
+    query = whats.add_parser("query", help="SQL on the tables and views")
     query.add_argument("folder", metavar="DIR", help="the folder of the tables")
-    query.add_argument("sql", nargs="?", default="", metavar="SQL", help="as DuckDB takes it")
+    query.add_argument("sql", metavar="SQL", help="as DuckDB takes it")
     query.add_argument("--json", action="store_true", help="one JSON object a row")
     report = whats.add_parser("report", help="one HTML file on the fleet")
     report.add_argument("folder", metavar="DIR", help="the folder of the tables")
@@ -39,21 +40,21 @@ def add_arguments(whats: Any) -> None:
     diff.add_argument("--json", action="store_true", help="JSON")
 
 
+def run_tables(_options: argparse.Namespace) -> int:
+    """Print what may be asked; the exit code."""
+    from ..fleet.tables import view_texts
+    from ..views.fleet import catalogue_lines
+
+    print("\n".join(catalogue_lines(view_texts())))
+    return FINE
+
+
 def run_query(options: argparse.Namespace) -> int:
     """Ask and print; the exit code."""
-    from ..fleet.schema import TABLES
-    from ..fleet.tables import Tables, view_meaning, view_texts
+    from ..fleet.tables import Tables
     from ..views.fleet import table_lines
 
-    tables = Tables(options.folder)
-    if not options.sql:
-        for table in TABLES:
-            print(f"{table.name}: {', '.join(table.columns)}")
-        print()
-        for name, text in view_texts().items():
-            print(f"{name:18} {view_meaning(text)}")
-        return FINE
-    answer = tables.ask(options.sql)
+    answer = Tables(options.folder).ask(options.sql)
     if options.json:
         import json
 
@@ -114,4 +115,10 @@ def run_diff(options: argparse.Namespace) -> int:
     return FINDINGS if found else FINE
 
 
-DOES = {"query": run_query, "report": run_report, "upgrade": run_upgrade, "diff": run_diff}
+DOES = {
+    "tables": run_tables,
+    "query": run_query,
+    "report": run_report,
+    "upgrade": run_upgrade,
+    "diff": run_diff,
+}

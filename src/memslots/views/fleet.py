@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..errors import errno_name
+from ..fleet.schema import TABLES
+from ..fleet.tables import view_meaning
 from ..rules.answer import Refused, Undetermined
 from ..units import format_bytes
 from .text import counted, duration_text, wrapped
@@ -104,6 +106,15 @@ def table_lines(answer: Answer) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def catalogue_lines(views: dict[str, str]) -> list[str]:
+    """The tables with their columns, and the views with what they tell; views: name, SQL."""
+    lines = []
+    for table in TABLES:
+        lines += wrapped("", f"{table.name}: {', '.join(table.columns)}", 0, 0)
+    width = max(map(len, views))
+    return [*lines, "", *(f"{name:{width}}  {view_meaning(text)}" for name, text in views.items())]
 
 
 def answer_text(answer: KernelAnswer) -> str:
