@@ -22,7 +22,7 @@ _PROGRAMS = {"qemu": "qemu-system-x86_64", "strace": "strace", "gcc": "gcc", "ch
 
 def missing(name: str) -> str | None:
     """Why something is not there, or None if it is: kvm, ptrace, bpf, guest, running, qemu,
-    strace, gcc, farm, chromium, npm.
+    strace, gcc, farm, chromium, npm, duckdb, dask.
     """
     if name in _PROGRAMS:
         return None if shutil.which(_PROGRAMS[name]) else f"{_PROGRAMS[name]} is not installed"
@@ -127,7 +127,23 @@ def _running() -> str | None:
     return None
 
 
+def _duckdb() -> str | None:
+    from importlib.util import find_spec
+
+    return None if find_spec("duckdb") else "duckdb is not installed: pip install 'memslots[fleet]'"
+
+
+def _dask() -> str | None:
+    from importlib.util import find_spec
+
+    if find_spec("distributed"):
+        return _duckdb()
+    return "distributed is not installed: pip install 'memslots[fleet-dask]'"
+
+
 _CHECKS = {
+    "duckdb": _duckdb,
+    "dask": _dask,
     "running": _running,
     "kvm": _kvm,
     "guest": _guest,

@@ -68,16 +68,21 @@ in its wing:
         c_prelude oracle perfetto sequence strace c python vectors
     arrays/           numpy: gfns, dirty bitmaps, guest memory (extra `arrays`)
         extra integers table bitmaps guest_memory lookup translator
+    fleet/            thousands of recordings as tables: scan, ask, compare (extra `fleet`)
+        schema engines forms host_kernels inputs machines faults generate monitors opened store part
+        rows batch shards scan tables changes prometheus ingest units upgrade
     views/            text out
         text spans page_total accounting accounting_plot page_total_review conformance cost
         questions difference live matrix rule_page timeline verify explanation findings guest_map
         kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
         space_time_cells space_time notebook recorded evidence report html_report completion links
-        man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep
+        man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep fleet
+        fleet_page html_pages
     cli/              one command a file
-        progress record example_files parsers harmless run check accounting ask conformance cost
-        diff export kernel kernels live main rule rules vectors verify causes recording explain map
-        replay timeline report all_parsers completion example schema shell_files emulate sweep
+        progress record example_files parsers harmless run accounting ask conformance cost diff
+        export kernel kernels live main rule rules vectors verify causes all_parsers completion
+        example schema shell_files emulate sweep each check recording explain map replay timeline
+        report fleet_ask fleet_scan fleet
     docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 

@@ -93,7 +93,7 @@ def test_what_was_read_before_a_recording_breaks_off_is_written(tmp_path, monkey
 
 
 def test_several_files_are_named(tmp_path):
-    code, out, _ = call(f"memslots report {REFUSED} {LIFECYCLE}")
+    code, out, _ = call(f"memslots report --together {REFUSED} {LIFECYCLE}")
     assert code == 1
     assert "<li>read: " in out
     assert out.count("lifecycle.strace") > 1

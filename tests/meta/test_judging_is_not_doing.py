@@ -37,11 +37,7 @@ def picture(vm):
         if isinstance(value, SlotSet):
             return [repr(slot) for slot in value]
         slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-        return {
-            name: plain(getattr(value, name, None))
-            for name in slots
-            if name not in _NOT_STATE
-        }
+        return {name: plain(getattr(value, name, None)) for name in slots if name not in _NOT_STATE}
 
     return plain(vm.state), plain(vm.process)
 

@@ -7,6 +7,7 @@ found.total, found.by_kind
 
 from __future__ import annotations
 
+from ..errors import MemslotsError
 from ..kernel.names import find
 from ..state.slot import Slot
 from ..trace.event import LAYOUT
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 HEADS, RINGS, ATTRIBUTES = "slot sets", "dirty rings", "memory attributes"
 """Kinds of memory that belong to the VM and not to one slot."""
 DESCRIPTORS = "descriptors"
+_slot_bytes: dict[tuple[str, bool], dict[tuple[int, int, int, int], int]] = {}
+"""What slots cost on a kernel that were asked for before: fleets are made of the same few."""
+_MOST_SLOTS_KNOWN = 100_000
+_HUGE_MASK = (1 << 30) - 1
+"""Host address bits that decide whether huge pages fit."""
 ONE_PAGE, ONE_GIB, LOGGING, SMM, NESTED = "one-page", "one-gib", "logging", "smm", "nested"
 """What more would be: a slot of one page, one of 1 GiB, dirty logging of all, all slots for SMM, a
 nested guest.
@@ -133,6 +139,30 @@ def cost_of_vms(vms: Sequence[Vm], profile: Profile, conditions: Conditions) -> 
         found.unknown.append(DESCRIPTORS)
     _add_what_if(found, vms)
     return found
+
+
+def bytes_of_vm(vm: Vm, profile: Profile) -> int | None:
+    """Kernel memory for the slots of one VM, as it is; None where it is not known."""
+    if not profile.arch.is_x86 or metadata.head_bytes(profile, 0) is None:
+        return None
+    known = _slot_bytes.setdefault((profile.name, vm.state.uses_bitmaps), {})
+    if len(known) > _MOST_SLOTS_KNOWN:
+        known.clear()
+    found = Cost(profile, Conditions())
+    total = 0
+    try:
+        for space in vm.state.spaces:
+            for slot in space:
+                key = (slot.base_gfn, slot.npages, slot.flags, slot.userspace_addr & _HUGE_MASK)
+                if key not in known:
+                    known[key] = _total(_arrays(found, vm, slot))
+                total += known[key]
+            total += metadata.head_bytes(profile, space.count) or 0
+    except MemslotsError:
+        return None
+    config = vm.state.config
+    nodes = metadata.attribute_bytes(vm.state.attributes.ranges()) or 0
+    return total + config.ring_bytes * len(config.vcpu_ids) + nodes
 
 
 def _add_vm(found: Cost, vm: Vm) -> None:

@@ -17,7 +17,7 @@ from .layout.parse import layout_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Sequence
     from typing import IO
 
     from ..kernel.profile import Profile
@@ -46,14 +46,16 @@ class Recording:
         return self.calls
 
 
-def load(source: str | os.PathLike[str]) -> Layout | Recording:
-    """A layout or a recording, from a file or `-`.
+def load(source: str | os.PathLike[str] | Sequence[str]) -> Layout | Recording:
+    """A layout or a recording, from a file or `-`, or from the files of one strace -ff.
 
     A layout is TOML, JSON, QEMU's `info mtree -f`, libvirt's domain XML or a QEMU command line.
 
     Raises ValueError or TraceError with the place of what is wrong, OSError for
     a file that cannot be read.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        return _recording(list(source))
     path = os.fspath(source)
     if os.path.isdir(path):
         return _recording(path)
@@ -189,12 +191,15 @@ def _toml(text: str, path: str) -> object:
         raise LayoutError(str(error), path, int(place[1]) if place else 0) from None
 
 
-def _recording(source: str | bytes, path: str = "") -> Recording:
+def _recording(source: str | bytes | list[str], path: str = "") -> Recording:
     from ..trace import read  # the readers compile many patterns, layouts need none of them
+    from ..trace.reader import recording_name
 
     name = (
         path if path not in ("", "-") else source if isinstance(source, str) else "standard input"
     )
+    if isinstance(source, list):
+        name = recording_name(source)
     events = list(read(source))
     # an error message repeats a call that another line shows
     if any(event.format != "message" for event in events):

@@ -136,7 +136,7 @@ class Survey:
         return list(found.values())
 
 
-def survey(source: str | os.PathLike[str], kernels: Sequence[str] = ()) -> Survey:
+def survey(source: str | os.PathLike[str] | Sequence[str], kernels: Sequence[str] = ()) -> Survey:
     """The answers of the named kernels (default: those that the file names, else `all`) to a
     layout or recording.
     """

@@ -7,6 +7,7 @@ from ..explain.finding_kinds import finding_kind
 from ..views.evidence import ruled_out_lines
 from ..views.report import alike_lines, analysis_json, markdown_lines, report_lines
 from ..views.text import Paint
+from .each import each_recording
 from .progress import progress
 from .recording import add_most, add_recording, analysis_of, say_unread
 from .run import FINDINGS, FINE
@@ -30,6 +31,8 @@ examples:
 Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrace, perf trace,
 Rust error chains, journal and JSON logs, in one paste if need be.  Without --kernel the newest
 release that fits everything recorded is used, and the report says which do.
+Of several files or a folder, each is a recording by itself, with its own kernel and VMs (the files
+of one strace -ff are one); a file that cannot be read is a line.
 Exit code: 0 nothing to report, 1 refusals, surprises or warnings, 2 nothing to read.
 In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
@@ -62,9 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Analyse and print; the exit code."""
+    """Explain each recording; the exit code."""
     for name in options.ignore:
         finding_kind(name)
+    return each_recording("explain", options, _run, JSON if options.to == JSON else TEXT)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Analyse one and print; the exit code."""
     analysis = analysis_of(
         options,
         most=options.most,

@@ -42,6 +42,7 @@ COMMANDS = {
     "sweep": ("sweep", "run a program once for each of its memory calls, with that call refused"),
     "live": ("live", "this host's KVM: probe it, run a layout on it"),
     "verify": ("verify", "random and directed calls, the model beside the live kernel"),
+    "fleet": ("fleet", "thousands of recordings as tables: SQL, reports, upgrades"),
     "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
     "conformance": (
         "conformance",

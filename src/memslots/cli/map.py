@@ -8,6 +8,7 @@ from ..explain.slot_lives import SlotLives
 from ..views.guest_map import SCHEMA, map_lines, map_rows
 from ..views.report import totals_lines
 from ..views.space_time import space_time
+from .each import JSON, TEXT, each_recording
 from .recording import add_recording, analysis_of, say_unread
 from .run import FINE, write_text
 
@@ -46,9 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay up to the step and print; the exit code."""
+    """Show each recording; the exit code."""
     if options.at is not None and options.at < 1:
         raise ValueError(f"--at takes a step number from 1, not {options.at}")
+    return each_recording("map", options, _run, JSON if options.json else TEXT)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Replay up to the step and print; the exit code."""
+    if options.svg and options.among > 1:
+        raise ValueError("--svg draws one recording")
     analysis = analysis_of(options)
     lives, last = SlotLives(), 0
     for step, _ in analysis.run():

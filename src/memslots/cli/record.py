@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, metavar="N", help="with --system: end after so many seconds"
     )
     parser.add_argument(
+        "--most-mib",
+        type=float,
+        metavar="N",
+        help="with --system: end when the recording has so many MiB",
+    )
+    parser.add_argument(
         "-m",
         "--mappings",
         action="store_true",
@@ -85,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("one of: a command after --, -p PID, --system")
     if options.seconds is not None and not options.system:
         raise ValueError("--seconds is for --system")
+    if options.most_mib is not None and not (options.system and options.most_mib > 0):
+        raise ValueError("--most-mib is for --system, and takes a number above 0")
     if options.mappings and (options.bpf or options.system):
         raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
     if options.runs and (options.bpf or options.system):
@@ -115,7 +123,10 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
     from ..record.processes import inherited_fds
 
     if options.system:
-        return bpf.record_system(path, seconds=options.seconds, started=started)
+        most_bytes = None if options.most_mib is None else int(options.most_mib * (1 << 20))
+        return bpf.record_system(
+            path, seconds=options.seconds, most_bytes=most_bytes, started=started
+        )
     if options.pid:
         return bpf.attach(options.pid, path, started=started)
     return bpf.record(

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import sys
 
+from ..errors import TraceError
 from ..explain.analysis import Analysis
 from ..kernel.names import find
+from .each import add_together
 from .run import USAGE
 
 TYPE_CHECKING = False
@@ -22,8 +24,9 @@ def add_recording(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=["-"],
         metavar="FILE",
-        help="recordings, or - for standard input",
+        help="recordings, folders of them, or - for standard input",
     )
+    add_together(parser)
     parser.add_argument(
         "--kernel",
         metavar="K",
@@ -73,6 +76,8 @@ def say_unread(command: str, options: argparse.Namespace, analysis: Analysis) ->
     from ..explain.unread import seen_in
 
     what, commands = seen_in(analysis.diagnosis.facts, analysis.reading)
+    if getattr(options, "among", 1) > 1:
+        raise TraceError(f"no KVM call and no known error message in it; it is {what}")
     if len(options.files) == 1 and layout_in(options.files[0]) is not None:
         what, commands = "a layout, which is planned and not recorded", ("memslots check FILE",)
     print(

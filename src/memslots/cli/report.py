@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import MemslotsError
+from ..trace.reader import recording_name, recordings_of
+from ..views.html_pages import RecordingPages
 from ..views.html_report import HtmlReport
+from .each import each_recording
 from .progress import progress
 from .recording import add_most, add_recording, analysis_of, say_unread
 from .run import FINDINGS, FINE, write_text
@@ -24,6 +29,7 @@ examples:
 
 The file needs nothing else and loads nothing: attach it to a bug, or keep it with a CI run.
 report.html#step-5 is a call, report.html#why-5 its explanation (docs/pictures.md).
+Several recordings make a folder with a page for each and index.html.
 Exit code: as of `memslots explain`.
 In Python: memslots.views.html_report.HtmlReport(analysis).run().html(title)."""
 
@@ -42,7 +48,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Analyse and write; the exit code."""
+    """Write a page for each recording; the exit code."""
+    if options.together or len(recordings_of(options.files)) == 1:
+        return each_recording("report", options, _run)
+    if options.output == "-" or os.path.isfile(options.output):
+        raise ValueError("several recordings make a folder of pages: name it with -o FOLDER")
+    os.makedirs(options.output, exist_ok=True)
+    pages = RecordingPages(options.title or ", ".join(options.files))
+    code = each_recording("report", options, lambda one: _one_of(one, pages))
+    write_text(os.path.join(options.output, "index.html"), pages.html())
+    return code
+
+
+def _one_of(options: argparse.Namespace, pages: RecordingPages) -> int:
+    """The page of one of several, or a row that says why there is none."""
+    try:
+        return _run(options, pages)
+    except (MemslotsError, ValueError, OSError) as error:
+        pages.unread(recording_name(options.files), error)
+        raise
+
+
+def _run(options: argparse.Namespace, pages: RecordingPages | None = None) -> int:
+    """Analyse one and write its page; the exit code."""
     analysis = analysis_of(options, most=options.most)
     report, broken = HtmlReport(analysis), None
     with progress(analysis.reading):
@@ -52,8 +80,11 @@ def run(options: argparse.Namespace) -> int:
             broken = error  # what was found until then is not lost
     if broken is None and not analysis.is_about_kvm:
         return say_unread("report", options, analysis)
-    title = options.title or ", ".join(options.files)
-    write_text(options.output, report.html(title, by_time=options.by_time))
+    title, output = options.title or recording_name(options.files), options.output
+    if pages is not None:
+        title = recording_name(options.files)
+        output = os.path.join(options.output, pages.add(title, analysis, broken))
+    write_text(output, report.html(title, by_time=options.by_time))
     if broken is not None:
         raise broken
     return FINDINGS if analysis.has_findings else FINE

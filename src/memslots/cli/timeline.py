@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from ..views.timeline import SCHEMA, timeline_lines, timeline_rows
+from .each import JSON, TEXT, each_recording
 from .recording import add_recording, analysis_of, say_unread
 from .run import FINE
 
@@ -31,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay and print; the exit code."""
+    """Show each recording; the exit code."""
+    return each_recording("timeline", options, _run, JSON if options.json else TEXT)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Replay one and print; the exit code."""
     analysis = analysis_of(options)
     steps = [step for step, _ in analysis.run() if step.change is not None]
     if not analysis.region_calls:

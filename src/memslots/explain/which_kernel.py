@@ -232,7 +232,7 @@ def _contradictions(
         if replay.advance(number, event):
             continue
         step = replay.step
-        if step.verdict == DIFFERS and not _about_something_else(step):
+        if contradicts(step):
             count += 1
             if not first:
                 expected = step.answer.reason if step.answer is not None else ""
@@ -250,6 +250,16 @@ def _about_something_else(step: Step) -> bool:
     if event.call in ("KVM_CREATE_VM", "KVM_CREATE_VCPU"):
         return (event.result or 0) < 0
     return event.result == -EEXIST and not step.from_start
+
+
+def contradicts(step: Step) -> bool:
+    """Whether a step shows that the recording is of another kernel than it is replayed on."""
+    return step.verdict == DIFFERS and not _about_something_else(step)
+
+
+def arch_of(events: Sequence[Event]) -> str:
+    """The architecture that the calls of a recording show, or the one that is assumed."""
+    return _guess_arch(events, None)[0]
 
 
 ASSUMED = "assumed: the recording does not say"

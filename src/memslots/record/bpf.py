@@ -95,12 +95,16 @@ def _processes_below(pid: int) -> list[int]:
 
 
 def record_system(
-    path: str, *, seconds: float | None = None, started: Callable[[], object] = bool
+    path: str,
+    *,
+    seconds: float | None = None,
+    most_bytes: int | None = None,
+    started: Callable[[], object] = bool,
 ) -> Recorded:
     """Record all processes of the machine for some seconds, or until SIGINT or SIGTERM come.
 
-    started: called when recording has begun.  Raises DeviceUnavailableError, ValueError for no time
-    at all.
+    most_bytes: end when the recording is so large.  started: called when recording has begun.
+    Raises DeviceUnavailableError, ValueError for no time at all.
     """
     if seconds is not None and not seconds > 0:
         raise ValueError(f"a recording takes more than {seconds} seconds")
@@ -115,7 +119,8 @@ def record_system(
         started()
         end = None if seconds is None else time.monotonic() + seconds
         while session.step() and not leave.now and (end is None or time.monotonic() < end):
-            pass
+            if most_bytes is not None and os.stat(file.path).st_size >= most_bytes:
+                break
         return session.finish(0, beginning)
 
 

@@ -84,6 +84,7 @@ class RecordingFile:
             "beside": ["duration_ns", "vcpus_in_run"],
             "command": _kept(command, arguments),
             "how": how,
+            "node": uname.nodename,
             "release": uname.release,
             "machine": uname.machine,
             "page_bytes": os.sysconf("SC_PAGE_SIZE"),

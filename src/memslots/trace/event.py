@@ -137,8 +137,8 @@ class Reading:
     """What a reader met on its way: filled while the events are consumed."""
 
     __slots__ = (
-        "bytes", "calls", "excerpt", "formats", "host", "kernel", "lines", "machine", "notes",
-        "page_bytes", "release", "runs", "skipped",
+        "bytes", "calls", "excerpt", "formats", "host", "kernel", "lines", "machine", "node",
+        "notes", "page_bytes", "release", "runs", "skipped",
         "sources",
     )  # fmt: skip
 
@@ -153,6 +153,8 @@ class Reading:
         """Kernel release where it was recorded, as uname gives it; empty if the recording does not
         say.
         """
+        self.node = ""
+        """Name of the machine where it was recorded, likewise."""
         self.machine = ""
         """Hardware name likewise."""
         self.kernel = ""

@@ -15,7 +15,7 @@ from .widths import fitting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import IO
 
     One = str | os.PathLike[str] | bytes | IO[bytes]
@@ -54,6 +54,32 @@ def read(
     else:
         events = _several([os.fspath(path) for path in source], reading, context)
     return fitting(events, reading)
+
+
+def recordings_of(paths: Iterable[str]) -> list[list[str]]:
+    """The recordings among files and folders, each as its files: one, or those of one strace -ff.
+
+    A folder that cannot be looked into stands for itself: reading it says why.
+    """
+    sets: dict[tuple[str, bool], list[str]] = {}
+    for path in paths:
+        try:
+            files = _files(path) if os.path.isdir(path) else [path]
+        except TraceError:
+            files = [path]
+        for file in files:
+            thread = _THREAD_FILE.match(file)
+            key = (thread.group(1), True) if thread else (file, False)
+            sets.setdefault(key, []).append(file)
+    return list(sets.values())
+
+
+def recording_name(files: Sequence[str]) -> str:
+    """What a recording of these files is called: `vm.strace`, `trace.*`."""
+    if len(files) == 1:
+        return files[0]
+    thread = _THREAD_FILE.match(files[0])
+    return f"{thread.group(1)}.*" if thread else files[0]
 
 
 def parse_text(text: str, *, reading: Reading | None = None) -> list[Event]:
@@ -120,20 +146,19 @@ def _files(folder: str) -> list[str]:
 
 def _several(paths: list[str], reading: Reading, context: bool) -> Iterator[Event]:
     """Recordings one after the other; the files of one strace -ff merged by time."""
-    sets: dict[str, list[str]] = {}
-    for path in paths:
-        thread = _THREAD_FILE.match(path)
-        sets.setdefault(thread.group(1) if thread else path, []).append(path)
     # Opened before the first event is asked for, so that a wrong name is an error at once.
-    opened = {
-        name: [_one(path, reading, context, len(group), len(paths)) for path in group]
-        for name, group in sets.items()
-    }
+    opened = [
+        (
+            recording_name(group),
+            [_one(path, reading, context, len(group), len(paths)) for path in group],
+        )
+        for group in recordings_of(paths)
+    ]
     return _chained(opened, reading)
 
 
-def _chained(opened: dict[str, list[Iterator[Event]]], reading: Reading) -> Iterator[Event]:
-    for name, group in opened.items():
+def _chained(opened: list[tuple[str, list[Iterator[Event]]]], reading: Reading) -> Iterator[Event]:
+    for name, group in opened:
         if len(group) == 1:
             yield from group[0]
             continue
@@ -155,8 +180,7 @@ def _timed(events: Iterator[Event], name: str, reading: Reading) -> Iterator[tup
     for event in events:
         if event.time_ns is None:
             reading.note(
-                f"{name}.*: no times (strace -tt or -ttt), so the order between threads is not "
-                "known"
+                f"{name}: no times (strace -tt or -ttt), so the order between threads is not known"
             )
         else:
             last = max(last, event.time_ns)

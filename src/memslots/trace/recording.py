@@ -27,6 +27,7 @@ _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
 _EDITS_MAX = 16
 _NAME_MAX = 200
+_NODE_MAX = 64
 _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
@@ -65,6 +66,7 @@ class _Description:
                 f"{name}: a recording whose description lacks something: {error}"
             ) from None
         self.release, self.machine = _text(row.get("release")), _text(row.get("machine"))
+        self.node = printable(_text(row.get("node")))[:_NODE_MAX]
         page_bytes = row.get("page_bytes", 0)
         self.page_bytes = page_bytes if isinstance(page_bytes, int) else 0
         self.host = _edits(row.get("host"))
@@ -119,6 +121,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
     reading.release, reading.machine = description.release, description.machine
     reading.page_bytes, reading.host = description.page_bytes, description.host
     reading.kernel = description.kernel
+    reading.node = description.node
     where = f"{description.release or '?'} {description.machine}".strip()
     reading.note(f"{name}: recorded on {where} ({description.how})")
     return _records(read_some, rest, description, reading, name)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..explain.analysis import Alike, Analysis
     from ..explain.vm_summary import VmSummary
     from ..replay.tracked_vm import TrackedVm
+    from ..trace.event import Reading
 
 _MOST_VMS, _MOST_STEPS = 8, 8
 SCHEMA = "memslots.explain/1"
@@ -145,11 +146,13 @@ def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
 
 def kernel_lines(analysis: Analysis) -> list[str]:
     """Which kernel the calls are explained for, and why."""
+    node = analysis.reading.node
+    host = [f"host: {node}"] if node else []
     if analysis.evidence is None:
         emulated = analysis.reading.kernel == analysis.profile.name
         why = "as which the program was answered" if emulated else "stated"
-        return wrapped("", f"kernel: {analysis.profile.name}, {why}", 0, 0)
-    return [
+        return host + wrapped("", f"kernel: {analysis.profile.name}, {why}", 0, 0)
+    return host + [
         line
         for text in evidence_texts(analysis.evidence)
         for line in wrapped("", f"kernel: {text}", 0, 0)
@@ -187,6 +190,8 @@ def analysis_json(analysis: Analysis) -> dict[str, object]:
     findings = [finding_json(finding) for finding in analysis.watch.findings.values()]
     return {
         "schema": SCHEMA,
+        "files": analysis.reading.sources,
+        "host": host_json(analysis.reading),
         "kernel": analysis.profile.name,
         "evidence": evidence_texts(analysis.evidence)
         if analysis.evidence is not None
@@ -202,6 +207,16 @@ def analysis_json(analysis: Analysis) -> dict[str, object]:
         ],
         "not_read": analysis.reading.skipped,
         "notes": analysis.reading.notes,
+    }
+
+
+def host_json(reading: Reading) -> dict[str, object]:
+    """Where it was recorded, as far as the recording says, as a JSON object."""
+    return {
+        "name": reading.node or None,
+        "release": reading.release or None,
+        "machine": reading.machine or None,
+        "page_bytes": reading.page_bytes or None,
     }
 
 

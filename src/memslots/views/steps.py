@@ -66,6 +66,10 @@ def step_json(step: Step) -> dict[str, object]:
     rule = getattr(outcome, "rule", None)
     return {
         "schema": SCHEMA,
+        "file": step.event.source,
+        "process": step.event.process,
+        "pid": step.event.pid,
+        "time_ns": step.event.time_ns,
         "step": step.number,
         "line": step.event.line,
         "vm": step.vm_name,
