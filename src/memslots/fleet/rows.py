@@ -114,7 +114,8 @@ class OneRecording:
         replay = self._replay
         assert replay is not None
         for number, event in enumerate(events, len(head) + 1):
-            self._see(replay.take(number, event), replay.tracked)
+            replay.take(number, event)
+            self._see(replay)
 
     def _replayed(self, head: list[Event], chosen: Chosen) -> bool:
         """Replay the first events; False if they show that it is another kernel."""
@@ -123,21 +124,22 @@ class OneRecording:
             step = replay.take(number, event)
             if chosen.is_contradicted_by(step):
                 return False
-            self._see(step, replay.tracked)
+            self._see(replay)
         return True
 
-    def _see(self, step: Step, tracked: TrackedVm) -> None:
-        event, counts = step.event, self._counts
+    def _see(self, replay: Replay) -> None:
+        step, tracked, counts = replay.step, replay.tracked, self._counts
+        event = step.event
         call, verdict = event.call, step.verdict
         if event.time_ns is not None:
             if self._first_ns is None:
                 self._first_ns = event.time_ns
             self._last_ns = event.time_ns
         counts["kvm"] += call.startswith(_KVM)
-        self._watch.see(step, tracked.vm)
+        self._watch.see(replay)
         summary = self._summaries.get(step.vm_name)
         if summary is None:
-            summary = self._summaries[step.vm_name] = VmSummary(step)
+            summary = self._summaries[step.vm_name] = VmSummary(step.number, event, step.vm_name)
         summary.see(step)
         is_region = call in REGION_CALLS
         counts["region"] += is_region
