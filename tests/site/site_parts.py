@@ -51,7 +51,8 @@ def made_playground(folder):
     """Write the playground; the test is skipped, with the reason, where there is no Pyodide."""
     if site_playground.write(folder, CACHE):
         return folder
-    reason = "npm is not installed" if shutil.which("npm") is None else "npm has no Pyodide here"
+    lacks = shutil.which("npm") is None or shutil.which("node") is None
+    reason = "npm and node are not installed" if lacks else "npm has no Pyodide here"
     if "npm" in REQUIRED:
         raise RuntimeError(f"MEMSLOTS_REQUIRE: npm: {reason}")
     pytest.skip(reason)
