@@ -101,26 +101,29 @@ function coloured(text) {
 }
 
 async function submit() {
-  const file = $('file').files[0];
-  const bytes = file ? await file.arrayBuffer() : new TextEncoder().encode($('paste').value).buffer;
-  waiting = {id: ++run, bytes, kernel: $('kernel').value.trim()};
-  if (isReady) send(waiting);
-}
-
-function send(task) {
-  waiting = null;
+  const id = ++run, file = $('file').files[0], kernel = $('kernel').value.trim();
   frames.forEach(URL.revokeObjectURL);
   frames = [];
   shown = {};
   $('answer').hidden = true;
   $('stop').hidden = false;
   $('go').disabled = true;
+  if (isReady) say('reading…');
+  const bytes = file ? await file.arrayBuffer() : new TextEncoder().encode($('paste').value).buffer;
+  if (id !== run) return;
+  waiting = {id, bytes, kernel};
+  if (isReady) send(waiting);
+}
+
+function send(task) {
+  waiting = null;
   say('reading…');
   worker.postMessage(task, [task.bytes]);
 }
 
 function stop() {
   worker.terminate();
+  waiting = null;
   run++;
   $('stop').hidden = true;
   $('go').disabled = false;
