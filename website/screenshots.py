@@ -6,6 +6,7 @@ Chromium draws them; Pillow keeps them small.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,9 +20,9 @@ from memslots.cli.main import main as memslots
 
 TOP = Path(__file__).resolve().parents[1]
 SITE, IMAGES = TOP / "build" / "site", TOP / "docs" / "images"
-RECORDING = str(TOP / "examples/recordings/qemu72-q35-lifecycle.strace")
-REFUSED = str(TOP / "examples/refused-overlap.strace")
-COLOURS, MOST_BYTES = 96, 150_000
+RECORDING = "examples/recordings/qemu72-q35-lifecycle.strace"
+REFUSED = "examples/refused-overlap.strace"
+COLOURS, MOST_BYTES = 256, 150_000
 
 
 def keep(name: str, png: bytes) -> None:
@@ -64,12 +65,13 @@ def main() -> int:
         print("screenshots: build the site with its playground first: make site", file=sys.stderr)
         return 2
     IMAGES.mkdir(exist_ok=True)
+    os.chdir(TOP)  # the report names the files as they were given
     nothing: Callable[[Page], None] = lambda page: None  # noqa: E731
     with _folder() as folder, served(folder) as (made, _), served(SITE) as (site, _), \
             Browser() as browser:  # fmt: skip
         for name, url, act, width, height, is_dark in (
             ("report", f"{made}report.html", nothing, 1200, 1000, False),
-            ("map", f"{made}map.svg", nothing, 1300, 900, False),
+            ("map", f"{made}map.svg", nothing, 1300, 600, False),
             ("site", f"{site}index.html", nothing, 1200, 900, False),
             ("site-diff", f"{site}diff/5.16-5.17.html", nothing, 1200, 900, True),
             ("playground", f"{site}playground/index.html", lambda page: _explained(page, 0), 1140,
