@@ -55,7 +55,7 @@ def _explained(page: Page, at: int) -> None:
 
 
 def _mapped(page: Page) -> None:
-    _explained(page, 0)
+    _explained(page, 1)
     page.value("document.querySelector('[data-tab=map]').click()")
 
 
@@ -71,12 +71,12 @@ def main() -> int:
             Browser() as browser:  # fmt: skip
         for name, url, act, width, height, is_dark in (
             ("report", f"{made}report.html", nothing, 1200, 1000, False),
-            ("map", f"{made}map.svg", nothing, 1300, 600, False),
+            ("map", f"{made}map.svg", nothing, 1300, 600, True),
             ("site", f"{site}index.html", nothing, 1200, 900, False),
             ("site-diff", f"{site}diff/5.16-5.17.html", nothing, 1200, 900, True),
             ("playground", f"{site}playground/index.html", lambda page: _explained(page, 0), 1140,
              1010, False),
-            ("playground-map", f"{site}playground/index.html", _mapped, 1140, 900, True),
+            ("playground-map", f"{site}playground/index.html", _mapped, 1140, 980, False),
         ):  # fmt: skip
             page = browser.open(url)
             page.until("document.readyState === 'complete'")

@@ -19,5 +19,5 @@ def test_sessions(monkeypatch):
 
 def test_pictures_are_there():
     names = re.findall(r"\]\(((?:pictures|images)/[\w.-]+)\)", PAGE.read_text())
-    assert len(names) == 5
+    assert len(names) == 6
     assert all((PAGE.parent / name).stat().st_size > 1000 for name in names)
