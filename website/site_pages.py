@@ -40,9 +40,8 @@ NAVIGATION = {
 }
 """Side bar; pages of docs/ that stand nowhere here come last."""
 
-_ID = re.compile(r"(?<![\w/`-])(?:" + "|".join(
-    sorted(map(re.escape, {*(rule.id for rule in all_rules()), *CAUSES, *KINDS}), key=len, reverse=True)
-) + r")(?![\w`-])")  # fmt: skip
+_IDS = sorted([*(rule.id for rule in all_rules()), *CAUSES, *KINDS], key=len, reverse=True)
+_ID = re.compile(rf"(?<![\w/`-])(?:{'|'.join(map(re.escape, _IDS))})(?![\w`-])")
 _LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)\s]+)(\))")
 
 
