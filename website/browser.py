@@ -55,6 +55,11 @@ class Browser:
         self.events: list[dict[str, object]] = []
         """What it told without being asked."""
 
+    @property
+    def process_id(self) -> int:
+        """The browser's process, which leads a session of its own."""
+        return self._program.pid
+
     def __enter__(self) -> Browser:
         return self
 
