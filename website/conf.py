@@ -82,6 +82,14 @@ _PARAMETER = re.compile(r"([a-z]\w*): (?=\S)")
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 
+def _not_our_mapping(_app, _what, _name, _of, _options, *signature):  # type: ignore[no-untyped-def]
+    """`Mapping[...]` is Python's; ours, a piece of memory, takes no types."""
+    return tuple(
+        text and re.sub(r"\bMapping\[", "collections.abc.Mapping[", text) for text in signature
+    )
+
+
 def setup(app) -> None:  # type: ignore[no-untyped-def]
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", _plain_text)
+    app.connect("autodoc-process-signature", _not_our_mapping)
