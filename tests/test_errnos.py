@@ -14,7 +14,7 @@ import memslots
 from memslots.errnos import NUMBERS, errno_name, errno_text
 
 ROOT = Path(memslots.__file__).parent
-OF_THIS_HOST = ("live", "record", "running")
+OF_THIS_HOST = ("emulate", "live", "record", "running")
 """Wings that speak with this host's kernel."""
 IS_GENERIC = platform.system() == "Linux" and not platform.machine().startswith("mips")
 

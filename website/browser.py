@@ -9,14 +9,19 @@ site and for its screenshots.
 from __future__ import annotations
 
 import base64
+import functools
+import http.server
 import json
 import os
 import select
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 PROGRAM = "chromium"
 _PATIENCE_SECONDS = 120.0
@@ -50,6 +55,11 @@ class Browser:
         self.events: list[dict[str, object]] = []
         """What it told without being asked."""
 
+    @property
+    def process_id(self) -> int:
+        """The browser's process, which leads a session of its own."""
+        return self._program.pid
+
     def __enter__(self) -> Browser:
         return self
 
@@ -71,9 +81,9 @@ class Browser:
         message: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
         if session is not None:
             message["sessionId"] = session
-        os.write(self._out, json.dumps(message).encode() + b"\0") if len(
-            str(parameters)
-        ) < 1 << 15 else self._write(json.dumps(message).encode() + b"\0")
+        data = json.dumps(message).encode() + b"\0"
+        while data:
+            data = data[os.write(self._out, data) :]
         end = time.monotonic() + _PATIENCE_SECONDS
         while True:
             answer = self._read(end)
@@ -96,10 +106,6 @@ class Browser:
         )
         page.call("Page.navigate", url=url)
         return page
-
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._out, data) :]
 
     def _read(self, end: float) -> dict:
         """The next message."""
@@ -167,15 +173,17 @@ class Page:
             if event.get("method") == "Network.requestWillBeSent"
         ]
 
-    def workers(self) -> list[str]:
-        """Sessions of its workers."""
+    def attached(self, kind: str) -> list[str]:
+        """Sessions of its workers (`worker`) or of frames with rights of their own (`iframe`)."""
         self.value("1")
-        return [
-            event["params"]["sessionId"]  # type: ignore[index]
-            for event in self.browser.events
-            if event.get("method") == "Target.attachedToTarget"
-            and event["params"]["targetInfo"]["type"] == "worker"  # type: ignore[index]
-        ]
+        found: list[str] = []
+        for event in self.browser.events:
+            parameters: dict = event.get("params", {})  # type: ignore[assignment]
+            if event.get("method") == "Target.detachedFromTarget":
+                found = [each for each in found if each != parameters["sessionId"]]
+            elif event.get("method") == "Target.attachedToTarget":
+                found += [parameters["sessionId"]] * (parameters["targetInfo"]["type"] == kind)
+        return found
 
 
 def _placed(reads: int, writes: int) -> Callable[[], None]:
@@ -187,3 +195,29 @@ def _placed(reads: int, writes: int) -> Callable[[], None]:
         os.dup2(second, 4)
 
     return place
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder and remembers what was asked for."""
+
+    def __init__(self, *arguments: Any, asked: list[str], **named: Any) -> None:
+        self._asked = asked
+        super().__init__(*arguments, **named)
+
+    def log_message(self, *_: object) -> None:
+        """Remember instead of telling."""
+        self._asked.append(self.path)
+
+
+@contextmanager
+def served(folder: object) -> Iterator[tuple[str, list[str]]]:
+    """(address of a folder on a server of this machine, the paths that were asked for)."""
+    asked: list[str] = []
+    handler = functools.partial(_Handler, directory=str(folder), asked=asked)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", asked
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -53,3 +54,42 @@ html_show_sourcelink = False
 html_show_sphinx = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
+
+
+def _plain_text(_app, _what, _name, _of, _options, lines) -> None:  # type: ignore[no-untyped-def]
+    """Docstrings here are plain English: parameters as `name: text`, code in backticks."""
+    done: list[str] = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        own = paragraph.split("\n")
+        if all(line.startswith("    ") for line in own):
+            done += ["::", "", *own, ""]
+            continue
+        items: list[str] = []
+        for line in own:
+            if items and (line.startswith(" ") or not _PARAMETER.match(line)):
+                items[-1] += f" {line.strip()}"
+            else:
+                items.append(line.strip())
+        for item in items:
+            named = _PARAMETER.match(item)
+            text = item[named.end() :] if named else item
+            text = _CODE.sub(r"``\1``", re.sub(r"([*|\\]|_\b)", r"\\\1", text))
+            done += [f"* **{named[1]}**: {text}" if named else text, ""]
+    lines[:] = done
+
+
+_PARAMETER = re.compile(r"([a-z]\w*): (?=\S)")
+_CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+
+
+def _not_our_mapping(_app, _what, _name, _of, _options, *signature):  # type: ignore[no-untyped-def]
+    """`Mapping[...]` is Python's; ours, a piece of memory, takes no types."""
+    return tuple(
+        text and re.sub(r"\bMapping\[", "collections.abc.Mapping[", text) for text in signature
+    )
+
+
+def setup(app) -> None:  # type: ignore[no-untyped-def]
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _plain_text)
+    app.connect("autodoc-process-signature", _not_our_mapping)

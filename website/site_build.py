@@ -18,6 +18,8 @@ import site_pages
 import site_playground
 
 TOP = site_pages.TOP
+CACHE = TOP / "build" / "site-work"
+"""Where what npm fetched is kept, and what was compiled."""
 _LINK = re.compile(r'\b(?:href|src)="([^"]*)"')
 _ID = re.compile(r'\bid="([^"]*)"')
 _LOADED = re.compile(
@@ -43,9 +45,9 @@ def build(out: Path, *, with_playground: bool = True) -> int:
     """Build everything; the exit code of Sphinx."""
     from sphinx.cmd.build import main as sphinx
 
-    work = TOP / "build" / "site-work"
+    work = out.parent / f"{out.name}-work"
     write_source(work / "source")
-    has_playground = with_playground and site_playground.write(out / "playground", work)
+    has_playground = with_playground and site_playground.write(out / "playground", CACHE)
     options = ["-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
     options += ["-c", str(TOP / "website"), "-d", str(work / "doctrees")]
     options += ["-A", f"has_playground={int(has_playground)}" if has_playground else "no=0"]

@@ -31,27 +31,25 @@ ORPHAN = "---\norphan: true\n---\n\n"
 """Pages that an index links, and the side bar does not list."""
 
 NAVIGATION = {
-    "Start": ("tutorial", "cookbook", "explain", "recordings", "failures", "pictures"),
+    "Start": ("tutorial", "install", "cookbook", "explain", "recordings", "failures", "pictures"),
     "Reference": ("rules/index", "findings", "causes", "kernels", "diff/index", "reference"),
-    "Before a release": ("check", "cost", "accounting", "page-total", "change-cost"),
+    "Before a release": ("check", "ci", "cost", "accounting", "page-total", "change-cost"),
     "Recording and the real KVM": ("recording", "live", "farm"),
     "For programs": ("ask", "vectors", "export", "arrays"),
     "How it is made": ("design", "reading", "diagnosis", "performance", "site", "changelog"),
 }
 """Side bar; pages of docs/ that stand nowhere here come last."""
 
-_RULE_IDS = frozenset(rule.id for rule in all_rules())
-_ID = re.compile(r"(?<![\w/`-])(?:" + "|".join(
-    sorted(map(re.escape, {*_RULE_IDS, *CAUSES, *KINDS}), key=len, reverse=True)
-) + r")(?![\w`-])")  # fmt: skip
+_IDS = sorted([*(rule.id for rule in all_rules()), *CAUSES, *KINDS], key=len, reverse=True)
+_ID = re.compile(rf"(?<![\w/`-])(?:{'|'.join(map(re.escape, _IDS))})(?![\w`-])")
 _LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)\s]+)(\))")
 
 
 def path_of(page_id: str) -> str:
-    """Path of the page of a rule, cause or finding, without its ending."""
-    if page_id in _RULE_IDS:
-        return f"rules/{page_id}"
-    return f"causes/{page_id}" if page_id in CAUSES else f"findings/{page_id}"
+    """Path of the page of a rule, cause or finding, without its ending: of what `memslots rule`
+    prints.
+    """
+    return f"rules/{page_id}"
 
 
 def kernel_path(name: str) -> str:

@@ -18,6 +18,6 @@ def test_sessions(monkeypatch):
 
 
 def test_pictures_are_there():
-    names = re.findall(r"\]\((pictures/[\w.-]+)\)", PAGE.read_text())
-    assert len(names) == 3
+    names = re.findall(r"\]\(((?:pictures|images)/[\w.-]+)\)", PAGE.read_text())
+    assert len(names) == 6
     assert all((PAGE.parent / name).stat().st_size > 1000 for name in names)

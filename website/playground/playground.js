@@ -85,42 +85,47 @@ function open(name) {
 const picturePage = '<!DOCTYPE html><meta charset="utf-8"><meta name="color-scheme" ' +
   'content="light dark"><style>body{margin:8px}svg{max-width:100%;height:auto}</style>';
 
-// The colours of a terminal; every other control character stays text.
+// The colours and links of a terminal; every other control character stays text.
 function coloured(text) {
-  const names = {1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue'};
-  let style = '';
-  return text.split(/(\x1b\[[\d;]*m)/).flatMap(part => {
-    const code = /^\x1b\[([\d;]*)m$/.exec(part);
+  const names = {1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue', 36: 'blue'};
+  let style = '', link = '';
+  return text.split(/(\x1b\[[\d;]*m|\x1b\]8;;[^\x1b]*\x1b\\)/).flatMap(part => {
+    const code = /^\x1b\[([\d;]*)m$/.exec(part), to = /^\x1b\]8;;(.*)\x1b\\$/.exec(part);
     if (code) style = names[code[1]] || '';
-    if (code || !part) return [];
-    const span = document.createElement('span');
-    span.className = style;
-    span.textContent = part;
-    return [span];
+    if (to) link = /^\.\.\/rules\/[a-z0-9-]+\.html$/.test(to[1]) ? to[1] : '';
+    if (code || to || !part) return [];
+    const made = document.createElement(link ? 'a' : 'span');
+    if (link) made.href = link;
+    made.className = style;
+    made.textContent = part;
+    return [made];
   });
 }
 
 async function submit() {
-  const file = $('file').files[0];
-  const bytes = file ? await file.arrayBuffer() : new TextEncoder().encode($('paste').value).buffer;
-  waiting = {id: ++run, bytes, kernel: $('kernel').value.trim()};
-  if (isReady) send(waiting);
-}
-
-function send(task) {
-  waiting = null;
+  const id = ++run, file = $('file').files[0], kernel = $('kernel').value.trim();
   frames.forEach(URL.revokeObjectURL);
   frames = [];
   shown = {};
   $('answer').hidden = true;
   $('stop').hidden = false;
   $('go').disabled = true;
+  if (isReady) say('reading…');
+  const bytes = file ? await file.arrayBuffer() : new TextEncoder().encode($('paste').value).buffer;
+  if (id !== run) return;
+  waiting = {id, bytes, kernel};
+  if (isReady) send(waiting);
+}
+
+function send(task) {
+  waiting = null;
   say('reading…');
   worker.postMessage(task, [task.bytes]);
 }
 
 function stop() {
   worker.terminate();
+  waiting = null;
   run++;
   $('stop').hidden = true;
   $('go').disabled = false;

@@ -9,9 +9,10 @@ import shlex
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
-from memslots.cli.main import main
+# what `memslots.views.links` and the colours ask for: links lead to pages of the site around us
+os.environ |= {"FORCE_COLOR": "1", "FORCE_HYPERLINK": "1", "MEMSLOTS_DOCS": ".."}
 
-os.environ["FORCE_COLOR"] = "1"
+from memslots.cli.main import main
 
 
 def run(words: list[str], paste: object) -> tuple[str, int, str, str]:

@@ -6,10 +6,9 @@ but for the ends of lines, tabs and our own colours, is shown as `?`.
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 
+from ..errnos import EBADF, errno_text
 from ..views.text import COLOURS, has_colours
 
 TYPE_CHECKING = False
@@ -75,7 +74,7 @@ class HarmlessOutput:
         return self._stream.fileno()
 
     def _closed(self) -> OSError:
-        return OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
+        return OSError(EBADF, errno_text(EBADF), self._name)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

@@ -77,7 +77,8 @@ def place_text(step: Step, vm_text: str, *, with_file: bool = False) -> str:
     if not vm_text and not (with_file and event.source):
         return ""
     line = f"line {event.line}" if event.line else ""
-    place = f"{event.source} {line}".strip() if with_file else line
+    names_file = with_file and event.source != "-"  # standard input has no name
+    place = f"{event.source} {line}".strip() if names_file else line
     return ", ".join(part for part in (vm_text, place) if part)
 
 
