@@ -13,7 +13,7 @@ from epilog import ROOT, call
 
 from memslots.export.oracle import ASKED_CALLS, Oracle, serve
 from memslots.rules.decide import DECISIONS
-from memslots.uapi.calls import CALLS, REGION_CALLS
+from memslots.uapi.calls import BESIDE_MEMORY, CALLS, REGION_CALLS
 from memslots.uapi.region import Region
 
 EXAMPLES = [
@@ -123,7 +123,8 @@ def test_fast_and_slow_ways_agree() -> None:
 
 
 def test_every_configuring_call_can_be_asked() -> None:
-    assert set(ASKED_CALLS) - {"close"} == set(DECISIONS) | set(REGION_CALLS)
+    decided = set(DECISIONS) | set(REGION_CALLS)
+    assert set(ASKED_CALLS) - {"close"} == decided | BESIDE_MEMORY
     numbers = {
         "addr": 0xFFFB_D000,
         "slot": 0,
@@ -164,3 +165,19 @@ def test_errors() -> None:
     code, out, err = call("memslots ask --kernel nonsense")
     assert (code, out) == (2, "")
     assert "not a kernel name" in err
+
+
+def test_what_is_about_no_memory_is_not_modelled() -> None:
+    oracle = Oracle("6.1/x86_64", detail=True)
+    line = json.dumps({"call": "KVM_SET_BOOT_CPU_ID", "fields": {"vcpu_id": 1}})
+    assert "KVM_SET_BOOT_CPU_ID" in json.loads(oracle.answer(line))["not_modelled"]
+    assert Oracle("6.1/x86_64").answer(line) == "null"
+
+
+def test_true_is_no_number_and_a_line_that_is_too_long_is_one_error() -> None:
+    answers = Oracle("6.1/x86_64").answers(
+        ["[true, false, 0, 4096, 65536]", "[0, 0, 0, 4096, 65536]"]
+    )
+    first, second = map(json.loads, answers.splitlines())
+    assert "no number" in first["error"]
+    assert second == 0

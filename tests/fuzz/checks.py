@@ -27,10 +27,10 @@ class Fault(Exception):  # noqa: N818 (a finding, not an error of the fuzzer)
 
 def printable(text: str, what: str) -> None:
     """Nothing in it that a terminal, a pager or a reader would obey."""
-    if text.replace("\n", "").isprintable():
+    if text.replace("\n", "").replace("\t", "").isprintable():
         return
     for letter in sorted(set(text)):
-        if letter not in "\n" and unicodedata.category(letter) in _HARMFUL:
+        if letter not in "\n\t" and unicodedata.category(letter) in _HARMFUL:
             at = text.index(letter)
             raise Fault(f"{what}: prints U+{ord(letter):04X}: {text[max(0, at - 40) : at + 20]!r}")
 

@@ -261,7 +261,7 @@ def _same_as_code(value: object, code: int) -> None:
     """Exit code 1 and something to look at are the same."""
     if not isinstance(value, dict):
         raise Fault(f"explain --to json: {type(value).__name__}")
-    found = bool(value.get("explanations")) or any(
+    found = bool(value.get("explanations") or value.get("not_shown")) or any(
         each.get("severity") == "warning" for each in value.get("findings", ())
     )
     if found != (code == 1):

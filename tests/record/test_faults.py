@@ -137,7 +137,7 @@ def test_a_disk_that_fails_in_the_middle_of_a_record(tmp_path, monkeypatch, logg
     assert "Input/output error" in done.remark
     events, reading = calls(tmp_path / "r")
     assert len(events) == done.calls > 100
-    assert done.calls + done.lost == 501
+    assert done.calls + done.lost == 502  # the end of the process is one of them
     assert not reading.skipped
 
 

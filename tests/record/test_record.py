@@ -237,7 +237,7 @@ def test_a_32_bit_program(tmp_path):
     subprocess.run(["gcc", "-m32", *options, source, "-o", program], check=True)
     assert run(tmp_path / "r", program)[0] == 7
     events, reading = calls(tmp_path / "r")
-    assert [(event.call.removeprefix("KVM_"), event.result) for event in events[1:]] == [
+    assert [(event.call.removeprefix("KVM_"), event.result) for event in events[1:-1]] == [
         ("SET_USER_MEMORY_REGION", 0),
         ("SET_USER_MEMORY_REGION", -errno.EEXIST),
         ("SET_USER_MEMORY_REGION", 0),
@@ -484,3 +484,27 @@ def test_mappings_are_those_that_strace_sees(tmp_path):
     )
     assert len(ours) > 20
     assert ours == theirs
+
+
+@requires("kvm")
+def test_times_and_the_end_of_a_process_with_a_vm(tmp_path):
+    script = (
+        "import fcntl, os, sys\n"
+        "kvm = os.open('/dev/kvm', os.O_RDWR)\n"
+        "fcntl.ioctl(kvm, 0xAE01, 0)\n"
+        "sys.exit(3)\n"
+    )
+    path = tmp_path / "r"
+    assert run(path, sys.executable, "-c", script)[0] == 3
+    events, _ = calls(path)
+    assert [event.call for event in events] == ["KVM_CREATE_VM", "exit"]
+    made, ended = events
+    assert made.duration_ns > 0
+    assert made.time_ns + made.duration_ns <= ended.time_ns
+    assert (ended.result, ended.fd) == (3 << 8, None)
+
+
+def test_a_process_without_a_vm_ends_unsaid(tmp_path):
+    path = tmp_path / "r"
+    assert run(path, "true")[0] == 0
+    assert calls(path)[0] == []

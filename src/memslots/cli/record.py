@@ -72,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " -p does so anyway (not with BPF)",
     )
     parser.add_argument(
+        "--backtrace",
+        action="store_true",
+        help="also who made each refused call: the functions above it (x86-64, not with BPF)",
+    )
+    parser.add_argument(
         "--arguments",
         action="store_true",
         help="keep the command's arguments in the recording, passwords and all",
@@ -80,6 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "command", nargs="*", metavar="CMD", help="the program and its arguments, after --"
     )
+
+
+_WITH_PTRACE = {
+    "mappings": "they see ioctls only",
+    "runs": "they leave KVM_RUN alone",
+    "backtrace": "they do not stop at the call",
+}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,10 +105,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--seconds is for --system")
     if options.most_mib is not None and not (options.system and options.most_mib > 0):
         raise ValueError("--most-mib is for --system, and takes a number above 0")
-    if options.mappings and (options.bpf or options.system):
-        raise ValueError("--mappings is not for --bpf and --system: they see ioctls only")
-    if options.runs and (options.bpf or options.system):
-        raise ValueError("--runs is not for --bpf and --system: they leave KVM_RUN alone")
+    for name, why in _WITH_PTRACE.items():
+        if getattr(options, name) and (options.bpf or options.system):
+            raise ValueError(f"--{name} is not for --bpf and --system: {why}")
     recorded = _record(options, options.output or default_path())
     for line in recorded_lines(recorded, quiet=options.quiet):
         _say(line)
@@ -113,10 +124,12 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
         from ..record.processes import inherited_fds
 
         if options.pid:
-            return recorder.attach(options.pid, path, mappings=options.mappings)
+            return recorder.attach(
+                options.pid, path, mappings=options.mappings, backtraces=options.backtrace
+            )
         return recorder.record(
             options.command, path, mappings=options.mappings, runs=options.runs,
-            arguments=options.arguments,
+            backtraces=options.backtrace, arguments=options.arguments,
             inherited=inherited_fds(), for_good=True,
         )  # fmt: skip
     from ..record import bpf

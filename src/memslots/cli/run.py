@@ -5,12 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import (
-    DeviceUnavailableError,
-    MemslotsError,
-    TraceError,
-    UnknownKernelError,
-)
+from ..errors import DeviceUnavailableError, MemslotsError, UnobservedError
 from ..rules.answer import UndeterminedError, UnmodelledError
 from .harmless import Harmless
 from .parsers import parser_of
@@ -102,10 +97,9 @@ def _said(error: Exception) -> str:
 
 
 def _exit_code(error: Exception) -> int:
+    """What an error is to the caller; never that of findings, which are no error."""
     if isinstance(error, DeviceUnavailableError):
         return NO_DEVICE
-    if isinstance(error, (UndeterminedError, UnmodelledError)):
+    if isinstance(error, (UndeterminedError, UnmodelledError, UnobservedError)):
         return UNDETERMINED
-    if isinstance(error, (TraceError, UnknownKernelError, ValueError, OSError)):
-        return USAGE
-    return FINDINGS
+    return USAGE

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..uapi.calls import Call
     from .facts import Facts
     from .words import Words
 
@@ -154,22 +155,25 @@ def _event(facts: Facts, call: str, errno: int, line: int) -> Event:
     event = Event(call, {}, -errno, text=shown[:400], line=line, format=TEXT)
     if call in CALLS:
         around = "\n".join(lines[max(0, line - 1 - _LINES_AROUND) : line + _LINES_AROUND])
-        event.fields = _fields(around, CALLS[call].names)
+        event.fields = _fields(around, CALLS[call])
     return event
 
 
-def _fields(text: str, known: tuple[str, ...]) -> dict[str, int]:
-    """The numbers that a text gives by name; none that is given twice with two values."""
+def _fields(text: str, call: Call) -> dict[str, int]:
+    """The numbers that a text gives by name and that fit; none that is given twice with two
+    values.
+    """
     values: dict[str, set[int]] = {}
     for name, digits, unit in _SAYS.findall(text):
         field = _FIELD.get(name, name)
-        if field not in known:
+        known = call.field(field)
+        if known is None:
             continue
         number = int(digits, 16 if "0x" in digits else 10)
         if unit:
             number <<= _UNITS[unit[0].lower()]
         if field == "guest_memfd" and number == -1:
             number = 0xFFFFFFFF
-        if 0 <= number < 1 << 64:
+        if 0 <= number < 1 << known.bits:
             values.setdefault(field, set()).add(number)
     return {name: found.pop() for name, found in values.items() if len(found) == 1}

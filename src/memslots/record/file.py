@@ -14,6 +14,8 @@ from here on; its fields are the process's name, 16 bytes with zeros behind it.
 Kind lost: so many calls (the result; -1: nobody knows how many) are missing.
 Kind snapshot is a call that nobody made: such calls lead to the VMs as they were
 when the recording began.
+Kind frame is a function that led to the thread's next call, the innermost first
+(the result: its address); its fields are its text, UTF-8 with zeros behind it.
 Readers skip kinds that they do not know.
 """
 
@@ -35,11 +37,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..uapi.calls import Call
+    from .backtrace import Frame
 
 MAGIC = b"memslots-recording "
 VERSION = 1
 HEADER = "<HBBIqqi"
-KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST, KIND_SNAPSHOT = 1, 2, 3, 4, 5, 6
+KIND_CALL, KIND_UNFINISHED, KIND_END, KIND_PROCESS, KIND_LOST, KIND_SNAPSHOT, KIND_FRAME = range(
+    1, 8
+)
+_FRAME_BYTES = 200
 _COMMAND_BYTES = 1 << 16
 """Letters of the command that are kept: each takes up to twelve bytes of a description, which has
 1 MiB.
@@ -78,7 +84,7 @@ class RecordingFile:
             "kinds": {
                 "call": KIND_CALL, "unfinished": KIND_UNFINISHED, "end": KIND_END,
                 "process": KIND_PROCESS,
-                "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT,
+                "lost": KIND_LOST, "snapshot": KIND_SNAPSHOT, "frame": KIND_FRAME,
             },
             "calls": [[call.name, list(call.names)] for call in _TABLE],
             "beside": ["duration_ns", "vcpus_in_run"],
@@ -163,6 +169,16 @@ class RecordingFile:
             _pack(_HEADER_BYTES + 16, KIND_PROCESS, 0, tid, time.time_ns(), pid, -1)
             + _NUMBERS[2](*words)
         )
+
+    def frames(self, tid: int, frames: Sequence[Frame]) -> None:
+        """Say who makes the call of a thread that is added next."""
+        for frame in frames:
+            text = frame.text.encode(errors="replace")[:_FRAME_BYTES]
+            text += bytes(-len(text) % 8)
+            address = frame.address - (frame.address >> 63 << 64)
+            nbytes = _HEADER_BYTES + len(text)
+            head = _pack(nbytes, KIND_FRAME, 0, tid, time.time_ns(), address, -1)
+            self._output.write(head + text)
 
     def end(self, status: int, lost: int | None = 0) -> None:
         """Append the mark that nothing more follows; status is the program's, as waitpid gives it.

@@ -38,7 +38,9 @@ CLONE = MappingCall("clone", {"flags": 0})
 """Not calls that are stopped at: the beginning of a process, whose memory is its own, and of a
 thread of one.
 """
-MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE)
+EXIT = MappingCall("exit", {})
+"""The end of a process that made a VM, and with it of the VM unless another process has it too."""
+MAPPING_CALLS = (MMAP, MUNMAP, MREMAP, MPROTECT, FORK, CLONE, EXIT)
 _GENERIC = {222: MMAP, 215: MUNMAP, 216: MREMAP, 226: MPROTECT, 288: MPROTECT}
 NUMBERS: dict[int, dict[int, MappingCall]] = {
     0xC000003E: {9: MMAP, 11: MUNMAP, 25: MREMAP, 10: MPROTECT, 329: MPROTECT},

@@ -79,3 +79,12 @@ def inherited_fds() -> list[int]:
         except OSError:
             continue  # the one that the list was read from
     return found
+
+
+def is_last_thread(pid: int) -> bool:
+    """Whether no thread of a process but one lives still."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    return sum(is_alive(int(tid)) for tid in threads) <= 1

@@ -73,14 +73,15 @@ class Recorded:
 
 def record(
     command: Sequence[str], path: str, *, stdout: int | None = None, mappings: bool = False,
-    runs: bool = False, arguments: bool = False, inherited: Iterable[int] = (),
-    for_good: bool = False,
+    runs: bool = False, backtraces: bool = False, arguments: bool = False,
+    inherited: Iterable[int] = (), for_good: bool = False,
 ) -> Recorded:  # fmt: skip
     """Run a command and record it and all it starts; returns when the last of them has ended.
 
     stdout: descriptor for its standard output, instead of ours.  mappings: also mmap, munmap,
     mremap and mprotect.  runs: KVM_RUN stops too, so that failed ones and the number of vCPUs in it
-    are seen, at a price.  arguments: the recording names the command's arguments too.  inherited:
+    are seen, at a price.  backtraces: of refused calls, the functions that led to them (x86-64).
+    arguments: the recording names the command's arguments too.  inherited:
     descriptors that are for the program alone, and are closed here once it has them.  for_good:
     signals are not minded any more afterwards, as the caller is about to end as the program did.
     Raises OSError for a command that cannot be run, DeviceUnavailableError where nothing can be
@@ -90,7 +91,9 @@ def record(
     with RecordingFile(path, command, "ptrace with a seccomp filter", arguments=arguments) as file:
         return follow(
             command, file, Filter(mappings=mappings, runs=runs),
-            lambda root: Tracer(file, root, mappings=mappings, runs=runs),
+            lambda root: Tracer(
+                file, root, mappings=mappings, runs=runs, backtraces=backtraces
+            ),
             stdout=stdout, inherited=inherited, for_good=for_good,
         )  # fmt: skip
 
@@ -121,10 +124,10 @@ def follow(
         return _recorded(file, tracer)
 
 
-def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
+def attach(pid: int, path: str, *, mappings: bool = False, backtraces: bool = False) -> Recorded:
     """Record a running process until it ends, or until SIGINT or SIGTERM tell us to leave it.
 
-    mappings: also mmap, munmap, mremap and mprotect.
+    mappings: also mmap, munmap, mremap and mprotect.  backtraces: as of `record`.
     Raises OSError for one that cannot be traced.
     """
     check_machine()
@@ -136,7 +139,9 @@ def attach(pid: int, path: str, *, mappings: bool = False) -> Recorded:
         raise ProcessLookupError(f"there is no process {pid}")
     with RecordingFile(path, [f"pid {pid}"], "ptrace at every system call") as file:
         with held():
-            tracer = Tracer(file, root=pid, filtered=False, mappings=mappings)
+            tracer = Tracer(
+                file, root=pid, filtered=False, mappings=mappings, backtraces=backtraces
+            )
             tracer.seize_threads(pid)
             undo = on_leaving(tracer.leave)
         try:

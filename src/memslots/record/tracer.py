@@ -15,10 +15,11 @@ import time
 from ..trace import decode
 from ..uapi.calls import REGION_CALLS
 from . import ptrace, registers
+from .backtrace import Backtraces
 from .calls import call_of
-from .mappings import CLONE, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
+from .mappings import CLONE, EXIT, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
-from .processes import is_alive, process_of
+from .processes import is_alive, is_last_thread, process_of
 from .runs import PLAIN_RUN, RUN_REQUEST, RunCall, Runs, failed_run, has_failed
 from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
@@ -37,7 +38,7 @@ class Tracer:
 
     def __init__(
         self, file: RecordingFile, root: int, *, filtered: bool = True, mappings: bool = False,
-        runs: bool = False,
+        runs: bool = False, backtraces: bool = False,
     ) -> None:  # fmt: skip
         self.file = file
         self.root = root
@@ -47,6 +48,9 @@ class Tracer:
         self._mappings = mappings
         self._runs = Runs() if runs or not filtered else None
         """None where KVM_RUN does not stop."""
+        self._backtraces = Backtraces() if backtraces else None
+        self._vm_makers: set[int] = set()
+        """Processes that have made a VM."""
         self._pids: dict[int, int] = {}
         """Thread: its process, where that was asked."""
         self._resume = ptrace.CONT if filtered else ptrace.SYSCALL
@@ -251,7 +255,11 @@ class Tracer:
                 call, values = failed_run(self._memory, tid, fd)
             elif result is not None and result >= 0:
                 self._runs.returned(self._pid(tid), fd, call.name, values, result)
+        if call.name == "KVM_CREATE_VM" and result is not None and result >= 0:
+            self._vm_makers.add(self._pid(tid))
         took_ns = max(0, time.time_ns() - time_ns)
+        if self._backtraces is not None and has_failed(result) and call.name.startswith("KVM_"):
+            self.file.frames(tid, self._backtraces.frames(tid, self._memory))
         self.file.add(call, tid, time_ns, result, fd, values, inside, took_ns)
 
     def _stopped(self, tid: int, event: int, number: int) -> None:
@@ -326,8 +334,12 @@ class Tracer:
 
         Killed once more at this stop it is ours still, and its end will be told.
         """
+        pid = self._pid(tid) if self._vm_makers else 0
         self._unfinished(tid)
         self._memory.forget(tid)
+        if pid in self._vm_makers and is_last_thread(pid):
+            self._vm_makers.discard(pid)
+            self.file.add(EXIT, tid, time.time_ns(), ptrace.message_at(tid), -1, ())
         if tid == self.root or self._is_last_of_root(tid):
             self.status = ptrace.message_at(tid)
         if ptrace.ask(ptrace.DETACH, tid):

@@ -39,9 +39,8 @@ class Event:
     """One call seen in a recording."""
 
     __slots__ = (
-        "answered_by", "call", "duration_ns", "fd", "fields", "format", "line", "new_fd", "pid",
-        "process", "result", "source", "text",
-        "time_ns", "vcpus_in_run",
+        "answered_by", "backtrace", "call", "duration_ns", "fd", "fields", "format", "line",
+        "new_fd", "pid", "process", "result", "source", "text", "time_ns", "vcpus_in_run",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +61,7 @@ class Event:
         duration_ns: int | None = None,
         vcpus_in_run: int | None = None,
         answered_by: str = "",
+        backtrace: tuple[str, ...] = (),
     ) -> None:
         self.call = call
         """The ioctl's name (`KVM_SET_USER_MEMORY_REGION`), a system call (`mmap`, `close`,
@@ -105,6 +105,9 @@ class Event:
         """
         self.answered_by = answered_by
         """HOST, MODEL or INJECTED; empty where the recording does not say: the host."""
+
+        self.backtrace = backtrace
+        """The functions that led to the call, the innermost first, where that was recorded."""
 
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""

@@ -47,6 +47,8 @@ def event_to_json(event: Event) -> str:
         value = getattr(event, attribute)
         if value:
             row[name] = value
+    if event.backtrace:
+        row["backtrace"] = list(event.backtrace)
     return json.dumps(row, ensure_ascii=True, separators=(", ", ": "))
 
 
@@ -118,6 +120,10 @@ def _event(row: object) -> Event | None:
         if isinstance(row.get(name), str):
             text = row[name][:4096]
             setattr(event, attribute, text if attribute == "text" else printable(text))
+    frames = row.get("backtrace")
+    if isinstance(frames, list):
+        texts = [printable(frame[:200]) for frame in frames[:_MESSAGES] if isinstance(frame, str)]
+        event.backtrace = tuple(texts)
     return event
 
 

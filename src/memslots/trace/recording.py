@@ -28,6 +28,7 @@ _FIELDS_MAX = 64
 _EDITS_MAX = 16
 _NAME_MAX = 200
 _NODE_MAX = 64
+_FRAMES_MAX, _THREADS_MAX = 64, 4096
 _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
@@ -75,6 +76,8 @@ class _Description:
         """What numbers behind a call's fields are."""
         self.how = _text(row.get("how"))
         self.kernel = _text(row.get("kernel"))[:_NAME_MAX]
+        self.frames: dict[int, list[str]] = {}
+        """Thread: who makes its next call."""
         self.processes: dict[int, str] = {}
         """Thread: its process, where the recording says it."""
 
@@ -162,7 +165,7 @@ def _records(
                         "(snapshot)"
                     )
                 yield event
-        elif kind in ("process", "lost"):
+        elif kind in ("process", "lost", "frame"):
             _remark(record, kind, description, reading, name)
         ended = kind == "end"
     if len(data) > at:
@@ -180,6 +183,11 @@ def _remark(
         comm = record[description.header.size :].rstrip(b"\0").decode(errors="replace")
         comm = printable(comm)
         description.processes[tid] = f"{comm}[{result}]" if comm else f"process {result}"
+    elif kind == "frame":
+        text = record[description.header.size :].rstrip(b"\0").decode(errors="replace")
+        frames = description.frames.setdefault(tid, [])
+        if len(frames) < _FRAMES_MAX and len(description.frames) < _THREADS_MAX:
+            frames.append(printable(text))
     else:
         lost = f"{result} calls" if result >= 0 else "an unknown number of calls"
         reading.note(
@@ -216,6 +224,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         duration_ns=beside.get("duration_ns") or None,
         vcpus_in_run=beside.get("vcpus_in_run"),
         answered_by=dict(enumerate(ANSWERERS)).get(beside.get("answered_by", -1), ""),
+        backtrace=tuple(description.frames.pop(tid, ())),
     )  # fmt: skip
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..explain.explain import Explanation
     from ..replay.step import Step
 
-_MOST_POSSIBLE, _MOST_OTHERS = 4, 2
+_MOST_POSSIBLE, _MOST_OTHERS, _MOST_FRAMES = 4, 2, 10
 _ANSWERED = {
     MODEL: "by the model, as the emulated kernel would; the host was not asked",
     HOST: "by the host, and the emulated kernel may answer otherwise",
@@ -84,6 +84,12 @@ def place_text(step: Step, vm_text: str, *, with_file: bool = False) -> str:
 
 def paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     """(label, text) of everything that an explanation says, in order."""
+    frames = explanation.step.event.backtrace
+    made_by = [("made by", " < ".join(frames[:_MOST_FRAMES]))] if frames else []
+    return _paragraphs(explanation) + made_by
+
+
+def _paragraphs(explanation: Explanation) -> list[tuple[str, str]]:
     step, rule = explanation.step, explanation.rule
     found: list[tuple[str, str]] = []
     if explanation.cause is not None and explanation.certainty != CERTAIN:
