@@ -99,9 +99,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             "--probe looks into a kernel that is booted for it, not into the one under us"
         )
-    if options.modules and options.image is None:
-        raise ValueError("--modules is for --image")
     own = options.image is not None
+    if options.modules and not own:
+        raise ValueError("--modules is for --image")
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
