@@ -75,10 +75,10 @@ in its wing:
         man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep
         terminal_text
     cli/              one command a file
-        progress record example_files harmless emulate pytest_plugin terminal parsers run check
-        accounting ask conformance cost diff export kernel kernels live main rule rules vectors
-        verify causes recording explain map replay timeline report all_parsers completion example
-        schema shell_files sweep
+        progress record example_files harmless emulate terminal parsers run check accounting ask
+        conformance cost diff export kernel kernels live main rule rules vectors verify causes
+        recording explain map replay timeline report all_parsers completion example schema
+        shell_files sweep
     docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 

@@ -204,7 +204,7 @@ def test_an_output_file_and_several_layouts(tmp_path):
 def project(pytester, monkeypatch):
     """A project whose tests use the plugin."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    plugin = "memslots.cli.pytest_plugin"
+    plugin = "memslots.pytest_plugin"
     if not any(each.value == plugin for each in entry_points(group="pytest11")):
         monkeypatch.setenv("PYTEST_ADDOPTS", f"-p {plugin}")  # a source tree, not installed
     return pytester

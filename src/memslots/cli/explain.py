@@ -37,6 +37,8 @@ In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from argparse import SUPPRESS
+
     add_recording(parser)
     parser.add_argument(
         "--ignore",
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=(TEXT, MARKDOWN, JSON), default=TEXT, help="form of the report"
     )
-    parser.add_argument("--to", dest="format", choices=(TEXT, MARKDOWN, JSON), help="==SUPPRESS==")
+    parser.add_argument("--to", dest="format", choices=(TEXT, MARKDOWN, JSON), help=SUPPRESS)
     parser.add_argument(
         "--json", dest="format", action="store_const", const=JSON, help="same as --format json"
     )

@@ -29,11 +29,13 @@ In Python: memslots.export.export(events, "c")."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from argparse import SUPPRESS
+
     parser.add_argument(
         "file", nargs="+", metavar="FILE", help="recordings, or - for standard input"
     )
     forms = ("c", "python", "jsonl", "strace", "perfetto")
-    parser.add_argument("--to", dest="format", choices=forms, help="==SUPPRESS==")
+    parser.add_argument("--to", dest="format", choices=forms, help=SUPPRESS)
     parser.add_argument(
         "--format",
         choices=forms,

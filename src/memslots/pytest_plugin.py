@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from ..check.survey import Survey
-    from ..model.vm import Vm
+    from .check.survey import Survey
+    from .model.vm import Vm
 
 _FIXTURE = "memslots_kernel"
 
@@ -49,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that wants a kernel runs on each."""
     if _FIXTURE not in metafunc.fixturenames:
         return
-    from ..check.survey import named_kernels
+    from .check.survey import named_kernels
 
     asked = _kernels_asked(metafunc.config)
     profiles = named_kernels(asked or ["all"])
@@ -61,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def memslots_vm(memslots_kernel: str) -> Vm:
     """A VM of the model, with nothing in it, on the kernel of this run of the test."""
-    from ..model.vm import Vm
+    from .model.vm import Vm
 
     return Vm(memslots_kernel)
 
@@ -88,8 +88,8 @@ class LayoutTests(pytest.File):
 
     def collect(self) -> Iterable[KernelTest]:
         """A test for each kernel, by its name."""
-        from ..check.plan import load
-        from ..check.survey import named_kernels
+        from .check.plan import load
+        from .check.survey import named_kernels
 
         asked = _kernels_asked(self.config)
         try:
@@ -100,7 +100,7 @@ class LayoutTests(pytest.File):
 
     def survey(self) -> Survey:
         """The answers of all kernels that were asked for."""
-        from ..check.survey import survey
+        from .check.survey import survey
 
         if self._survey is None:
             self._survey = survey(self.path, _kernels_asked(self.config))
@@ -117,7 +117,7 @@ class KernelTest(pytest.Item):
         found = self.parent.survey()
         cells = found.columns[self.name]
         marks = {cell.mark for cell in cells}
-        from ..check.survey import DEPENDS, REFUSED
+        from .check.survey import DEPENDS, REFUSED
 
         if REFUSED in marks:
             raise LayoutRefusedError
@@ -131,7 +131,7 @@ class KernelTest(pytest.Item):
         """The explanations of what this kernel refuses."""
         if not isinstance(excinfo.value, LayoutRefusedError):
             return str(super().repr_failure(excinfo))
-        from ..views.matrix import kernel_problem_lines
+        from .views.matrix import kernel_problem_lines
 
         return "\n".join(kernel_problem_lines(self.parent.survey(), self.name))
 
