@@ -40,6 +40,7 @@ COMMANDS = {
     "record": ("record", "record every memory call of a program"),
     "emulate": ("emulate", "run a program as if on another kernel; make its calls fail"),
     "sweep": ("sweep", "run a program once for each of its memory calls, with that call refused"),
+    "watch": ("watch", "a program's slots, map and refusals on the terminal, while they happen"),
     "live": ("live", "this host's KVM: probe it, run a layout on it"),
     "verify": ("verify", "random and directed calls, the model beside the live kernel"),
     "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
