@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 
@@ -50,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Record and show; the exit code."""
     from ..kernel.names import find
-    from ..record.watching import Watching
+    from ..record.watching import Watching, end_recorder, start_recorder
 
     if bool(options.command) == bool(options.pid):
         raise ValueError("one of: a command after --, -p PID")
@@ -66,25 +64,14 @@ def run(options: argparse.Namespace) -> int:
         said = f"{path}.output" if options.output else _kept_file()
         if os.path.exists(path):
             os.remove(path)  # what is followed is the new one
-        recorder = _recorder(options, path, said)
+        recorder = start_recorder(options.command, options.pid, path, said)
         try:
             watching = Watching(path, profile, lambda: recorder.poll() is not None)
             seen = _as_json(watching) if options.json else _on_screen(options, watching)
         finally:
-            _end(recorder)
+            end_recorder(recorder)
         _say_where(said)
     return FINDINGS if seen is not None and seen.refusals else FINE
-
-
-def _recorder(options: argparse.Namespace, path: str, said: str) -> subprocess.Popen[bytes]:
-    """`memslots record` beside us, in a group of its own: keys of the terminal are ours."""
-    words = [sys.executable, "-m", "memslots", "record", "-q", "-o", path]
-    words += ["-p", str(options.pid)] if options.pid else ["--", *options.command]
-    output = open(said, "wb")  # noqa: SIM115  (the child has it, we close ours)
-    with output:
-        return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
 
 
 def _as_json(watching: Watching) -> Seen | None:
@@ -105,18 +92,6 @@ def _on_screen(options: argparse.Namespace, watching: Watching) -> Seen | None:
 
     what = f"pid {options.pid}" if options.pid else os.path.basename(options.command[0])
     return WatchScreen(watching, what).run()
-
-
-def _end(recorder: subprocess.Popen[bytes]) -> None:
-    """The recorder is gone after this; a program that it attached to is left as it is."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if recorder.poll() is not None:
-            return
-        recorder.send_signal(number)
-        try:
-            recorder.wait(3)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def _kept_file() -> str:

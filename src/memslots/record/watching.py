@@ -9,6 +9,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections import deque
 
@@ -19,13 +22,13 @@ from ..trace.recording import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
     from ..kernel.profile import Profile
     from ..model.vm import Vm
 
-_WAIT_SECONDS, _SHOW_SECONDS = 0.05, 0.2
+_WAIT_SECONDS, _SHOW_SECONDS, _END_SECONDS = 0.05, 0.2, 3.0
 _MOST_REFUSALS = 100
 
 
@@ -125,3 +128,29 @@ class Watching:
         if now - self._shown_at > _SHOW_SECONDS:
             self._shown_at = now
             self._show(Seen(self, is_over=False))
+
+
+def start_recorder(
+    command: Sequence[str], pid: int | None, path: str, output_path: str
+) -> subprocess.Popen[bytes]:
+    """`memslots record` beside us, of a command or a process, in a session of its own: keys of the
+    terminal are ours, and what the program prints goes to a file.
+    """
+    words = [sys.executable, "-m", "memslots", "record", "-q", "-o", path]
+    words += ["-p", str(pid)] if pid else ["--", *command]
+    with open(output_path, "wb") as output:
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def end_recorder(recorder: subprocess.Popen[bytes]) -> None:
+    """The recorder is gone after this; a program that it attached to is left as it is."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if recorder.poll() is not None:
+            return
+        recorder.send_signal(number)
+        try:
+            recorder.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
