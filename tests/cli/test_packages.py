@@ -22,7 +22,7 @@ from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
 from memslots.cli.shell_files import write_shell_files
 
-NEEDS_A_KERNEL = {"live", "record", "verify", "watch"}
+NEEDS_MORE = {"emulate", "live", "record", "sweep", "verify", "watch"}
 """Commands whose examples need /dev/kvm, root or a program of one's own."""
 BUILDS = find_spec("build") is not None and find_spec("setuptools") is not None
 needs_build = pytest.mark.skipif(
@@ -60,7 +60,7 @@ def installed(built, tmp_path_factory):
 @needs_build
 @pytest.mark.parametrize(
     "line",
-    [line for name in COMMANDS if name not in NEEDS_A_KERNEL for line in examples(name)],
+    [line for name in COMMANDS if name not in NEEDS_MORE for line in examples(name)],
 )
 def test_every_example_of_every_help_works_after_an_installation(line, installed, tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -181,7 +181,7 @@ def test_a_man_page_is_clean_and_complete(name, shell_files):
         assert module.EPILOG.splitlines()[1].strip().split()[1] in plain
     if shutil.which("groff"):
         done = subprocess.run(
-            ["groff", "-man", "-ww", "-Tutf8", str(page)], capture_output=True, check=True
+            ["groff", "-man", "-ww", "-Wbreak", "-Tutf8", str(page)], capture_output=True, check=True
         )
         assert not done.stderr
 

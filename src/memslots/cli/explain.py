@@ -25,7 +25,7 @@ examples:
   memslots explain --kernel 6.1/x86_64+intel+flexpriority examples/refused-overlap.strace
   memslots explain --host intel,flexpriority,irqchip examples/refused-overlap.strace
   memslots explain --evidence examples/refused-overlap.strace
-  memslots explain --width 72 -o mail.txt examples/refused-overlap.strace
+  memslots explain --width 72 examples/refused-overlap.strace
   xclip -o | memslots explain -
 
 Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrace, perf trace,
