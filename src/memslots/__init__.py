@@ -54,7 +54,7 @@ in its wing:
         drgn_vms
     record/           recorders
         calls mappings processes ptrace signals output bpf_script seccomp bpf_output memory
-        registers start runs elf backtrace file tracer beginning recorder bpf_session bpf
+        registers start runs elf backtrace file tracer beginning recorder bpf_session bpf watching
     emulate/          a program on another kernel, calls that fail, no /dev/kvm at all
         emulated_file kvm_files other_capabilities other_kernel hand_out injection words differences
         emulating_tracer faked_cpu faked_calls faking_tracer emulation fixture guest_memory_left
@@ -77,12 +77,12 @@ in its wing:
         kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
         space_time_cells space_time notebook recorded evidence report html_report completion links
         man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep fleet
-        fleet_page html_pages
+        fleet_page html_pages terminal_text watch
     cli/              one command a file
-        progress record example_files parsers harmless run accounting ask conformance cost diff
-        export kernel kernels live main rule rules vectors verify causes all_parsers completion
-        example schema shell_files emulate sweep each check recording explain map replay timeline
-        report fleet_ask fleet_scan fleet
+        progress record example_files harmless emulate terminal parsers run accounting ask
+        conformance cost diff export kernel kernels live main rule rules vectors verify causes
+        all_parsers completion example schema shell_files sweep each check recording explain map
+        replay timeline report fleet_ask fleet_scan fleet watch_screen watch
     docs pytest_plugin __main__    generated pages; the plugin of pytest; `python -m memslots`
 """
 

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from argparse import SUPPRESS
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
 from memslots.cli.shell_files import write_shell_files
 
-NEEDS_A_KERNEL = {"live", "record", "verify", "watch"}
+NEEDS_MORE = {"emulate", "live", "record", "sweep", "verify", "watch"}
 """Commands whose examples need /dev/kvm, root or a program of one's own."""
 BUILDS = find_spec("build") is not None and find_spec("setuptools") is not None
 needs_build = pytest.mark.skipif(
@@ -59,7 +60,7 @@ def installed(built, tmp_path_factory):
 @needs_build
 @pytest.mark.parametrize(
     "line",
-    [line for name in COMMANDS if name not in NEEDS_A_KERNEL for line in examples(name)],
+    [line for name in COMMANDS if name not in NEEDS_MORE for line in examples(name)],
 )
 def test_every_example_of_every_help_works_after_an_installation(line, installed, tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -173,13 +174,16 @@ def test_a_man_page_is_clean_and_complete(name, shell_files):
         assert f"\n.SH {section}\n" in text
     if name:
         plain = text.replace("\\-", "-").replace("\\(ti", "~").replace("\\&", "")
-        for action in all_parsers()[name]._actions:
+        shown = (action for action in all_parsers()[name]._actions if action.help != SUPPRESS)
+        for action in shown:
             assert all(option in plain for option in action.option_strings)
         module = import_module(f"memslots.cli.{COMMANDS[name][0]}")
         assert module.EPILOG.splitlines()[1].strip().split()[1] in plain
     if shutil.which("groff"):
         done = subprocess.run(
-            ["groff", "-man", "-ww", "-Tutf8", str(page)], capture_output=True, check=True
+            ["groff", "-man", "-ww", "-Wbreak", "-Tutf8", str(page)],
+            capture_output=True,
+            check=True,
         )
         assert not done.stderr
 

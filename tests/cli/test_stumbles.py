@@ -37,6 +37,12 @@ REFUSED = "examples/refused-overlap.strace"
         (f"memslots explain --kernel 6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
         (f"memslots explain --kernel=6.1 --kernel 5.10 {REFUSED}", 2, "--kernel is given twice"),
         (f"memslots explain --kernel 6.8.0-45-generic {REFUSED}", 2, "`6.8/x86_64+fact`"),
+        ("memslots kernel mainline", 2, "another kernel every day"),
+        ("memslots kernel linux-next", 2, "memslots verify --image"),
+        ("memslots rules nonsense", 2, "no rule 'nonsense'"),
+        ("memslots check nofile.toml", 2, "memslots check: nofile.toml: No such file or directory"),
+        ("memslots record nosuchprog", 2, "memslots record: nosuchprog: No such file"),
+        (f"memslots export {REFUSED}", 2, "--format says as what"),
     ],
 )
 def test_a_wrong_word_is_told(line, code, said):
@@ -45,9 +51,47 @@ def test_a_wrong_word_is_told(line, code, said):
     assert said in err
 
 
+def test_rules_are_found_by_what_people_have():
+    everything = call("memslots rules")[1]
+    for word in (
+        "EEXIST",
+        "KVM_SET_NR_MMU_PAGES",
+        "kvm_check_memslot_overlap",
+        "Bitmap",
+        "overlap",
+    ):
+        code, out, _ = call(f"memslots rules {word}")
+        assert code == 0
+        assert 0 < len(out.splitlines()) < len(everything.splitlines()) / 2
+    assert "gmem-range-bound" in call("memslots rules EEXIST")[1]
+    assert "gmem-range-bound" not in call("memslots rules EEXIST --kernel 6.1")[1]
+
+
+def test_a_heading_ends_with_a_whole_word(tmp_path):
+    path = tmp_path / "error.txt"
+    path.write_text(
+        "Error: Cannot set the memory regions: Cannot create memory region: Invalid argument "
+        "(os error 22)\n"
+    )
+    out = call(f"memslots explain {path}")[1]
+    assert "Cannot create memory region: ... = EINVAL" in out
+
+
+def test_what_would_refuse_next_is_in_words():
+    (line,) = (each for each in call(f"memslots explain {REFUSED}")[1].splitlines()
+               if "then     EEXIST" in each)  # fmt: skip
+    assert "request gfns [0x0, 0x100000)" in line
+    assert "start_gfn" not in line
+
+
+def test_one_of_the_architectures_of_x86_is_meant_by_x86():
+    assert call("memslots kernel 6.1/x86")[1] == call("memslots kernel 6.1/x86_64")[1]
+
+
 def test_help_of_a_command_and_the_short_version():
     assert "usage: memslots explain" in call("memslots help explain")[1]
     assert call("memslots -V")[1].startswith("memslots 0.")
+    assert call("memslots version") == call("memslots --version")
 
 
 def test_all_releases_of_an_architecture_by_any_name_of_it():

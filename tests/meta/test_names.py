@@ -104,7 +104,7 @@ def dead(texts, outside):
         (module, name)
         for module, text in sorted(texts.items())
         for name in _declared(ast.parse(text))
-        if not name.startswith("__") and words[name] < 2 and name not in told
+        if not name.startswith(("__", "pytest_")) and words[name] < 2 and name not in told
     ]
 
 

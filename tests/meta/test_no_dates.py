@@ -9,10 +9,9 @@ import pytest
 from test_layers import MODULES
 
 RELEASE = re.compile(r"(?<![\w.])(?:2\.6|[3-7]\.\d{1,2})(?:\.\d+)?(?:-rc\d+)?(?![\w.]|\.\d)")
-HELP = ("kernel.", "cli.", "docs")
+HELP = ("kernel.", "cli.", "docs", "pytest_plugin")
 """Where dates are kept, and where examples of names are."""
 REASONS = {
-    "check.plan": "a release of Python",
     "check.layout.qemu_machine": "a release of QEMU, whose layouts these are",
     "export.python": "an example in the help of the program that is written",
     "running.btf": "a release that has the structures read here",

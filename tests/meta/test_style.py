@@ -23,7 +23,17 @@ KEYS_OF_A_FILE = {"check.layout.model"}
 SLOW = {"dataclasses", "typing", "pathlib"}
 LOADED_FOR_TYPES_ONLY = {"model.kvm"}
 """Modules that no command loads: a protocol has to exist for tests and type checkers."""
-EXTRAS = {"distributed", "numpy", "rich", "polars", "duckdb", "pyarrow", "jinja2", "textual"}
+EXTRAS = {
+    "distributed",
+    "numpy",
+    "rich",
+    "polars",
+    "duckdb",
+    "pyarrow",
+    "jinja2",
+    "textual",
+    "pytest",
+}
 MACHINES = ("/wo" + "rk/", "/ro" + "ot/", ".libr" + "ary")
 PATHS = re.compile("|".join([*map(re.escape, MACHINES), "(?<!verify)/fa" + "rm/"]))
 

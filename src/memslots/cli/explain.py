@@ -26,6 +26,7 @@ examples:
   memslots explain --kernel 6.1/x86_64+intel+flexpriority examples/refused-overlap.strace
   memslots explain --host intel,flexpriority,irqchip examples/refused-overlap.strace
   memslots explain --evidence examples/refused-overlap.strace
+  memslots explain --width 72 examples/refused-overlap.strace
   xclip -o | memslots explain -
 
 Reads strace (any options, -ff folders), QEMU traces and error messages, bpftrace, perf trace,
@@ -39,6 +40,8 @@ In Python: memslots.explain.analysis.Analysis(source).finish()."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from argparse import SUPPRESS
+
     add_recording(parser)
     parser.add_argument(
         "--ignore",
@@ -57,10 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="look in all accepted calls for those that other releases refuse",
     )
     parser.add_argument(
-        "--to", choices=(TEXT, MARKDOWN, JSON), default=TEXT, help="form of the report"
+        "--format", choices=(TEXT, MARKDOWN, JSON), default=TEXT, help="form of the report"
     )
+    parser.add_argument("--to", dest="format", choices=(TEXT, MARKDOWN, JSON), help=SUPPRESS)
     parser.add_argument(
-        "--json", dest="to", action="store_const", const=JSON, help="same as --to json"
+        "--json", dest="format", action="store_const", const=JSON, help="same as --format json"
     )
 
 
@@ -85,17 +89,17 @@ def _run(options: argparse.Namespace) -> int:
             analysis.finish()
         except MemslotsError:
             # the recording breaks off: what was found until then is not lost
-            if options.to == TEXT:
+            if options.format == TEXT:
                 print("\n".join(alike_lines(analysis, paint)))
             raise
     if not analysis.is_about_kvm:
         return _as_layout(options, analysis)
-    if options.to == JSON:
+    if options.format == JSON:
         import json
 
         print(json.dumps(analysis_json(analysis), indent=1))
     else:
-        if options.to == MARKDOWN:
+        if options.format == MARKDOWN:
             lines = markdown_lines(analysis)
         else:
             lines = [*alike_lines(analysis, paint), *report_lines(analysis, paint)]
@@ -110,7 +114,7 @@ def _as_layout(options: argparse.Namespace, analysis: Analysis) -> int:
     from ..check.plan import layout_in
     from ..explain.other_causes import names_a_failure
 
-    is_one = options.to == TEXT and len(options.files) == 1
+    is_one = options.format == TEXT and len(options.files) == 1
     layout = layout_in(options.files[0]) if is_one else None
     # where something failed beside a described machine, that it would be accepted is no answer
     if layout is None or (layout.notes and names_a_failure(analysis.diagnosis.facts)):

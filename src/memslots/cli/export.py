@@ -16,10 +16,10 @@ HELP = (
 )
 EPILOG = """\
 examples:
-  memslots export --to c examples/refused-overlap.strace -o calls.c
-  memslots export --to python examples/refused-overlap.strace | python3 - 6.1/x86_64
-  memslots export --to jsonl examples/refused-overlap.strace
-  memslots export --to perfetto examples/recordings/qemu72-q35-lifecycle.strace -o vm.json
+  memslots export --format c examples/refused-overlap.strace -o calls.c
+  memslots export --format python examples/refused-overlap.strace | python3 - 6.1/x86_64
+  memslots export --format jsonl examples/refused-overlap.strace
+  memslots export --format perfetto examples/recordings/qemu72-q35-lifecycle.strace -o vm.json
 
 The C program (`gcc calls.c -o calls && ./calls`) and the script make the recorded calls again,
 print what is answered, and end with 1 if anything is answered otherwise than recorded.  The trace
@@ -29,13 +29,16 @@ In Python: memslots.export.export(events, "c")."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from argparse import SUPPRESS
+
     parser.add_argument(
         "file", nargs="+", metavar="FILE", help="recordings, or - for standard input"
     )
+    forms = ("c", "python", "jsonl", "strace", "perfetto")
+    parser.add_argument("--to", dest="format", choices=forms, help=SUPPRESS)
     parser.add_argument(
-        "--to",
-        required=True,
-        choices=("c", "python", "jsonl", "strace", "perfetto"),
+        "--format",
+        choices=forms,
         help="c, python: programs that make the calls again; jsonl: an object for each call; "
         "strace: its text; perfetto: VMs, slots and totals over time",
     )
@@ -56,10 +59,12 @@ def run(options: argparse.Namespace) -> int:
     from ..kernel.names import find
     from ..trace import read
 
+    if options.format is None:
+        raise ValueError("--format says as what: c, python, jsonl, strace or perfetto")
     events = [event for name in options.file for event in read(name)]
     if not events:
         raise TraceError(f"no KVM call in {', '.join(options.file)}: nothing to export")
-    lines = export(events, options.to, find(options.kernel) if options.kernel else None)
+    lines = export(events, options.format, find(options.kernel) if options.kernel else None)
     if options.output is None:
         sys.stdout.writelines(f"{line}\n" for line in lines)
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = "\n\t"
 _ASCII = {code: "?" for code in (*range(32), 127) if chr(code) not in _SHOWN}
 _ESCAPE = "\x1b"
-_OUTPUT = "standard output"
+OUTPUT = "standard output"
 
 
 def harmless(text: str) -> str:
@@ -44,14 +44,21 @@ class HarmlessOutput:
 
     def write(self, text: str) -> int:
         """Write; where there are colours, those pass."""
+        return self.under.write(self.cleaned(text))
+
+    def cleaned(self, text: str) -> str:
+        """The text as it may go out."""
+        if _ESCAPE in text and self._name == OUTPUT and has_colours():
+            first, *others = text.split(_ESCAPE)
+            return harmless(first) + "".join(map(_after_escape, others))
+        return harmless(text)
+
+    @property
+    def under(self) -> TextIO:
+        """The stream itself, for what is harmless already.  Raises OSError if it is closed."""
         if self._stream is None:
             raise self._closed()
-        if _ESCAPE in text and self._name == _OUTPUT and has_colours():
-            first, *others = text.split(_ESCAPE)
-            text = harmless(first) + "".join(map(_after_escape, others))
-        else:
-            text = harmless(text)
-        return self._stream.write(text)
+        return self._stream
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write all."""
@@ -73,6 +80,16 @@ class HarmlessOutput:
             raise self._closed()
         return self._stream.fileno()
 
+    @property
+    def encoding(self) -> str | None:
+        """Of the stream."""
+        return getattr(self._stream, "encoding", None)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no stream."""
+        return self._stream is None
+
     def _closed(self) -> OSError:
         return OSError(EBADF, errno_text(EBADF), self._name)
 
@@ -93,7 +110,7 @@ class Harmless:
 
     def __enter__(self) -> None:
         self._saved = sys.stdout, sys.stderr
-        sys.stdout = HarmlessOutput(sys.stdout, _OUTPUT)
+        sys.stdout = HarmlessOutput(sys.stdout, OUTPUT)
         sys.stderr = HarmlessOutput(sys.stderr, "standard error")
 
     def __exit__(self, *_: object) -> None:

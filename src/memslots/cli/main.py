@@ -40,6 +40,7 @@ COMMANDS = {
     "record": ("record", "record every memory call of a program"),
     "emulate": ("emulate", "run a program as if on another kernel; make its calls fail"),
     "sweep": ("sweep", "run a program once for each of its memory calls, with that call refused"),
+    "watch": ("watch", "a program's slots, map and refusals on the terminal, while they happen"),
     "live": ("live", "this host's KVM: probe it, run a layout on it"),
     "verify": ("verify", "random and directed calls, the model beside the live kernel"),
     "fleet": ("fleet", "thousands of recordings as tables: SQL, reports, upgrades"),
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
         return 0 if words else 2
-    if words[0] in ("-V", "--version"):
+    if words[0] in ("-V", "--version", "version"):
         from .. import __version__
 
         print(f"memslots {__version__}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .terminal import TEXT_COMMANDS, add_text_options
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,6 +21,8 @@ def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
     )
     parser.register("action", None, _Once)
     module.add_arguments(parser)
+    if name in TEXT_COMMANDS:
+        add_text_options(parser)
     return parser
 
 

@@ -9,6 +9,7 @@ from ..errors import DeviceUnavailableError, MemslotsError, UnobservedError
 from ..rules.answer import UndeterminedError, UnmodelledError
 from .harmless import Harmless
 from .parsers import parser_of
+from .terminal import text_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def _run(name: str, module: ModuleType, words: Sequence[str]) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        code = int(module.run(options))
+        with text_output(name, options):
+            code = int(module.run(options))
         sys.stdout.flush()
     except BrokenPipeError:
         # whoever reads us has seen enough; keep Python from complaining at exit

@@ -99,9 +99,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(
             "--probe looks into a kernel that is booted for it, not into the one under us"
         )
-    if options.modules and options.image is None:
-        raise ValueError("--modules is for --image")
     own = options.image is not None
+    if options.modules and not own:
+        raise ValueError("--modules is for --image")
     seed = int.from_bytes(os.urandom(4), "little") if options.seed is None else options.seed
     report = verify(
         operations=options.operations,
@@ -109,11 +109,7 @@ def run(options: argparse.Namespace) -> int:
         seed=seed,
         profile=None if own or options.kernel in ("host", *KERNELS) else _profile(options.kernel),
         device_path=options.device,
-        source=_own_source(options)
-        if own
-        else _source(options.kernel, options.probe)
-        if options.kernel in KERNELS
-        else None,
+        source=_source(options),
         progress=_progress if sys.stderr.isatty() else None,
     )
     if options.json:
@@ -127,17 +123,15 @@ def run(options: argparse.Namespace) -> int:
     return FINDINGS if report.disagreements else FINE
 
 
-def _source(name: str, probe: bool) -> AbstractContextManager[Source]:
-    from ..verify.booted import source
+def _source(options: argparse.Namespace) -> AbstractContextManager[Source] | None:
+    """What is booted; None for the kernel under us."""
+    from ..verify.booted import own_source, source
+    from ..verify.farm.kernels import KERNELS
 
-    return source(name, probe=probe)
-
-
-def _own_source(options: argparse.Namespace) -> AbstractContextManager[Source]:
-    from ..verify.booted import own_source
-
-    stated = None if options.kernel == "host" else _profile(options.kernel)
-    return own_source(options.image, options.modules, stated)
+    if options.image is not None:
+        stated = None if options.kernel == "host" else _profile(options.kernel)
+        return own_source(options.image, options.modules, stated)
+    return source(options.kernel, probe=options.probe) if options.kernel in KERNELS else None
 
 
 def _profile(name: str) -> Profile:

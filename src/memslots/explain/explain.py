@@ -203,7 +203,7 @@ def _refused(step: Step, refused: Refused) -> Explanation:
         explanation.passes = remedies(vm, request, refused)
         following = next_refusal(vm, request, refused)
         explanation.then = (
-            f"{following.reason.split(';')[0]}"
+            _following_text(following, vm.page_shift)
             if following
             else "nothing else would refuse this request"
         )
@@ -278,6 +278,13 @@ def _possible(step: Step, facts: Facts) -> Explanation:
             "the calls before this one were not recorded: slots registered earlier are not known"
         )
     return explanation
+
+
+def _following_text(following: Refused, page_shift: int) -> str:
+    """What would refuse next, with its numbers in words."""
+    numbers = "; ".join(number_lines(following, page_shift))
+    text = f"{errno_name(following.errno)} {following.rule.id}"
+    return f"{text}: {numbers}" if numbers else text
 
 
 def number_lines(refused: Refused, page_shift: int) -> list[str]:

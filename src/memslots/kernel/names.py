@@ -46,6 +46,9 @@ _WORDS = sorted((*FACT_NAMES, *OPTIONS, *_SHORT), key=len, reverse=True)
 _EDIT = re.compile(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)")
 
 
+_MOVING = frozenset(("next", "linux-next", "mainline", "master", "latest", "torvalds", "tip"))
+
+
 def find(name: str, *, default_arch: str = "x86_64") -> Profile:
     """The profile of that name.  Raises UnknownKernelError that says what is wrong.
 
@@ -63,6 +66,12 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
         profile = profile_of(vendor, find_arch(vendor.arch or default_arch))
         return _edited(profile, name, vendor.edits)
     match = _NAME.match(name.strip()) or _distribution(name.strip())
+    if not match and name.strip().lower() in _MOVING:
+        raise UnknownKernelError(
+            f"{name!r} is another kernel every day: take the newest that is known, "
+            f"`{NEWEST_KNOWN}/{default_arch}`, and state what came since (`+fact`), or boot it: "
+            "`memslots verify --image FILE`"
+        )
     if not match:
         raise UnknownKernelError(
             f"not a kernel name: {name!r} (examples: 6.1/x86_64, 5.10/i386, 6.12/arm64+16k, "

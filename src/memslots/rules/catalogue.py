@@ -76,6 +76,16 @@ def find_rule(rule_id: str) -> Rule:
     return rules[rule_id]
 
 
+def rules_with(word: str) -> list[Rule]:
+    """The rules about an errno, call or function, or with the word in their id or title.
+
+    Raises UnknownKernelError if there are none.
+    """
+    key = word.lower()
+    found = [rule for rule in all_rules() if key in rule.id or key in rule.title.lower()]
+    return found or rules_about(word)
+
+
 def rules_about(word: str) -> list[Rule]:
     """The rules with this id, errno (`EEXIST`), call, or function of the kernel.
 

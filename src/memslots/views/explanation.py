@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..replay.step import Step
 
 _MOST_POSSIBLE, _MOST_OTHERS, _MOST_FRAMES = 4, 2, 10
+_HEADING = 70
 _ANSWERED = {
     MODEL: "by the model, as the emulated kernel would; the host was not asked",
     HOST: "by the host, and the emulated kernel may answer otherwise",
@@ -41,11 +42,20 @@ def call_text(step: Step) -> str:
             text += f", hva {request.userspace_addr:#x}"
         text += ")"
     elif event.call == MESSAGE:
-        text = event.text.strip().splitlines()[0][:70] if event.text.strip() else MESSAGE
+        text = _first_words(event.text) or MESSAGE
     else:
         values = ", ".join(f"{name} {value:#x}" for name, value in event.fields.items())
         text = f"{event.call}({values})"
     return f"{text} = {result_text(step.observed)}"
+
+
+def _first_words(text: str) -> str:
+    """The first line, as many whole words of it as a heading holds."""
+    first = text.strip().split("\n")[0].rstrip()
+    if len(first) <= _HEADING:
+        return first
+    words = first[: _HEADING + 1].rsplit(None, 1)
+    return f"{words[0] if len(words) > 1 else first[:_HEADING]} ..."
 
 
 def result_text(result: int | None) -> str:

@@ -7,6 +7,7 @@ from ..kernel.history import FACTS
 from ..rules.catalogue import REGION_RULES, all_rules
 from ..rules.presence import releases_with, surveyed
 from .spans import ALL, release_spans
+from .text import paragraph_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def rule_lines(rule: Rule) -> list[str]:
         lines += ["", heading]
         for text in paragraphs:
             lines += textwrap.wrap(
-                text, 96, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+                text,
+                paragraph_width() - 4,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
             )
     return lines
 

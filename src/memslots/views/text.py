@@ -15,6 +15,25 @@ _CODES = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bold": 1, "dim": 2}
 COLOURS = tuple(f"[{code}m" for code in (0, *_CODES.values()))
 """What stands behind an escape character in painted text."""
 WIDTH = 100
+"""Columns of text where nobody has asked for another width."""
+_NARROWEST, _WIDEST_PARAGRAPH = 40, 120
+_asked: int | None = None
+
+
+def ask_width(columns: int | None) -> None:
+    """Text for so many columns from now on; None: as it is written where nobody asks.
+
+    Raises ValueError for fewer columns than anything fits.
+    """
+    global _asked
+    if columns is not None and columns < _NARROWEST:
+        raise ValueError(f"--width takes a number from {_NARROWEST}, not {columns}")
+    _asked = columns
+
+
+def paragraph_width() -> int:
+    """Columns of a paragraph: no more than can be read with ease."""
+    return WIDTH if _asked is None else min(_asked, _WIDEST_PARAGRAPH)
 
 
 class Paint:
@@ -47,7 +66,7 @@ def wrapped(label: str, text: str, indent: int = 2, label_width: int = 9) -> lis
 
     head = " " * indent + f"{label:{label_width}}"
     lines = textwrap.wrap(
-        text, WIDTH - len(head), break_long_words=False, break_on_hyphens=False
+        text, paragraph_width() - len(head), break_long_words=False, break_on_hyphens=False
     ) or [""]
     rest = " " * len(head)
     return [head + lines[0], *(rest + line for line in lines[1:])]

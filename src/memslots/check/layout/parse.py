@@ -57,8 +57,11 @@ def layout_of(tables: object, source: str = "", text: str = "") -> Layout:
     names = set()
     for number, slot in enumerate(slots, 1):
         if slot.alias and slot.alias not in names:
-            text = f"slot {number}: alias {slot.alias!r} is not the name of a slot above it"
-            raise file.mistake(text, slot.line, "alias")
+            raise file.mistake(
+                f"slot {number}: alias {slot.alias!r} is not the name of a slot above it",
+                slot.line,
+                "alias",
+            )
         names.add(slot.name)
     if sum(slot.count for slot in slots) > _MOST_SLOTS:
         raise ValueError(f"{top.where}: more than {_MOST_SLOTS} slots")
