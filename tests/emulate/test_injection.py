@@ -100,7 +100,8 @@ def test_an_expression_is_read_back():
 def test_a_program_sees_it_and_the_recording_says_so(on):  # noqa: F811
     seen, found = on(
         None, "vm 0", "region 0,0,0,0x1000", "region 1,0,0x1000,0x1000", "region 1,0,0x1000,0x1000",
-        "region 1,0,0,0", inject=[f"{REGION}:error=ENOMEM:kind=create:when=2", f"{REGION}:error=EIO:slot=9"],
+        "region 1,0,0,0",
+        inject=[f"{REGION}:error=ENOMEM:kind=create:when=2", f"{REGION}:error=EIO:slot=9"],
     )  # fmt: skip
     assert seen[1:] == [0, NO_MEMORY, 0, 0]
     assert found.answered == {"host": 4, "model": 0, "injected": 1}
