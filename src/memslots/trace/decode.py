@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errnos import NUMBERS
-from ..uapi.calls import REGION_CALLS, REQUEST_CODES
+from ..uapi.calls import CALLS, REGION_CALLS, REQUEST_CODES
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import FLAGS_BY_NAME
 from .error_texts import ERROR_TEXT
@@ -56,6 +56,8 @@ LOOKALIKES = {
 """Request code (type and number): calls that are not about slots, though their failures
 look like it.  They become events only when they fail."""
 LOOKALIKE_NAMES = frozenset(LOOKALIKES.values())
+REQUESTS = LOOKALIKE_NAMES | frozenset(CALLS)
+"""Names of requests that are known."""
 
 _ANY_SIZE = frozenset(
     code

@@ -256,6 +256,27 @@ class Lines:
             ahead = end - self._at + 1
         return found
 
+    def window(self) -> tuple[bytes, int, int]:
+        """(buffer, from, to): the whole lines that were read and not looked at; none of them while
+        lines are put back.
+        """
+        if self._pushed:
+            return b"", 0, 0
+        end = self._buffer.rfind(b"\n", self._at) + 1
+        return self._buffer, self._at, max(end, self._at)
+
+    def pass_to(self, place: int) -> None:
+        """Go on at a line's start within the window."""
+        if self.counting:
+            self._count(self._buffer.count(b"\n", self._at, place))
+        self._at = place
+
+    def number_at(self, place: int) -> int:
+        """The line that starts there in the window, by its number, or by its offset in bytes."""
+        if not self.counting:
+            return self.given - len(self._buffer) + place
+        return self.line + 1 + self._buffer.count(b"\n", self._at, place)
+
     @property
     def waiting(self) -> bytes:
         """What was read and not looked at yet."""

@@ -72,7 +72,8 @@ class Qemu:
         self.reading = reading
         self._waiting: dict[int | None, Event] = {}
         """Thread: a region call traced without its arguments; they may follow."""
-        self._ioctls_traced = False
+        self.ioctls_traced = False
+        """Ioctls are traced as such, so other signs of a call are not taken for one."""
         self.running: set[int] = set()
         """vCPUs, as QEMU counts them, that have been in KVM_RUN."""
 
@@ -170,10 +171,10 @@ class Qemu:
             return self._run(found)
         found = _IOCTL.search(text)
         if found:
-            self._ioctls_traced = True
+            self.ioctls_traced = True
             return _ioctl(found)
         found = _VCPU.search(text)
-        if found and not self._ioctls_traced:
+        if found and not self.ioctls_traced:
             return Event("KVM_CREATE_VCPU", {"vcpu_id": int(found.group(1))})
         found = _CONVERT.search(text)
         if found:
