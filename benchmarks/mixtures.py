@@ -79,11 +79,11 @@ KINDS: dict[str, tuple[str, ...]] = {
         "<... futex resumed>) = 0",
     ),
     "pread64 -y": (
-        'pread64(12</var/lib/disk.img>, "\\353c\\220\\0\\0\\0\\0\\0\\0\\0"..., 4096, 1048576) = 4096',
+        'pread64(12</var/lib/disk.img>, "\\353c\\220\\0\\0\\0\\0"..., 4096, 1048576) = 4096',
     ),
     "io_uring": ("io_uring_enter(19, 1, 0, 0, NULL, 8) = 1",),
     "unknown calls": (
-        'landlock_add_rule(5, LANDLOCK_RULE_PATH_BENEATH, {allowed_access=0x1, parent_fd=3}, 0) = 0',
+        "landlock_add_rule(5, LANDLOCK_RULE_PATH_BENEATH, {allowed_access=0x1, parent_fd=3}) = 0",
         "process_madvise(7, [{iov_base=0x7f5a04000000, iov_len=4096}], 1, MADV_COLD, 0) = 4096",
     ),
     "signals": (
@@ -91,7 +91,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "rt_sigreturn({mask=[]}) = -1 EINTR (Interrupted system call)",
     ),
     "stacks -k": (
-        "write(9, \"\\1\", 1) = 1",
+        'write(9, "\\1", 1) = 1',
         "\b > /usr/lib/x86_64-linux-gnu/libc.so.6(__write+0x4f) [0x1008ef]",
         "\b > /usr/bin/qemu-system-x86_64(event_notifier_set+0x1e) [0x8b0c5e]",
     ),

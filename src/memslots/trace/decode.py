@@ -86,6 +86,13 @@ _TEXT_HERE = lazy(
 def integer(text: str) -> int | None:
     """A decimal or hexadecimal number that fits 64 bits, signed or not; else None."""
     text = text.strip()
+    if len(text) < 20 and text.isdecimal() and text.isascii():
+        return int(text)
+    if text[:2] == "0x" and len(text) <= 18 and text.isalnum() and text.isascii():
+        try:
+            return int(text, 16)
+        except ValueError:
+            return None
     if not _NUMBER.fullmatch(text):
         return 0 if text in ("NULL", "(nil)") else None
     digits = text.lstrip("+-")

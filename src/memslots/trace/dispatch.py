@@ -7,8 +7,6 @@ that runs in C; both ways hand the same lines to the same code.
 
 from __future__ import annotations
 
-import re
-
 from . import blocks, bpf, clean, jsonl, perf, qemu, strace
 from . import line_numbers as far
 from . import mend as paste

@@ -37,12 +37,12 @@ NOISE = frozenset(
 """System calls that are not about memory: a line of strace with one of them is passed over,
 even if its arguments quote an error message."""
 
-LABEL = (
-    rb"<(?:anon_inode:|/dev/|socket:|pipe:)[\w:.\[\]/-]{0,60}+(?:<char \d{1,4}:\d{1,7}>)?>"
-)
+LABEL = rb"<(?:anon_inode:|/dev/|socket:|pipe:)[\w:.\[\]/-]{0,60}+(?:<char \d{1,4}:\d{1,7}>)?>"
 """What -y prints behind a descriptor, as far as no mail program could take it for a tag."""
 CLEAN = rb"[\w .,|+*={}\[\]-]"
 """A character of arguments in which nothing is quoted, damaged or commented."""
+CODED = rb"_IOC\([A-Z_|]{1,40}, 0x[0-9a-f]{1,2}, 0x[0-9a-f]{1,2}, (?:0x[0-9a-f]{1,4}|\d)\)"
+"""A request that strace has no name for."""
 TOOK = rb"(?: <\d{1,9}\.\d{1,9}>|)"
 OK = rb"(?:\d{1,19}|0x[0-9a-f]{1,16})"
 REFUSED = rb"-1 E[A-Z0-9]{2,14} \([A-Za-z /-]{1,60}\)"
@@ -69,9 +69,7 @@ def any_of(words: frozenset[bytes]) -> bytes:
     for word in words:
         branches.setdefault(word[:1], set()).add(word[1:])
     ends = branches.pop(b"", None) is not None
-    tried = b"|".join(
-        letter + any_of(frozenset(rest)) for letter, rest in sorted(branches.items())
-    )
+    tried = b"|".join(letter + any_of(frozenset(rest)) for letter, rest in sorted(branches.items()))
     if not tried:
         return b""
     return b"(?:" + tried + b")" + b"?" * ends if ends or len(branches) > 1 else tried
@@ -115,17 +113,16 @@ def tells_nothing(before: bytes = b"") -> bytes:
     )  # fmt: skip
 
 
-WHO = (
-    rb"(?:\d++ ++|\[pid ++\d++\] *+|)(?:\d{9,12}+\.\d++ ++|\d\d:\d\d:\d\d(?:\.\d++|) ++|)"
-)
+WHO = rb"(?:\d++ ++|\[pid ++\d++\] *+|)(?:\d{9,12}+\.\d++ ++|\d\d:\d\d:\d\d(?:\.\d++|) ++|)"
 """What strace writes before a call: thread and time; relative times (-r) are not among it."""
 _NOISE = any_of(NOISE)
 
 
 def _runs_of_lines(resumed: bytes) -> bytes:
     return (
-        rb"(?:(?: > .*\[0x[0-9a-f]++\]|" + WHO + rb"(?:\[ *+\w++\] ++|)(?:ioctl\(\d++(?:" + LABEL + rb"|), " + tells_nothing()
-        + rb"|" + _NOISE + rb"\(.*+|<\.\.\. (?:" + resumed + _NOISE + rb") resumed>.*+"
+        rb"(?:(?: > .*\[0x[0-9a-f]++\]|" + WHO + rb"(?:\[ *+\w++\] ++|)(?:ioctl\(\d++(?:"
+        + LABEL + rb"|), " + tells_nothing() + rb"|" + _NOISE + rb"\(.*+"
+        rb"|<\.\.\. (?:" + resumed + _NOISE + rb") resumed>.*+"
         rb"|--- SIG[A-Z0-9_+]++ \{[\w=, ]*+\} ---))\n)++"
     )  # fmt: skip
 
@@ -136,20 +133,20 @@ QUIET = lazy(_runs_of_lines(b"ioctl|"))
 QUIET_WHILE_UNFINISHED = lazy(_runs_of_lines(b""))
 """The same while the second half of an ioctl may tell something."""
 
-_TRACED = frozenset(b"set_user vm_ioctl ioctl init_vcpu convert clear".split())
-_VCPUS_MAX = 64
+_TRACED = any_of(frozenset(b"set_user vm_ioctl ioctl init_vcpu convert clear vcpu_ioctl".split()))
+_RUN_CODE = b"%04x" % (KVMIO << 8 | CALLS["KVM_RUN"].nr)
 _NO_MEMORY_IOCTL = (
-    rb"|kvm_(?:vm_)?ioctl type 0x(?![0-9a-f]{0,4}?" + any_of(MEMORY_CODES) + rb",)[0-9a-f]{1,8}+, "
-    rb"arg (?:0x[0-9a-f]++|\(nil\))"
+    rb"|kvm_(?:(?:vm_)?ioctl|vcpu_ioctl cpu_index \d{1,6},) type 0x(?![0-9a-f]{0,4}?(?:"
+    + _RUN_CODE + rb"|" + any_of(MEMORY_CODES) + rb"),)[0-9a-f]{1,8}+, arg (?:0x[0-9a-f]++|\(nil\))"
 )  # fmt: skip
+_VCPUS_MAX = 64
 
 
-def news_of_runs(running: Collection[int]) -> bytes:
-    """Behind `kvm_`: a vCPU runs that is not known to; empty if enough are known."""
+def known_vcpus(running: Collection[int]) -> bytes:
+    """A pattern for the numbers of vCPUs that need no look any more."""
     if len(running) >= _VCPUS_MAX:
-        return b""
-    known = any_of(frozenset(b"%d" % index for index in running))
-    return rb"(?:run_exit|vcpu_ioctl) " + (b"cpu_index (?!" + known + b",)" if running else b"")
+        return rb"\d{1,6}"
+    return rb"(?:" + any_of(frozenset(b"%d" % index for index in running) | {b"-"}) + rb")"
 
 
 @lru_cache(maxsize=8)
@@ -158,8 +155,9 @@ def quiet_trace(running: frozenset[int], ioctls_seen: bool) -> re.Pattern[bytes]
 
     running: vCPUs that are known to run.  ioctls_seen: ioctls are known to be traced.
     """
-    telling = b"|".join(filter(None, (any_of(_TRACED), news_of_runs(running))))
+    known = known_vcpus(running)
     return lazy(
-        rb"(?:\d++@\d++\.\d++:(?:(?!kvm_(?:" + telling + rb"))\w++ .*+"
-        + (_NO_MEMORY_IOCTL if ioctls_seen else b"") + rb")\n)++"
+        rb"(?:\d++@\d++\.\d++:(?:(?!kvm_(?:" + _TRACED + rb"|run_exit (?!cpu_index " + known
+        + rb", reason \d)))\w++ .*+|kvm_vcpu_ioctl cpu_index " + known + rb", type 0x[0-9a-f]{0,4}"
+        + _RUN_CODE + rb", .*+" + (_NO_MEMORY_IOCTL if ioctls_seen else b"") + rb")\n)++"
     )  # fmt: skip

@@ -6,7 +6,7 @@ looking at each line would find.
 
 from __future__ import annotations
 
-from . import clean
+from .clean import GOES_ON, REGION, Clean
 from .noise import ANCHOR, QUIET, QUIET_WHILE_UNFINISHED, quiet_trace
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ class Passing:
         self._reading = reading
         self._strace = strace
         self._qemu = qemu
-        self._clean = clean.Clean(strace)
+        self._clean = Clean(strace, qemu)
         self._in_trace = False
         """Lines of QEMU's trace were passed over last, not lines of strace."""
 
@@ -43,22 +43,41 @@ class Passing:
 
         style: how to search; None to look at every line.
         """
-        lines = self._lines
+        lines, forms = self._lines, self._clean.forms
         buffer, at, end = lines.window()
+        form, understand = forms[0]
+        again = False
         while at < end:
-            if style is None:
-                at = self._wanted(buffer, at, end)
-            else:
-                at = self._found(style, buffer, at, end)
-            lines.pass_to(at)
-            if at == end:
+            # Calls often come one after the other in the same form.
+            found = form.match(buffer, at, end) if again else None
+            if found is None:
+                if style is None:
+                    at = self._wanted(buffer, at, end)
+                else:
+                    at = self._found(style, buffer, at, end)
+                lines.pass_to(at)
+                if at == end:
+                    return
+                for form, understand in forms:  # noqa: B007 (the last one is used below)
+                    found = form.match(buffer, at, end)
+                    if found:
+                        break
+                else:
+                    passed = self._quiet(buffer, at, end) if style else at
+                    if passed == at:
+                        return
+                    at = passed
+                    continue
+            after = found.end() + 1
+            if after >= end or GOES_ON.match(buffer, after, end):
                 return
-            after, event = self._understood(buffer, at, end)
-            if not after:
+            is_clean, event = understand(found, lines.number_next())
+            if not is_clean:
                 return
-            lines.pass_to(after)
+            lines.step_to(after)
             at = after
             if event is not None:
+                again = style is None or form is REGION
                 yield event
 
     def _wanted(self, buffer: bytes, at: int, end: int) -> int:
@@ -77,8 +96,8 @@ class Passing:
             start = buffer.rfind(b"\n", at, found.end() - 1) + 1
             if not start:
                 return at
-            at, stride = start, 0
-            if self._quiet(buffer, at, end) == at:
+            at, stride = self._quiet(buffer, start, end), 0
+            if at == start:
                 return at
         return at
 
@@ -100,37 +119,11 @@ class Passing:
 
     def _found(self, style: Style, buffer: bytes, at: int, end: int) -> int:
         """The start of the next line that a search finds."""
-        place = self.place(style)(buffer, at - 1, end)
+        search = self.place(style) if self._strace.pending else style.place
+        place = search(buffer, at - 1, end)
         if place < 0:
             return end
         return max(at, buffer.rfind(b"\n", at, place) + 1)
-
-    def _understood(self, buffer: bytes, at: int, end: int) -> tuple[int, Event | None]:
-        """(where the next line starts, the event if there is one) of a clean line; (0, None) if
-        this is no clean line.
-        """
-        found = clean.REGION.match(buffer, at, end)
-        if found:
-            stop = found.end()
-            if stop + 4 > end or buffer.startswith(b" > ", stop + 1):
-                return 0, None
-            event = clean.region(found, self._lines.number_at(at), self._strace)
-            return (stop + 1, event) if event else (0, None)
-        for pattern, understand in (
-            (clean.CALL, self._clean.call),
-            (clean.UNFINISHED, self._clean.unfinished),
-            (clean.RESUMED, self._clean.resumed),
-        ):
-            found = pattern.match(buffer, at, end)
-            if found:
-                break
-        else:
-            return 0, None
-        stop = found.end()
-        if stop + 1 == end or clean.GOES_ON.match(buffer, stop + 1, end):
-            return 0, None
-        is_clean, event = understand(found, self._lines.number_at(at))
-        return (stop + 1, event) if is_clean else (0, None)
 
     def place(self, style: Style) -> Callable[[bytes, int, int], int]:
         """How to search now: while a call is unfinished its second half counts too."""

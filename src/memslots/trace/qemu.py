@@ -97,6 +97,10 @@ class Qemu:
             return [before] if before else []
         return [event]
 
+    def told(self, pid: int | None) -> None:
+        """A region call of this thread came with its arguments: do not wait for them."""
+        self._waiting.pop(pid, None)
+
     def finish(self) -> list[Event]:
         """Region calls whose arguments never came, in the order of their lines."""
         events = sorted(self._waiting.values(), key=lambda event: event.line)
@@ -126,7 +130,7 @@ class Qemu:
         if not fields:
             return []
         pid = traced_pid if pid is None else pid
-        self._waiting.pop(pid, None)
+        self.told(pid)
         event = Event(
             call, fields, result, pid=pid, time_ns=time_ns, line=line, format="qemu-trace"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .noise import MEMORY_CODES, WANTED_CODES, any_of, news_of_runs, tells_nothing
+from .noise import MEMORY_CODES, WANTED_CODES, any_of, known_vcpus, tells_nothing
 from .patterns import lazy
 
 TYPE_CHECKING = False
@@ -59,6 +59,7 @@ class StraceStyle:
         self._searches = [re.compile(pattern).search for pattern in patterns]
 
     def place(self, buffer: bytes, start: int, end: int) -> int:
+        """Where the next such word stands; -1 if there is none."""
         best = -1
         for search in self._searches:
             found = search(buffer, start, end)
@@ -79,11 +80,15 @@ class TraceStyle:
         self._event = self._other = re.compile(rb"\n(?!\d++@\d)(?=[^\n])").search
 
     def place(self, buffer: bytes, start: int, end: int) -> int:
+        """Where the next line stands that tells something; -1 if there is none."""
         if self._known != len(self._running):
             self._known = len(self._running)
-            ioctl = rb"(?:vm_)?ioctl type 0x[0-9a-f]{0,4}?" + any_of(MEMORY_CODES) + b","
-            runs = news_of_runs(self._running)
-            told = rb"|".join(filter(None, (rb"set_user|init_vcpu|convert|clear", ioctl, runs)))
+            known = known_vcpus(self._running)
+            told = (
+                rb"set_user|init_vcpu|convert|clear|(?:vm_)?ioctl type 0x[0-9a-f]{0,4}?"
+                + any_of(MEMORY_CODES) + rb",|run_exit (?!cpu_index " + known + rb",)"
+                rb"|vcpu_ioctl (?=.{0,40}ae80,)(?!cpu_index " + known + rb",)"
+            )  # fmt: skip
             self._event = re.compile(rb":kvm_(?=" + told + rb")").search
         event = self._event(buffer, start, end)
         if event:

@@ -8,6 +8,7 @@ with its structure, with a bare pointer, with raw numbers, or cut anywhere.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..errnos import EAGAIN, EINTR
 from ..uapi.calls import CALLS, MAKERS, MEMORY_CALLS
@@ -46,7 +47,7 @@ _DONE = lazy(r"[})\]]\s*;?\s*[`\"']*\s*$")
 _FD = lazy(
     r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII
 )
-_REQUEST = lazy(
+REQUEST = lazy(
     r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}|\d{4,10})\b"
     r"(?:\s*/\*\s*(.{0,120}?)\s*\*/)?|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
     re.ASCII,
@@ -80,6 +81,7 @@ def _is_cut_result(result: str) -> bool:
     return len(result) < 16 and "EPERM" not in result and words.result_in(result) == -1
 
 
+@lru_cache(maxsize=64)
 def widths_of(call: str) -> dict[str, int]:
     """Field: bits, of the structure that a text about a call may show (region calls: REGION2)."""
     known = CALLS.get(call)
@@ -92,6 +94,8 @@ def widths_of(call: str) -> dict[str, int]:
 def struct_fields(call: str, body: str, reading: Reading) -> dict[str, int]:
     """The fields of a call's structure, from `name=value, ...` or `name: value, ...`."""
     fields: dict[str, int] = {}
+    if "=" not in body and ":" not in body:
+        return fields
     widths = widths_of(call)
     for name, value in _FIELD.findall(body) if widths else ():
         width = widths.get(name)
@@ -121,6 +125,16 @@ def _value(name: str, text: str) -> int | None:
     if " " in text:
         text = text.partition(" /*")[0]
     return words.integer(text)
+
+
+@lru_cache(maxsize=256)
+def _prot(text: str) -> int | None:
+    return words.bits(text, words.PROT)
+
+
+@lru_cache(maxsize=256)
+def _map_flags(text: str) -> int | None:
+    return words.bits(text, words.MAP)
 
 
 class Strace:
@@ -245,7 +259,7 @@ class Strace:
         found = _FD.match(args)
         fd = words.integer(found.group(1)) if found else None
         at = found.end() if found else 0
-        request = _REQUEST.match(args, at)
+        request = REQUEST.match(args, at)
         call = request_of(request) if request else None
         if request is None or call is None:
             return None
@@ -311,9 +325,9 @@ class Strace:
         if name == "mremap" and len(parts) > 2:
             _put(fields, "new_length", words.integer(parts[2]))
         elif name != "munmap" and len(parts) > 2:
-            _put(fields, "prot", words.bits(parts[2], words.PROT))
+            _put(fields, "prot", _prot(parts[2]))
         if name.startswith("mmap") and len(parts) > 5:
-            _put(fields, "flags", words.bits(parts[3], words.MAP))
+            _put(fields, "flags", _map_flags(parts[3]))
             _put(fields, "offset", words.integer(parts[5]))
             backing = _FD.match(parts[4] + ",")
             fd = words.integer(backing.group(1)) if backing else None
