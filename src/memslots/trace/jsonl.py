@@ -16,11 +16,13 @@ from functools import lru_cache
 
 from . import decode as words
 from .event import Event, printable
-from .mend import damaged, split
+from .mend import split
 from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from .event import Reading
 
 VERSION = 1
@@ -112,6 +114,26 @@ def _is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+_plain_names: set[tuple[str, ...]] = set()
+"""Names of fields that were seen together and are all fine; a bounded number of them."""
+
+
+def _are_plain(fields: object) -> TypeGuard[dict[str, int]]:
+    """Whether fields are what they should be: known names, each with a small number."""
+    if not isinstance(fields, dict):
+        return False
+    for value in fields.values():
+        if type(value) is not int or not 0 <= value < _EXACT:
+            return False
+    names = tuple(fields)
+    if names not in _plain_names:
+        if not all(map(_is_name, names)):
+            return False
+        if len(_plain_names) < _MESSAGES:
+            _plain_names.add(names)
+    return True
+
+
 def _event(row: object) -> Event | None:
     if not isinstance(row, dict) or "v" not in row:
         return None
@@ -120,7 +142,9 @@ def _event(row: object) -> Event | None:
     if not isinstance(call, str) or not _is_name(call):
         return None
     event = Event(call)
-    if isinstance(fields, dict):
+    if _are_plain(fields):
+        event.fields = fields
+    elif isinstance(fields, dict):
         event.fields = {
             name: number
             for name, value in fields.items()
@@ -148,16 +172,16 @@ class OwnLines:
     def __init__(self) -> None:
         import json
 
-        self._decode = json.JSONDecoder(strict=False).raw_decode
+        self._decode = json.JSONDecoder(strict=False).scan_once
 
     def parse(self, raw: bytes, line: int) -> Event | None:
         """The event of a line; None if `parse` must look at it."""
         text = raw.decode()
-        if damaged(text) and split(text) != [text]:
+        if (b"<" in raw or b"&" in raw or b"=3D" in raw) and split(text) != [text]:
             return None
         try:
-            row, _ = self._decode(text)
-        except (ValueError, RecursionError):
+            row, _ = self._decode(text, 0)
+        except (ValueError, RecursionError, StopIteration):
             return None
         event = _event(row)
         if event is not None:
