@@ -248,9 +248,9 @@ def main() -> int:
 
 def build() -> str:
     """Which build runs."""
-    from memslots.compiled import active
+    from memslots.model import vm
 
-    return active()
+    return "pure Python" if (vm.__file__ or "").endswith(".py") else "compiled"
 
 
 if __name__ == "__main__":

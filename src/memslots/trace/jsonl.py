@@ -158,7 +158,8 @@ def _event(row: object) -> Event | None:
             if number is not None:
                 setattr(event, name, number)
         elif name in _TEXTS and isinstance(value, str):
-            setattr(event, _TEXTS[name], value[:4096] if name == "text" else printable(value[:4096]))
+            text = value[:4096]
+            setattr(event, _TEXTS[name], text if name == "text" else printable(text))
     frames = get("backtrace")
     if isinstance(frames, list):
         texts = [printable(frame[:200]) for frame in frames[:_MESSAGES] if isinstance(frame, str)]
@@ -172,7 +173,7 @@ class OwnLines:
     def __init__(self) -> None:
         import json
 
-        self._decode = json.JSONDecoder(strict=False).scan_once
+        self._decode = json.JSONDecoder(strict=False).raw_decode
 
     def parse(self, raw: bytes, line: int) -> Event | None:
         """The event of a line; None if `parse` must look at it."""
@@ -180,8 +181,8 @@ class OwnLines:
         if (b"<" in raw or b"&" in raw or b"=3D" in raw) and split(text) != [text]:
             return None
         try:
-            row, _ = self._decode(text, 0)
-        except (ValueError, RecursionError, StopIteration):
+            row, _ = self._decode(text)
+        except (ValueError, RecursionError):
             return None
         event = _event(row)
         if event is not None:

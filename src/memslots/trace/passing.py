@@ -45,6 +45,8 @@ class Passing:
         """
         lines, forms = self._lines, self._clean.forms
         buffer, at, end = lines.window()
+        if style is not None and not self._reading.runs and b"KVM_RUN, 0" in buffer:
+            self._reading.runs = 1  # a search counts few of them, and whether there are any counts
         form, understand = forms[0]
         again = False
         while at < end:
