@@ -21,11 +21,11 @@ from collections.abc import Callable
 from fcntl import ioctl
 
 from memslots.live import LiveVm
-from memslots.uapi import abi
+from memslots.uapi.calls import CALLS as KVM_CALLS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CALLS, SLOTS, TURN = 200, 32764, 128
-REQUEST = abi.ioctl_number("KVM_SET_USER_MEMORY_REGION")
+REQUEST = KVM_CALLS["KVM_SET_USER_MEMORY_REGION"].request()
 Times = dict[str, list[float]]
 Way = Callable[[LiveVm, int, int, int], None]
 

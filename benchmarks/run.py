@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HELPERS = {"run.py", "mixed.py"}
+HELPERS = {"run.py", "mixed.py", "mixtures.py"}
 
 
 def main() -> int:

@@ -29,9 +29,10 @@ in its wing:
     model/            descriptors, and `Vm`: decide, carry out
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
-        patterns noise message_table guest_machine error_texts decode mend excerpt event lines
+        patterns message_table guest_machine error_texts decode noise mend excerpt event lines
         command_line libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
-        kernel_warning perf blocks dispatch resources syzlang c_reproducer widths reader
+        kernel_warning perf blocks resources syzlang c_reproducer clean search passing dispatch
+        widths reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm host_places verdict replay
     explain/          why a call was refused, what would pass, what a recording tells

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ..errnos import NUMBERS
-from ..uapi.calls import REGION_CALLS, REQUEST_CODES
+from ..uapi.calls import CALLS, REGION_CALLS, REQUEST_CODES
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import FLAGS_BY_NAME
 from .error_texts import ERROR_TEXT
@@ -56,6 +56,8 @@ LOOKALIKES = {
 """Request code (type and number): calls that are not about slots, though their failures
 look like it.  They become events only when they fail."""
 LOOKALIKE_NAMES = frozenset(LOOKALIKES.values())
+REQUESTS = LOOKALIKE_NAMES | frozenset(CALLS)
+"""Names of requests that are known."""
 
 _ANY_SIZE = frozenset(
     code
@@ -84,6 +86,13 @@ _TEXT_HERE = lazy(
 def integer(text: str) -> int | None:
     """A decimal or hexadecimal number that fits 64 bits, signed or not; else None."""
     text = text.strip()
+    if len(text) < 20 and text.isdecimal() and text.isascii():
+        return int(text)
+    if text[:2] == "0x" and len(text) <= 18 and text.isalnum() and text.isascii():
+        try:
+            return int(text, 16)
+        except ValueError:
+            return None
     if not _NUMBER.fullmatch(text):
         return 0 if text in ("NULL", "(nil)") else None
     digits = text.lstrip("+-")

@@ -7,53 +7,34 @@ that runs in C; both ways hand the same lines to the same code.
 
 from __future__ import annotations
 
-import re
-
-from . import blocks, bpf, jsonl, perf, qemu, strace
+from . import blocks, bpf, clean, jsonl, perf, qemu, strace
 from . import line_numbers as far
 from . import mend as paste
 from . import messages as text
 from .event import Event, Reading
 from .lines import Lines
-from .noise import NOISE, QUIET
+from .noise import ANCHOR, NOISE
+from .passing import STRIDE, Passing
 from .patterns import lazy
+from .search import style_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .line_numbers import LineCounter
+    from .search import Style
 
 HEAD = 1 << 18
 """Bytes at the beginning and the end of a huge recording that are read in full."""
-SEARCHED = (
-    "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
-)
-STRIDE = 1 << 12
-"""Bytes searched for words before trying again to pass over quiet lines."""
 MORE_PARTS = 64
 """Lines within one string of a log, or calls on one line."""
 MORE_LINES = 10
 """A call or message may be wrapped over this many further lines."""
 
-ANCHOR = lazy(
-    rb"[^a-z0-9](?:KVM|[Kk]vm_?|ioctl|VFIO|vfio|VHOST_|vhost|[Ss]lots?|os error|Err(?:or|no)?\("
-    rb"|code: \d|errno"
-    rb"|ioevent|munmap\(|mmap2?\(|mremap\(|(?:pkey_)?mprotect\(|close\(|v?fork\(|clone[23]?\("
-    rb"|[Rr]egion"
-    rb"|resumed>|[Mm]emory|\"call\"|dosaddr|hugetlb|phys-bits|guest|sev_|Created userspace"
-    rb"|uint\d|r\[\d|dup\(r|mem(?:cpy|set)\(\(void|Test Assertion|WARNING: |BUG: |Oops: |<domain"
-    rb"|qemu-system|QEMU|sys_e(?:nter|xit): NR)"
-)
-"""Words one of which stands in every line that a reader wants, after something that is no
-letter: that keeps the search away from most places."""
 _SYSCALL = lazy(
     rb"(?:\[pid +\d+\] *|\d+ +| +)?(?:(\d{1,8})\.(\d{6,9}) +|[\d:.]+ +)?(?:\[ *\w+\] +)?"
     rb"([a-z_0-9]{1,40})\("
-)
-_STRACE_LINE = lazy(
-    rb"(?:\[pid +\d+\] *|\d+ +)?(?:\d{9,12}\.\d+ +|\d\d:\d\d:\d\d(?:\.\d+)? +)?(?:\[ *\w+\] +)?"
-    rb"(?:[a-z_0-9]+\(|<\.\.\. |\+\+\+ |--- )| > "
 )
 PASTE = 1 << 14
 """Bytes up to which every line may be looked at."""
@@ -80,47 +61,6 @@ def _place(buffer: bytes, start: int, end: int) -> int:
     return found.end() - 1 if found else -1
 
 
-class Style:
-    """Which words lead to every KVM call of a strace recording, and how to search for them.
-
-    A regular expression that begins with a literal is the fastest search there is in the
-    library; one that fails on the noise (KVM_RUN) inside the expression avoids a step in Python.
-    """
-
-    def __init__(self, sample: bytes) -> None:
-        patterns = [rb"KVM_(?!RUN, 0\) {1,12}= 0|CAP_)"]
-        if b"_IOC(" in sample:
-            patterns.append(rb"_IOC\([^,\n]{1,40}, 0xae, 0x")
-        if re.search(rb"ioctl\([^,\n]{1,60}, 0x[0-9a-f]{0,4}ae[0-9a-f]{2}[, ]", sample):
-            patterns.append(rb", 0x(?:[0-9a-f]{4})?ae(?!80, 0\) {1,12}= 0)")
-        if b"kvm_set_" in sample:
-            patterns.append(rb"kvm_set_(?:user|phys)_mem")
-        self._searches = [re.compile(pattern).search for pattern in patterns]
-        self.huge = self._is_strace(sample)
-        """Whether the recording may be searched instead of read."""
-
-    @staticmethod
-    def _is_strace(sample: bytes) -> bool:
-        lines = sample.split(b"\n")[1:-1]
-        calls = sum(1 for line in lines if _STRACE_LINE.match(line))
-        return len(lines) >= 20 and calls * 10 >= len(lines) * 9
-
-    def place(self, buffer: bytes, start: int, end: int) -> int:
-        """Where the next such word stands; -1 if there is none."""
-        best = -1
-        for search in self._searches:
-            found = search(buffer, start, end)
-            if found:
-                best = end = found.start()
-        return best
-
-    def place_or_resumed(self, buffer: bytes, start: int, end: int) -> int:
-        """The same, but while a call is unfinished its second half counts too."""
-        place = self.place(buffer, start, end)
-        resumed = buffer.find(b" resumed>", start, end if place < 0 else place)
-        return resumed if resumed >= 0 else place
-
-
 class Reader:
     """Reads one source into events."""
 
@@ -135,6 +75,7 @@ class Reader:
         self.strace = strace.Strace(reading)
         self.perf = perf.Perf(reading, self.strace)
         self.qemu = qemu.Qemu(reading)
+        self._passing = Passing(lines, reading, self.strace, self.qemu)
         self.blocks = blocks.Blocks(reading, self._ahead)
         self._counter: LineCounter | None = None
         self.search_from = 0
@@ -144,52 +85,47 @@ class Reader:
         """Every line is looked at, most of them in passing."""
         lines = self.lines
         while not lines.done and not self.strace.relative:
-            self._quiet()
-            if lines.jump(_place, STRIDE):
+            if lines.given > PASTE:
+                yield from map(self._named, self._passing.events(None))
+            if not self.strace.relative and lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
             if self.search_from and lines.given >= self.search_from:
                 self.search_from = 0
-                style = Style(lines.waiting)
-                if style.huge:
-                    self.reading.note(f"{self.name or 'input'}: {SEARCHED}, from line {lines.line}")
+                style = style_of(lines.waiting, self.qemu.running)
+                if style is not None:
+                    if style.note:
+                        self.reading.note(
+                            f"{self.name or 'input'}: {style.note}, from line {lines.line}"
+                        )
                     yield from self._search(style, 1 << 62)
         yield from self._each_line()
         yield from self.finish()
 
     def searched(self, file_bytes: int, style: Style, counter: LineCounter) -> Iterator[Event]:
-        """The way for huge recordings of strace: look at lines with KVM's names only.
+        """The way for huge recordings: look at the lines that a search finds only.
 
         The beginning and the end (of `file_bytes`) are read in full: messages stand there.
-        Calls that are not KVM's are not looked for in between.
         """
         lines = self.lines
         self._counter = counter
         lines.counting = False
         while lines.given <= HEAD and not lines.done and not self.strace.relative:
-            self._quiet()
-            if lines.jump(_place, STRIDE):
+            if lines.given > PASTE:
+                yield from map(self._named, self._passing.events(None))
+            if not self.strace.relative and lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
         yield from self._search(style, file_bytes - HEAD)
         yield from self.all_lines()
 
     def _search(self, style: Style, end: int) -> Iterator[Event]:
-        """Look at lines with KVM's names only, until so many bytes were taken."""
+        """Look at the lines that a search finds only, until so many bytes were taken."""
         lines = self.lines
         while not lines.done and lines.given < end and not self.strace.relative:
-            place = style.place_or_resumed if self.strace.pending else style.place
-            if lines.jump(place):
-                yield from self.line(lines.next() or b"")
-
-    def _quiet(self) -> None:
-        """Pass over lines that tell nothing; not worth the pattern in a paste."""
-        while self.lines.given > PASTE:
-            passed = self.lines.skip(QUIET)
-            if not passed:
+            yield from map(self._named, self._passing.events(style))
+            if self.strace.relative:
                 return
-            self.reading.runs += passed.count(b"KVM_RUN, 0)") + passed.count(b":kvm_run_exit ")
-            if not self.qemu.running and b":kvm_run_exit " in passed:
-                at = passed.rfind(b"\n", 0, passed.index(b":kvm_run_exit ")) + 1
-                self.lines.push([passed[at : passed.index(b"\n", at)]])
+            if lines.jump(self._passing.place(style)):
+                yield from self.line(lines.next() or b"")
 
     def _each_line(self) -> Iterator[Event]:
         """The way for relative times: each line moves the clock."""
@@ -213,12 +149,17 @@ class Reader:
         """The events of one line, with those lines after it that belong to it."""
         lines = self.lines
         number = lines.line if self._counter is None else lines.start
-        plain = self.strace.plain(raw, number)
+        plain = self._plain(raw, number)
         if plain is None:
             return self._unusual(raw, number)
         if lines.follows(b" > "):
             self._stack(plain)
         return [self._named(plain)]
+
+    def _plain(self, raw: bytes, number: int) -> Event | None:
+        """The event of a clean region call."""
+        found = clean.REGION.match(raw)
+        return clean.region(found, number, self.strace) if found else None
 
     def _unusual(self, raw: bytes, number: int) -> list[Event]:
         known = _SYSCALL.match(raw)

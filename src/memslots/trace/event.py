@@ -151,7 +151,7 @@ class Reading:
         self.lines = 0
         """Lines looked at (formats with lines)."""
         self.runs = 0
-        """KVM_RUN calls seen that were not made into events; a few are missed in huge files."""
+        """KVM_RUN calls seen that were not made into events; not all are counted in huge files."""
         self.release = ""
         """Kernel release where it was recorded, as uname gives it; empty if the recording does not
         say.

@@ -15,7 +15,6 @@ from ..errors import TraceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable
     from typing import IO
 
@@ -256,6 +255,34 @@ class Lines:
             ahead = end - self._at + 1
         return found
 
+    def window(self) -> tuple[bytes, int, int]:
+        """(buffer, from, to): the whole lines that were read and not looked at; none of them while
+        lines are put back.
+        """
+        if self._pushed:
+            return b"", 0, 0
+        end = self._buffer.rfind(b"\n", self._at) + 1
+        return self._buffer, self._at, max(end, self._at)
+
+    def pass_to(self, place: int) -> None:
+        """Go on at a line's start within the window."""
+        if self.counting:
+            self._count(self._buffer.count(b"\n", self._at, place))
+        self._at = place
+
+    def step_to(self, place: int) -> None:
+        """Go on at the start of the next line, which is there in the window."""
+        self._at = place
+        if self.counting:
+            self.line += 1
+            self._reading.lines += 1
+
+    def number_next(self) -> int:
+        """The next line of the window by its number, or by its offset in bytes."""
+        if self.counting:
+            return self.line + 1
+        return self.given - len(self._buffer) + self._at
+
     @property
     def waiting(self) -> bytes:
         """What was read and not looked at yet."""
@@ -272,18 +299,6 @@ class Lines:
     def push(self, lines: list[bytes]) -> None:
         """Put back parts of a line that was several; they keep its number."""
         self._pushed.extend(reversed(lines))
-
-    def skip(self, lines: re.Pattern[bytes]) -> bytes:
-        """Pass over whole lines that a pattern matches from here; what was passed over."""
-        if self._pushed:
-            return b""
-        found = lines.match(self._buffer, self._at)
-        if found is None or found.end() == self._at:
-            return b""
-        passed = found.group()
-        self._count(passed.count(b"\n"))
-        self._at = found.end()
-        return passed
 
     def jump(self, place_in: Callable[[bytes, int, int], int], limit: int = 0) -> bool:
         """Go to the start of the next line where `place_in(buffer, from, to)` is not negative.

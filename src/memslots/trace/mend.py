@@ -97,6 +97,12 @@ _CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 def damaged(text: str) -> bool:
     """Whether the line shows anything that `split` mends."""
+    if (
+        text.isascii()
+        and text.isprintable()
+        and not ("<" in text or "&" in text or "=3D" in text or text.endswith("="))
+    ):
+        return False
     return _DAMAGE.search(text) is not None
 
 

@@ -72,7 +72,8 @@ class Qemu:
         self.reading = reading
         self._waiting: dict[int | None, Event] = {}
         """Thread: a region call traced without its arguments; they may follow."""
-        self._ioctls_traced = False
+        self.ioctls_traced = False
+        """Ioctls are traced as such, so other signs of a call are not taken for one."""
         self.running: set[int] = set()
         """vCPUs, as QEMU counts them, that have been in KVM_RUN."""
 
@@ -95,6 +96,10 @@ class Qemu:
                 self._waiting[event.pid] = event
             return [before] if before else []
         return [event]
+
+    def told(self, pid: int | None) -> None:
+        """A region call of this thread came with its arguments: do not wait for them."""
+        self._waiting.pop(pid, None)
 
     def finish(self) -> list[Event]:
         """Region calls whose arguments never came, in the order of their lines."""
@@ -125,7 +130,7 @@ class Qemu:
         if not fields:
             return []
         pid = traced_pid if pid is None else pid
-        self._waiting.pop(pid, None)
+        self.told(pid)
         event = Event(
             call, fields, result, pid=pid, time_ns=time_ns, line=line, format="qemu-trace"
         )
@@ -170,10 +175,10 @@ class Qemu:
             return self._run(found)
         found = _IOCTL.search(text)
         if found:
-            self._ioctls_traced = True
+            self.ioctls_traced = True
             return _ioctl(found)
         found = _VCPU.search(text)
-        if found and not self._ioctls_traced:
+        if found and not self.ioctls_traced:
             return Event("KVM_CREATE_VCPU", {"vcpu_id": int(found.group(1))})
         found = _CONVERT.search(text)
         if found:

@@ -7,10 +7,11 @@ import re
 
 from ..errors import TraceError
 from . import recording as binary
-from .dispatch import SEARCHED, Reader, Style
+from .dispatch import Reader
 from .event import Event, Reading
 from .line_numbers import LineCounter
 from .lines import Lines, open_source
+from .search import style_of
 from .widths import fitting
 
 TYPE_CHECKING = False
@@ -108,9 +109,10 @@ def _one(
         Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None
     )
     if size is not None and size >= FAST_FROM and not context:
-        style = Style(_sample(source, size))
-        if style.huge:
-            reading.note(f"{name or 'input'}: {SEARCHED}, but at the beginning and the end")
+        style = style_of(_sample(source, size), reader.qemu.running)
+        if style is not None:
+            if style.note:
+                reading.note(f"{name or 'input'}: {style.note}, but at the beginning and the end")
             return reader.searched(
                 size, style, LineCounter(lambda: open_source(source, Reading())[0])
             )

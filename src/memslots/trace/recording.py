@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Read = Callable[[int], bytes]
+    Unpack = Callable[[bytes, int], tuple[int, ...]]
 
 MAGIC = b"memslots-recording "
 _BLOCK = 1 << 16
@@ -135,8 +136,15 @@ def _records(
 ) -> Iterator[Event]:  # fmt: skip
     header = description.header
     length_of = struct.Struct("<H").unpack_from
+    shapes = _Shapes(description, reading, name)
     at, ended = 0, False
     while True:
+        shape = shapes.known.get(data[at : at + 4])
+        if shape is not None and at + shape.nbytes <= len(data):
+            yield shapes.event(shape, data, at)
+            at += shape.nbytes
+            ended = False
+            continue
         if len(data) - at < 2 or len(data) - at < length_of(data, at)[0]:
             chunk = read_some(_BLOCK)
             if not chunk:
@@ -157,6 +165,7 @@ def _records(
         kind = description.kinds.get(record[2])
         if kind in ("call", "unfinished", "snapshot"):
             event = _event(record, kind, description, reading)
+            shapes.learn(record, kind)
             if event is not None:
                 event.source = name
                 if kind == "snapshot":
@@ -172,6 +181,71 @@ def _records(
         reading.note(f"{name}: the last record is cut: the recorder was killed while it wrote")
     elif not ended:
         reading.note(f"{name}: no end mark: the recorder was killed, or is still recording")
+
+
+class _Shape:
+    """Records of one call with all its fields: how to read them."""
+
+    __slots__ = ("beside", "call", "makes", "names", "nbytes", "unpack_from")
+
+    def __init__(self, nbytes: int, call: str, names: tuple[str, ...], unpack_from: Unpack) -> None:
+        self.nbytes = nbytes
+        self.call = call
+        self.names = names
+        self.unpack_from = unpack_from
+        self.makes = call in MAKERS
+        self.beside: dict[str, int] = {}
+        """Name of a number that is kept beside the fields: where it is among the numbers."""
+
+
+class _Shapes:
+    """A quick way to the events of whole records of a kind that was seen before."""
+
+    def __init__(self, description: _Description, reading: Reading, name: str) -> None:
+        self.known: dict[bytes, _Shape] = {}
+        """By the first four bytes of a record: its length, kind and call."""
+        self._description = description
+        self._reading = reading
+        self._name = name
+
+    def learn(self, record: bytes, kind: str) -> None:
+        """Remember how a record is read, if it is a call that returned, with all its fields."""
+        description = self._description
+        header = description.header
+        if kind != "call" or header.format[:4] != "<HBB" or record[3] >= len(description.calls):
+            return
+        call, names = description.calls[record[3]]
+        count = (len(record) - header.size) // 8
+        if count < len(names) or not call.startswith("KVM_"):
+            return
+        whole = struct.Struct(f"{header.format}{count}Q")
+        shape = _Shape(len(record), call, names, whole.unpack_from)
+        shape.beside = dict(zip(description.beside, range(len(names), count)))
+        self.known[record[:4]] = shape
+
+    def event(self, shape: _Shape, data: bytes, at: int) -> Event:
+        """What `_event` makes of the record."""
+        _, _, _, tid, time_ns, result, fd, *values = shape.unpack_from(data, at)
+        reading, frames = self._reading, self._description.frames
+        reading.calls += 1
+        reading.formats["recording"] += 1
+        event = Event(
+            shape.call, dict(zip(shape.names, values)), result, fd=fd, pid=tid, time_ns=time_ns,
+            source=self._name, new_fd=result if shape.makes and result >= 0 else None,
+            process=self._description.processes.get(tid), format="recording",
+            backtrace=tuple(frames.pop(tid, ())) if frames else (),
+        )  # fmt: skip
+        if shape.beside:
+            _put_beside(event, {name: values[place] for name, place in shape.beside.items()})
+        return event
+
+
+def _put_beside(event: Event, beside: dict[str, int]) -> None:
+    """What a recording says of a call beside its fields."""
+    event.duration_ns = beside.get("duration_ns") or None
+    event.vcpus_in_run = beside.get("vcpus_in_run")
+    who = beside.get("answered_by", len(ANSWERERS))
+    event.answered_by = ANSWERERS[who] if who < len(ANSWERERS) else ""
 
 
 def _remark(
@@ -214,18 +288,15 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
     if count < len(names):
         reading.skip(f"{call} whose argument could not be read ({_why_unread(kind, result)})")
     is_ioctl = call.startswith("KVM_")
-    beside = dict(zip(description.beside, values[len(names) :]))
     event = Event(
         call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid,
         time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
         format="snapshot" if kind == "snapshot" else "recording",
         process=description.processes.get(tid),
-        duration_ns=beside.get("duration_ns") or None,
-        vcpus_in_run=beside.get("vcpus_in_run"),
-        answered_by=dict(enumerate(ANSWERERS)).get(beside.get("answered_by", -1), ""),
         backtrace=tuple(description.frames.pop(tid, ())),
     )  # fmt: skip
+    _put_beside(event, dict(zip(description.beside, values[len(names) :])))
     if event.result is not None and event.result >= 0 and call in MAKERS:
         event.new_fd = event.result
     reading.calls += 1

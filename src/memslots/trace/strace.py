@@ -8,11 +8,11 @@ with its structure, with a bare pointer, with raw numbers, or cut anywhere.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..errnos import EAGAIN, EINTR
 from ..uapi.calls import CALLS, MAKERS, MEMORY_CALLS
 from ..uapi.encoding import KVMIO
-from ..uapi.flags import FLAGS_BY_NAME
 from . import decode as words
 from .event import Event
 from .patterns import lazy
@@ -47,7 +47,7 @@ _DONE = lazy(r"[})\]]\s*;?\s*[`\"']*\s*$")
 _FD = lazy(
     r"\s*(?:fd: ?)?(-?\d{1,10}|0x[0-9a-fA-F]{1,8})(?:<((?:[^<>]|<[^<>]*>)*)>)?\s*,\s*", re.ASCII
 )
-_REQUEST = lazy(
+REQUEST = lazy(
     r"\s*(?:cmd: ?)?(?:_IOC\(\s*([^)]{0,80})\)|(0x[0-9a-fA-F]{1,8}|\d{4,10})\b"
     r"(?:\s*/\*\s*(.{0,120}?)\s*\*/)?|([A-Z][A-Z0-9_]{3,60})((?: or [A-Z0-9_]{4,60})*))\s*,?\s*",
     re.ASCII,
@@ -56,15 +56,6 @@ _FIELD = lazy(r"(?<!\w)(\w{1,40})\s{0,8}[=:]\s{0,8}([^,{}\[\]]{0,400})")
 _ARGS = lazy(r"\bargs\s*[=:]\s*\[([^\]]{0,200})")
 _ELIDED = lazy(r"\.{2,}|…|\?+|<[^>]*>|xx+|XX+|\s*$|\*+")
 
-_PLAIN = lazy(
-    rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
-    rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
-    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "
-    rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), memory_size=(\d{1,19}), "
-    rb"userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
-    rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))(?: <(\d{1,9}\.\d{1,9})>)?$"
-)
-"""Most region calls of most recordings, exactly as strace writes them."""
 _REGION2 = CALLS["KVM_SET_USER_MEMORY_REGION2"]
 _TOOK = lazy(r" <(\d{1,9}\.\d{1,9})>\s*$")
 """Seconds that the call took (-T)."""
@@ -90,6 +81,7 @@ def _is_cut_result(result: str) -> bool:
     return len(result) < 16 and "EPERM" not in result and words.result_in(result) == -1
 
 
+@lru_cache(maxsize=64)
 def widths_of(call: str) -> dict[str, int]:
     """Field: bits, of the structure that a text about a call may show (region calls: REGION2)."""
     known = CALLS.get(call)
@@ -102,6 +94,8 @@ def widths_of(call: str) -> dict[str, int]:
 def struct_fields(call: str, body: str, reading: Reading) -> dict[str, int]:
     """The fields of a call's structure, from `name=value, ...` or `name: value, ...`."""
     fields: dict[str, int] = {}
+    if "=" not in body and ":" not in body:
+        return fields
     widths = widths_of(call)
     for name, value in _FIELD.findall(body) if widths else ():
         width = widths.get(name)
@@ -133,6 +127,16 @@ def _value(name: str, text: str) -> int | None:
     return words.integer(text)
 
 
+@lru_cache(maxsize=256)
+def _prot(text: str) -> int | None:
+    return words.bits(text, words.PROT)
+
+
+@lru_cache(maxsize=256)
+def _map_flags(text: str) -> int | None:
+    return words.bits(text, words.MAP)
+
+
 class Strace:
     """Reads strace lines of one file; remembers unfinished calls, times and KVM's fds."""
 
@@ -146,39 +150,6 @@ class Strace:
         self._elapsed_ns = 0
         self._last_ns = 0
         self._day_ns = 0
-
-    def plain(self, raw: bytes, line: int) -> Event | None:
-        """The event of an undamaged, fully decoded region call: a quick way to what `parse`
-        finds.
-        """
-        found = _PLAIN.match(raw)
-        if found is None:
-            return None
-        pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error, took = (
-            found.groups()
-        )
-        number = 0 if result == b"0" else words.ERRNO.get(error.decode())
-        if number is None:
-            return None
-        fields = {
-            "slot": int(slot),
-            "flags": 0 if flags == b"0" else FLAGS_BY_NAME[flags.decode()],
-            "guest_phys_addr": int(gpa, 16),
-            "memory_size": int(size),
-            "userspace_addr": int(hva, 16),
-        }
-        event = Event(
-            "KVM_SET_USER_MEMORY_REGION", fields, -number, fd=int(fd), line=line, format="strace"
-        )
-        event.text = raw.decode()
-        if took:
-            event.duration_ns = duration_ns(took.decode())
-        if seconds:
-            event.pid = int(pid) if pid else None
-            event.time_ns = int(seconds) * 10**9 + int(us) * 1000
-        elif before:
-            event.pid, event.time_ns = self.prefix(before.decode())
-        return event
 
     def prefix(self, text: str) -> Who:
         """(thread, time in ns) of what stands before a call.
@@ -238,7 +209,7 @@ class Strace:
         end = follow.start() if follow else len(text)
         cut = text.find("<unfinished ...>", start.end(), end)
         if cut >= 0:
-            self._suspend(text[:cut], start, line, who)
+            self.suspend(text[:cut], start.group(1), line, who)
             return None, end
         tail = TAIL.search(text, start.end(), end)
         name = start.group(1)
@@ -253,7 +224,7 @@ class Strace:
         result = text[tail.end() : end][:RESULT_READ] if tail else ""
         if not final and _is_cut_result(result):
             return None
-        event = self.ioctl(args, result) if name == "ioctl" else self._memory(name, args, result)
+        event = self.ioctl(args, result) if name == "ioctl" else self.memory(name, args, result)
         if event is None:
             return None, start.end() if tail is None else tail.end()
         event.pid, event.time_ns = who
@@ -274,8 +245,9 @@ class Strace:
         self.pending.clear()
         return events
 
-    def _suspend(self, text: str, start: re.Match[str], line: int, who: Who) -> None:
-        if start.group(1) == "ioctl" and "KVM_RUN" in text:
+    def suspend(self, text: str, name: str, line: int, who: Who) -> None:
+        """Remember the beginning of a system call that is not finished on its line."""
+        if name == "ioctl" and "KVM_RUN" in text:
             self.reading.runs += 1
         elif len(self.pending) < PENDING_MAX or who[0] in self.pending:
             self.pending[who[0]] = (text.rstrip(" ")[:TEXT_MAX], line, who)
@@ -287,18 +259,22 @@ class Strace:
         found = _FD.match(args)
         fd = words.integer(found.group(1)) if found else None
         at = found.end() if found else 0
-        request = _REQUEST.match(args, at)
+        request = REQUEST.match(args, at)
         call = request_of(request) if request else None
         if request is None or call is None:
             return None
         result = words.result_in(result_text) if result_text else None
+        return self.called(call, fd, args[request.end() :], result)
+
+    def called(self, call: str, fd: int | None, argument: str, result: int | None) -> Event | None:
+        """The event of a known call, if it tells anything."""
         if call not in MEMORY_CALLS:
             if call == "KVM_RUN" and (result is None or result >= 0 or result in (-EINTR, -EAGAIN)):
                 self.reading.runs += 1
                 return None
             if result is None or result >= 0 or (call in CALLS and call != "KVM_RUN"):
                 return None
-        event = Event(call, self._arguments(call, args[request.end() :]), result, fd=fd)
+        event = Event(call, self._arguments(call, argument), result, fd=fd)
         self.note_new_fd(event)
         return event
 
@@ -325,7 +301,8 @@ class Strace:
             return struct_fields(call, text, self.reading)
         return {} if number is None or name is None or number < 0 else {name: number}
 
-    def _memory(self, name: str, args: str, result_text: str) -> Event | None:
+    def memory(self, name: str, args: str, result_text: str) -> Event | None:
+        """The event of another system call, if it may concern a VM's memory."""
         result = words.result_in(result_text)
         parts = [part.strip() for part in args.split(",")]
         first = _FD.match(parts[0] + ",")
@@ -348,9 +325,9 @@ class Strace:
         if name == "mremap" and len(parts) > 2:
             _put(fields, "new_length", words.integer(parts[2]))
         elif name != "munmap" and len(parts) > 2:
-            _put(fields, "prot", words.bits(parts[2], words.PROT))
+            _put(fields, "prot", _prot(parts[2]))
         if name.startswith("mmap") and len(parts) > 5:
-            _put(fields, "flags", words.bits(parts[3], words.MAP))
+            _put(fields, "flags", _map_flags(parts[3]))
             _put(fields, "offset", words.integer(parts[5]))
             backing = _FD.match(parts[4] + ",")
             fd = words.integer(backing.group(1)) if backing else None
@@ -393,6 +370,6 @@ def request_of(found: re.Match[str]) -> str | None:
             return known
         name, others = comment, ""
     for candidate in (name + (others or "")).replace("/*", " ").replace("*/", " ").split(" or "):
-        if candidate.strip() in CALLS or candidate.strip() in words.LOOKALIKE_NAMES:
+        if candidate.strip() in words.REQUESTS:
             return candidate.strip()
     return None
