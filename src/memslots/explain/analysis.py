@@ -180,9 +180,11 @@ class Analysis:
         """Take all calls and look at each; whether it was plain (see Replay.advance)."""
         replay, accepted = self.replay, self._accepted
         advance, see = replay.advance, self.watch.see
+        is_explained = self.explained > 0
         for number, event in enumerate(self._events, 1):
             is_plain = advance(number, event)
-            see(replay, is_plain=is_plain)
+            if is_explained:
+                see(replay, is_plain=is_plain)
             tracked = replay.tracked
             summary = self.summaries.get(tracked.name)
             if summary is None:

@@ -137,7 +137,8 @@ class _End(int):
                 asked["machine", vm_type, name] = value
             else:
                 known = asked.get(("least", vm_type, name), 0)
-                asked["least", vm_type, name] = max(least, known)  # type: ignore[type-var]
+                if isinstance(known, int) and least > known:
+                    asked["least", vm_type, name] = least
 
         self._note = note
         return self
