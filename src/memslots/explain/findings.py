@@ -326,7 +326,7 @@ class Watch:
         finding = self.findings.get((replay.tracked.name, kind.id))
         if finding is not None and height <= finding.height:
             return
-        seen = Seen(replay.step, **numbers)
+        seen = Seen(replay.step, None, None, "", **numbers)
         if finding is None:
             finding = self._add(kind, replay.step, seen)
         if finding is not None:

@@ -189,7 +189,7 @@ def _answers(profile: Profile, question: tuple[object, ...], answer: object) -> 
     kind, *what = question
     if kind in ("machine", "least"):
         vm_type, name = what
-        value = getattr(_machine(profile, vm_type), str(name))  # type: ignore[arg-type]
+        value = getattr(_machine(profile, vm_type), str(name))
         return bool(value >= answer if kind == "least" else value == answer)
     ask: Callable[[str], object] = getattr(profile, _METHODS[str(kind)])
     return ask(str(what[0])) == answer
