@@ -61,16 +61,17 @@ class Analysis:
         "_accepted",
         "_alike",
         "_events",
+        "_other_calls",
+        "_other_region_calls",
+        "_plain_calls",
         "_seen_alike",
         "diagnosis",
         "elsewhere",
         "evidence",
         "explained",
-        "kvm_calls",
         "left_out",
         "profile",
         "reading",
-        "region_calls",
         "replay",
         "summaries",
         "watch",
@@ -131,9 +132,7 @@ class Analysis:
         self.explained = most
         self.left_out = 0
         """Calls that want an explanation of their own, beyond the most that are kept."""
-        self.kvm_calls = 0
-        """Calls of KVM, whatever they were about."""
-        self.region_calls = 0
+        self._plain_calls = self._other_calls = self._other_region_calls = 0
         self._alike: dict[object, Alike] = {}
         self._seen_alike = {True: 0, False: 0}
         wants_elsewhere = most > 0 and REFUSED_ELSEWHERE.id not in ignored
@@ -179,34 +178,43 @@ class Analysis:
 
     def _looked_at(self) -> Iterator[bool]:
         """Take all calls and look at each; whether it was plain (see Replay.advance)."""
-        replay, watch, summaries, accepted = (
-            self.replay, self.watch, self.summaries, self._accepted
-        )  # fmt: skip
+        replay, accepted = self.replay, self._accepted
+        advance, see = replay.advance, self.watch.see
+        is_explained = self.explained > 0
         for number, event in enumerate(self._events, 1):
-            is_plain = replay.advance(number, event)
-            watch.see(replay, is_plain=is_plain)
+            is_plain = advance(number, event)
+            if is_explained:
+                see(replay, is_plain=is_plain)
             tracked = replay.tracked
-            summary = summaries.get(tracked.name)
+            summary = self.summaries.get(tracked.name)
             if summary is None:
-                summary = summaries[tracked.name] = VmSummary(number, event, tracked.name)
+                summary = self.summaries[tracked.name] = VmSummary(number, event, tracked.name)
             if is_plain:
-                self.kvm_calls += 1
-                self.region_calls += 1
-                state = tracked.vm.state
-                summary.see_region(number, event, state.total_pages, state.nr_slots)
+                self._plain_calls += 1
+                summary.see_plain(number, event, tracked.vm.state)
                 if accepted is not None:
                     accepted.see_accepted(number, event)
             else:
                 step = replay.step
-                self.kvm_calls += event.call.startswith(_KVM)
-                self.region_calls += step.is_region and event.format != TEXT
+                self._other_calls += event.call.startswith(_KVM)
+                self._other_region_calls += step.is_region and event.format != TEXT
                 summary.see(step)
                 if accepted is not None:
                     accepted.see(step)
             yield is_plain
-        watch.finish()
+        self.watch.finish()
         if accepted is not None:
             self.elsewhere = accepted.refused_elsewhere(self.profile)
+
+    @property
+    def kvm_calls(self) -> int:
+        """Calls of KVM, whatever they were about."""
+        return self._plain_calls + self._other_calls
+
+    @property
+    def region_calls(self) -> int:
+        """Region calls that were recorded, not only told of."""
+        return self._plain_calls + self._other_region_calls
 
     def _explained(self, step: Step) -> Explanation | None:
         if not _is_to_be_explained(step):

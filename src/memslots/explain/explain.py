@@ -18,7 +18,6 @@ from ..trace.event import INJECTED
 from ..units import format_bytes
 from .advice import fitted, recording
 from .facts import no_facts
-from .hypotheses import possibilities
 from .other_causes import OTHER_HYPERVISOR, candidates_of, hypervisor_named, is_probe, since
 from .other_kernels import kernels_line
 from .remedies import next_refusal, remedies
@@ -243,6 +242,8 @@ def _possible(step: Step, facts: Facts) -> Explanation:
     """Refused, where the model would not refuse, or cannot tell: look for circumstances under
     which it would.
     """
+    from .hypotheses import possibilities  # what certain refusals do not need
+
     explanation = Explanation(step, POSSIBLE, "")
     explanation.possible = possibilities(step, facts)
     certain = [possible for possible in explanation.possible if possible.certain]

@@ -16,7 +16,7 @@ happened.
 class FindingKind:
     """A kind of finding, with its page."""
 
-    __slots__ = ("counts", "id", "page", "remedy", "severity", "title")
+    __slots__ = ("_page", "_remedy", "counts", "id", "severity", "title")
 
     def __init__(
         self, id: str, severity: str, title: str, page: str, remedy: str, *, counts: str = SLOTS
@@ -25,10 +25,19 @@ class FindingKind:
         self.severity = severity
         """WARNING or NOTE, before anything is known of the case."""
         self.title = title
-        self.page = dated(" ".join(page.split()))
-        self.remedy = " ".join(remedy.split())
+        self._page, self._remedy = page, remedy
         self.counts = counts
         """SLOTS, BACKINGS or TIMES."""
+
+    @property
+    def page(self) -> str:
+        """What it is, and when it is told."""
+        return dated(" ".join(self._page.split()))
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return " ".join(self._remedy.split())
 
     def __repr__(self) -> str:
         return f"<FindingKind {self.id}>"

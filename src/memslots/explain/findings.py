@@ -80,6 +80,8 @@ class Watch:
         watched = self._vms.get(tracked.name)
         if watched is None:
             watched = self._vms[tracked.name] = WatchedVm(from_start=tracked.from_start)
+            watched.most_changes = _CHURN_CHANGES - 1
+            watched.near_cap_pages = (tracked.vm.state.machine.ulong_max * 9 - 1) // 10
         if watched.unbacked or not is_plain:
             step = replay.step
             if step.below_slot:
@@ -110,8 +112,8 @@ class Watch:
         if pages > watched.most_pages:
             watched.most_pages = pages
         watched.changes[word] = changes = watched.changes.get(word, 0) + 1
-        if changes >= _CHURN_CHANGES:
-            self._see_churn(replay, slot, changes)
+        if changes > watched.most_changes or changes == _CHURN_CHANGES:
+            self._see_churn(replay, slot, changes, watched)
         if kind == DELETE and old is not None:
             watched.deleted.append((old, replay.number, replay.event))
             del watched.deleted[:-_MOST_DELETED]
@@ -127,18 +129,18 @@ class Watch:
             self._again(LOGGING_TOGGLED, replay, new)
         if watched.logged or (new is not None and new.flags & KVM_MEM_LOG_DIRTY_PAGES):
             self._see_logging(replay, change, watched)
-        most = tracked.vm.state.machine.ulong_max
-        if pages * 10 >= most * 9:
+        if pages > watched.near_cap_pages:
+            most = tracked.vm.state.machine.ulong_max
             self._once(TOTAL_NEAR_CAP, replay, pages, pages=pages, most=most)
 
-    def _see_churn(self, replay: Replay, slot: Slot, changes: int) -> None:
+    def _see_churn(self, replay: Replay, slot: Slot, changes: int, watched: WatchedVm) -> None:
+        watched.most_changes = max(watched.most_changes, changes)
+        seen = Seen(replay.step, slot, changes=changes)
+        if changes == _CHURN_CHANGES:
+            self._add(CHURN, replay.step, seen)
         finding = self.findings.get((replay.tracked.name, CHURN.id))
-        if changes == _CHURN_CHANGES or (finding is not None and changes > finding.height):
-            seen = Seen(replay.step, slot, changes=changes)
-            if changes == _CHURN_CHANGES:
-                finding = self._add(CHURN, replay.step, seen)
-            if finding is not None:
-                finding.rise(seen, changes)
+        if finding is not None:
+            finding.rise(seen, changes)
 
     def _see_mapping(self, step: Step, vm: Vm, watched: WatchedVm) -> None:
         """A mapping call takes memory from below a slot, or puts some there."""
@@ -324,7 +326,7 @@ class Watch:
         finding = self.findings.get((replay.tracked.name, kind.id))
         if finding is not None and height <= finding.height:
             return
-        seen = Seen(replay.step, **numbers)
+        seen = Seen(replay.step, None, None, "", **numbers)
         if finding is None:
             finding = self._add(kind, replay.step, seen)
         if finding is not None:

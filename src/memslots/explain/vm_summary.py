@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..replay.step import Step
+    from ..state.vm_state import VmState
     from ..trace.event import Event
 
 _MOST_THREADS = 4096
@@ -54,19 +55,22 @@ class VmSummary:
             self.vcpus += 1
         if step.is_region:
             self.refused_calls += observed is not None and observed < 0
-            self.see_region(step.number, step.event, pages, slots)
-            return
+            self._see_region(step.number, step.event)
         self.last_step = step.number
         self.most_slots = max(self.most_slots, slots)
         self.most_pages = max(self.most_pages, pages)
 
-    def see_region(self, number: int, event: Event, pages: int, slots: int) -> None:
-        """Count a region call, after which the VM has so many pages and slots."""
+    def see_plain(self, number: int, event: Event, state: VmState) -> None:
+        """Count a region call that was accepted, after which the VM is in this state."""
         self.last_step = number
-        if slots > self.most_slots:
-            self.most_slots = slots
-        if pages > self.most_pages:
-            self.most_pages = pages
+        if state.total_pages > self.most_pages:
+            self.most_pages = state.total_pages
+        nr_slots = state.nr_slots
+        if nr_slots > self.most_slots:
+            self.most_slots = nr_slots
+        self._see_region(number, event)
+
+    def _see_region(self, number: int, event: Event) -> None:
         self.region_calls += 1
         if event.pid is not None and len(self.threads) < _MOST_THREADS:
             self.threads.add(event.pid)

@@ -18,7 +18,7 @@ class WatchedVm:
 
     __slots__ = (
         "aliases", "changes", "deleted", "dirty_pages", "from_start", "logged", "misaligned",
-        "most_pages", "places",
+        "most_changes", "most_pages", "near_cap_pages", "places",
         "region_calls", "run_failed", "unbacked", "vcpu_threads", "windows",
     )  # fmt: skip
 
@@ -44,6 +44,10 @@ class WatchedVm:
         """Words of slots that share host memory with another."""
         self.most_pages = 0
         """The largest page total so far."""
+        self.near_cap_pages = 0
+        """A larger total is near the most that the kernel counts."""
+        self.most_changes = 0
+        """The most changes of a slot that were told, or one less than is worth telling."""
         self.region_calls = 0
         self.vcpu_threads: set[int | None] = set()
         """Threads that made vCPUs; None where it was not recorded which."""

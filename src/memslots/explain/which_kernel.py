@@ -8,7 +8,7 @@ asks of a kernel are tried once (`kernel.asked`).
 
 from __future__ import annotations
 
-import re
+from re import IGNORECASE
 
 from ..errnos import EEXIST
 from ..errors import UnknownKernelError
@@ -18,6 +18,7 @@ from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..kernel.profile import Profile, of_branches
 from ..kernel.vendors import release_of, vendor_of
+from ..patterns import lazy
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
 from ..rules.catalogue import find_rule
@@ -35,12 +36,12 @@ DELETE_MISSING, SLOT_NOT_LOGGING = find_rule("delete-missing"), find_rule("slot-
 MOST_EVENTS = 1500
 """Events of a recording that candidates are tried on; the first ones tell most."""
 _PROGRAM_ARCH = (
-    (re.compile(r"qemu-system-(aarch64|arm)\b|aarch64|arm64", re.IGNORECASE), "arm64"),
-    (re.compile(r"qemu-system-s390x?|s390x"), "s390x"),
-    (re.compile(r"qemu-system-ppc64|ppc64(le)?\b|powerpc"), "ppc64"),
-    (re.compile(r"qemu-system-riscv64|riscv64"), "riscv64"),
-    (re.compile(r"qemu-system-loongarch64|loongarch"), "loongarch64"),
-    (re.compile(r"qemu-system-i386\b|i[3-6]86"), "i386"),
+    (lazy(r"qemu-system-(aarch64|arm)\b|aarch64|arm64", IGNORECASE), "arm64"),
+    (lazy(r"qemu-system-s390x?|s390x"), "s390x"),
+    (lazy(r"qemu-system-ppc64|ppc64(le)?\b|powerpc"), "ppc64"),
+    (lazy(r"qemu-system-riscv64|riscv64"), "riscv64"),
+    (lazy(r"qemu-system-loongarch64|loongarch"), "loongarch64"),
+    (lazy(r"qemu-system-i386\b|i[3-6]86"), "i386"),
 )
 
 

@@ -24,14 +24,7 @@ _NAMES.update({95: "EOPNOTSUPP", 8: "ENOEXEC", 32: "EPIPE"})
 _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", "resource busy"))
 """Texts that say more than an errno."""
 _TEXTS = {text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}
-_TEXT = lazy(
-    r"(?<![a-z])(?:"
-    + "|".join(
-        re.escape(text).replace(r"\ ", r"[\s>|]{1,20}")
-        for text in sorted(_TEXTS, key=len, reverse=True)
-    )
-    + r")(?![a-z])"
-)
+_LONGEST_FIRST = sorted(_TEXTS, key=len, reverse=True)
 _NUMBER = lazy(
     r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b"
     r"|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
@@ -50,6 +43,22 @@ def named(number: int) -> str:
     return _NAMES.get(abs(number), f"errno{abs(number)}").lower()
 
 
+def _texts_in(lowered: str) -> re.Pattern[str] | None:
+    """The pattern of the error texts that a text holds, their words perhaps wrapped or quoted; None
+    if it holds none.  A pattern of all texts takes longer to compile than most pastes to explain.
+    """
+    words = _unwrapped(lowered)
+    found = [text for text in _LONGEST_FIRST if text in words]
+    if not found:
+        return None
+    spaced = (re.escape(text).replace(r"\ ", r"[\s>|]{1,20}") for text in found)
+    return re.compile(rf"(?<![a-z])(?:{'|'.join(spaced)})(?![a-z])")
+
+
+def _unwrapped(text: str) -> str:
+    return " ".join(text.replace(">", " ").replace("|", " ").split())
+
+
 def _canonical(text: str) -> str:
     """The text with every form of an errno followed by, or replaced by, its name; its lines
     stay.
@@ -58,9 +67,10 @@ def _canonical(text: str) -> str:
     if len(lowered) != len(text):  # a few letters change their length
         text = lowered
     out, at = [], 0
-    for found in _TEXT.finditer(lowered):
+    texts = _texts_in(lowered)
+    for found in texts.finditer(lowered) if texts is not None else ():
         whole = found.group()
-        name = _NAMES[_TEXTS[" ".join(whole.replace(">", " ").replace("|", " ").split())]]
+        name = _NAMES[_TEXTS[_unwrapped(whole)]]
         out += [text[at : found.start()], f" {name} ", "\n" * whole.count("\n")]
         at = found.end()
     text = "".join((*out, text[at:]))

@@ -137,7 +137,8 @@ class _End(int):
                 asked["machine", vm_type, name] = value
             else:
                 known = asked.get(("least", vm_type, name), 0)
-                asked["least", vm_type, name] = max(least, known)  # type: ignore[type-var]
+                if isinstance(known, int) and least > known:
+                    asked["least", vm_type, name] = least
 
         self._note = note
         return self
@@ -188,7 +189,7 @@ def _answers(profile: Profile, question: tuple[object, ...], answer: object) -> 
     kind, *what = question
     if kind in ("machine", "least"):
         vm_type, name = what
-        value = getattr(_machine(profile, vm_type), str(name))  # type: ignore[arg-type]
+        value = getattr(_machine(profile, vm_type), str(name))
         return bool(value >= answer if kind == "least" else value == answer)
     ask: Callable[[str], object] = getattr(profile, _METHODS[str(kind)])
     return ask(str(what[0])) == answer

@@ -20,7 +20,7 @@ ALL = frozenset(ARCHES)
 class Fact:
     """One dated behaviour of KVM."""
 
-    __slots__ = ("arches", "began", "ended", "looks", "name", "summary")
+    __slots__ = ("_source", "arches", "began", "ended", "looks", "name", "summary")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Fact:
         self.ended = ended
         """What took it away."""
         self.arches = arches
+        self._source = ""
 
     def holds(self, version: Version, arch: str) -> bool | None:
         """Whether a kernel of this release and architecture behaves so.  None: nobody looked."""
@@ -93,6 +94,11 @@ class Fact:
     @property
     def source(self) -> str:
         """All evidence as text."""
+        if not self._source:
+            self._source = self._evidence()
+        return self._source
+
+    def _evidence(self) -> str:
         parts = [str(self.began)] if isinstance(self.began, Commit) else []
         parts += [f"ended by {self.ended}"] if isinstance(self.ended, Commit) else []
         parts += [str(look) for look in self.looks]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 
 from ..errors import UnknownKernelError
+from ..patterns import lazy
 from .arch import ARCH_AND_EDITS, find_arch
 from .distributions import distributed, is_distribution
 from .history import LAST_BRANCH, NEWEST_KNOWN, OLDEST
@@ -29,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .profile import OptionValue
 
-_NAME = re.compile(r"(?P<release>v?\d+\.\d+(?:\.\d+)?(?:[-~]rc\d+)?[^/+\s]*?)" + ARCH_AND_EDITS)
+_NAME = lazy(r"(?P<release>v?\d+\.\d+(?:\.\d+)?(?:[-~]rc\d+)?[^/+\s]*?)" + ARCH_AND_EDITS)
 _SHORT: dict[str, tuple[str, OptionValue]] = {
     "4k": ("page-shift", 12),
     "16k": ("page-shift", 14),
@@ -43,7 +44,7 @@ _SHORT: dict[str, tuple[str, OptionValue]] = {
 
 
 _WORDS = sorted((*FACT_NAMES, *OPTIONS, *_SHORT), key=len, reverse=True)
-_EDIT = re.compile(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)")
+_EDIT = lazy(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)")
 
 
 _MOVING = frozenset(("next", "linux-next", "mainline", "master", "latest", "torvalds", "tip"))

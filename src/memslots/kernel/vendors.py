@@ -8,9 +8,8 @@ the error says what it is, and which names there are instead.
 
 from __future__ import annotations
 
-import re
-
 from ..errors import UnknownKernelError
+from ..patterns import lazy
 from .arch import ARCH_AND_EDITS
 from .distributions import BUILDS
 from .profile import dated
@@ -29,7 +28,7 @@ _DEBIAN_ARCH = (
 _FLAVOUR = r"(?:-(?:cloud|rt|unsigned|bpo))?"
 _EXACT, _BRANCH, _VENDOR = "exact", "branch", "vendor"
 _NAMES = tuple(
-    (re.compile(pattern), who, how)
+    (lazy(pattern), who, how)
     for pattern, who, how in (
         (rf"(?P<base>\d+\.\d+)\.0-\d+(?:\.\w+)*{_FLAVOUR}-{_DEBIAN_ARCH}", "Debian", _BRANCH),
         (
@@ -61,8 +60,8 @@ _NAMES = tuple(
         (r"(?P<base>\d+\.\d+\.\d+)-(?:arch\d+-\d+|\d+-(?:lts|zen)\S*|zen\S+)", "Arch", _EXACT),
     )
 )
-_REST = re.compile(ARCH_AND_EDITS)
-_BUILT_FROM = re.compile(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
+_REST = lazy(ARCH_AND_EDITS)
+_BUILT_FROM = lazy(r"\bDebian (\d+\.\d+(?:\.\d+|~rc\d+))")
 
 
 class UnameName:

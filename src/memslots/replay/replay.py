@@ -74,6 +74,10 @@ class Replay:
         self.change: SlotChange | None = None
         """What it did to the slots, if it did anything."""
         self._step: Step | None = None
+        self._caller: tuple[str | None, int | None, int | None] | None = None
+        """Who made the plain call before, on which descriptor."""
+        self._same: TrackedVm | None = None
+        """The VM of that descriptor, as long as only plain calls follow."""
         self._events = events
         self._irqchip = irqchip
         self._process = process
@@ -119,24 +123,31 @@ class Replay:
             and event.format not in _WORDS
             and (not self._kept_steps or number not in self._kept_steps)
         ):
-            session = self._session
-            process = session.process(event.process, event.pid)
-            tracked = session.vm_on(process, event.fd)
+            caller = event.process, event.pid, event.fd
+            tracked = self._same if caller == self._caller else None
+            if tracked is None:
+                tracked = self._find_vm(event)
             if tracked is not None:
                 change = tracked.take_plain(number, event)
                 if change is not None:
-                    session.use(process, tracked)
+                    if self._same is not tracked:
+                        self._session.use(self._session.process(*caller[:2]), tracked)
+                        self._caller, self._same = caller, tracked
                     self.tracked, self._step = tracked, None
                     if change is not UNCHANGED:
                         self.change = change
                         if self._host_places:
                             self._see_placed(tracked, change)
                     return True
+        self._same = None
         self._step = step = self._take(number, event)
         self.change = step.change
         if self._host_places:
             self._see_all_placed(self.tracked, step)
         return False
+
+    def _find_vm(self, event: Event) -> TrackedVm | None:
+        return self._session.vm_on(self._session.process(event.process, event.pid), event.fd)
 
     @property
     def step(self) -> Step:

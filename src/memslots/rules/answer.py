@@ -36,7 +36,7 @@ class Rule:
     """
 
     __slots__ = (
-        "any_of", "arches", "calls", "errno", "id", "needs", "numberless", "page", "remedy",
+        "_page", "_remedy", "any_of", "arches", "calls", "errno", "id", "needs", "numberless",
         "source", "title", "without",
     )  # fmt: skip
 
@@ -62,10 +62,7 @@ class Rule:
         """Positive errno, the usual one where the kernel decides between two."""
         self.title = title
         """One line: refuses when."""
-        self.page = dated(" ".join(page.split()))
-        """Why KVM checks it, and what is easy to miss."""
-        self.remedy = dated(" ".join(remedy.split()))
-        """What to do."""
+        self._page, self._remedy = page, remedy
         self.source = source
         """Function in the kernel, or the specification's row."""
         self.calls = calls
@@ -80,6 +77,16 @@ class Rule:
         """Facts with which it does not exist."""
         self.numberless = numberless
         """Whether a state decides, and no number: its refusals tell none."""
+
+    @property
+    def page(self) -> str:
+        """Why KVM checks it, and what is easy to miss."""
+        return dated(" ".join(self._page.split()))
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return dated(" ".join(self._remedy.split()))
 
     def refuse(self, **numbers: int | str) -> Refused:
         """A refusal with the numbers that decided."""

@@ -318,7 +318,10 @@ class VmState:
     @property
     def nr_slots(self) -> int:
         """Slots in all spaces, KVM's own included."""
-        return sum(slots.count for slots in self.spaces)
+        nr_slots = 0
+        for slots in self.spaces:
+            nr_slots += slots.count
+        return nr_slots
 
     def bitmap(self, slot_word: int) -> DirtyBitmap | None:
         """The dirty bitmap of a slot, to look at; None if it has none."""
