@@ -36,7 +36,15 @@ NAVIGATION = {
     "Before a release": ("check", "ci", "cost", "accounting", "page-total", "change-cost"),
     "Recording and the real KVM": ("recording", "live", "farm"),
     "For programs": ("ask", "vectors", "export", "arrays"),
-    "How it is made": ("design", "reading", "diagnosis", "performance", "site", "changelog"),
+    "How it is made": (
+        "design",
+        "reading",
+        "diagnosis",
+        "fuzzing",
+        "performance",
+        "site",
+        "changelog",
+    ),
 }
 """Side bar; pages of docs/ that stand nowhere here come last."""
 

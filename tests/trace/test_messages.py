@@ -343,3 +343,18 @@ def test_a_message_of_qemu_in_any_language_of_the_c_library(said, errno):
     assert event.fields == {
         "slot": 33, "guest_phys_addr": 0x4000000000, "memory_size": 0x40000000,
     }  # fmt: skip
+
+
+def test_of_a_command_line_only_the_lines_that_go_on_are_looked_at() -> None:
+    from memslots.trace.command_line import CommandLine
+
+    asked: list[int] = []
+
+    def ahead(most: int) -> list[str]:
+        asked.append(most)
+        return ["-smp 2 \\", "-object x", *["and other lines"] * 400][:most]
+
+    reading = Reading()
+    CommandLine(reading, ahead).parse("qemu-system-x86_64 -m 8G \\", 1, final=True)
+    assert sum(asked) <= 8
+    assert "8 GiB" in reading.notes[0]

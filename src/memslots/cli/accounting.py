@@ -77,6 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; the exit code."""
+    if options.thread and options.json:
+        raise ValueError("--thread is a page to read: it has no --json")
     if options.thread:
         from ..views.page_total_review import page
         from .run import output_of

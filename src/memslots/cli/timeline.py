@@ -40,7 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     """Replay one and print; the exit code."""
     analysis = analysis_of(options)
     steps = [step for step, _ in analysis.run() if step.change is not None]
-    if not analysis.region_calls:
+    if not analysis.is_about_kvm:
         return say_unread("timeline", options, analysis)
     if options.json:
         print(json.dumps({"schema": SCHEMA, "changes": timeline_rows(steps)}))

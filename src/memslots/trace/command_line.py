@@ -235,7 +235,10 @@ class CommandLine:
         """No events; a note."""
         more: list[str] = []
         if _GOES_ON.search(text):
-            more = block_ahead(self._ahead, _LINES, lambda line: _PROGRAM.search(line) is not None)
+            more = block_ahead(
+                self._ahead, _LINES, lambda line: _PROGRAM.search(line) is not None,
+                lambda line: _GOES_ON.search(line) is None,
+            )  # fmt: skip
         try:
             machine = machine_of_command_line("\n".join((text, *more)))
         except ValueError:
