@@ -201,6 +201,7 @@ class EmulatingTracer(Tracer):
         made = fate.made
         if result is not None and made.on != "":
             self.kernel.finish(made, result)
+        pending = (*pending[:2], made.recorded_fd, *pending[3:])
         before = self._emulated.calls
         self._emulated.answered_by = self._said_of(fate)
         super()._returned(made.tid, pending, result)

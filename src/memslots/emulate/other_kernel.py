@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 class EmulatedVm:
     """One VM of the program: its descriptor, and what the model knows of it."""
 
-    __slots__ = ("fd", "model", "pid", "taken_by", "waiting")
+    __slots__ = ("aliases", "fd", "model", "pid", "taken_by", "waiting")
 
     def __init__(self, model: Vm, pid: int, fd: int) -> None:
         self.model = model
         self.pid = pid
         """The process that made it."""
         self.fd = fd
+        self.aliases: set[tuple[int, int]] = set()
+        """Process and number of other descriptors that stand for it."""
         self.taken_by = 0
         """The thread whose call on it the kernel is making; 0: none."""
         self.waiting: list[tuple[int, Callable[[], None]]] = []
@@ -68,6 +70,12 @@ class MadeCall:
         self.by_other_process = False
         self.answer: Answer | None = None
         """What the model answers; None where it has no answer."""
+
+    @property
+    def recorded_fd(self) -> int:
+        """The descriptor that a recording names, which does not show dup()."""
+        is_alias = self.vm is not None and (self.pid, self.fd) in self.vm.aliases
+        return self.vm.fd if self.vm is not None and is_alias else self.fd
 
     @property
     def kind(self) -> int | None:
@@ -129,6 +137,7 @@ class OtherKernel:
         for vm in self.vms:
             if is_same_file(made.pid, made.fd, vm.pid, vm.fd):
                 self._session.opened(self._name(made.pid), made.fd, VM, vm)
+                vm.aliases.add((made.pid, made.fd))
                 return vm
         return None
 
