@@ -125,7 +125,7 @@ class FakingTracer(EmulatingTracer):
                 self._say(NOT_FAKED, f"ioctl {request & 0xFFFF_FFFF:#x}", {}, result)
         self._skips[tid] = result
 
-    def _decide(self, fate: Fate) -> None:
+    def _rule(self, fate: Fate) -> None:
         made, answer = fate.made, fate.made.answer
         fate.answered_by = MODEL
         name = made.call.name

@@ -31,6 +31,11 @@ FAULTS = frozenset((CRASH, HANG, LACKS, LEAVES))
 """Endings that nobody can want."""
 _LEAST_SECONDS, _TIMES_AS_LONG, _MORE_SECONDS = 10.0, 4.0, 5.0
 _SAID_BYTES = 2000
+_BY_SHELL = 128
+"""What shells add to the number of the signal that ended their command."""
+_CRASHES = frozenset((
+    signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
+))  # fmt: skip
 _START = (
     "import sys; sys.path.insert(0, {0!r}); from memslots.cli.main import main; sys.exit(main())"
 )
@@ -137,6 +142,11 @@ class Sweep:
                 continue
             kind = "" if step.change is None else KIND_NAMES[step.change.kind]
             self.targets.append(Target(name, number, result, step.number, kind))
+        if not self.targets:
+            raise TraceError(
+                "the command made no memory call that worked: is it the client of a program that "
+                "runs already?  Sweep that one"
+            )
         self._whole = memory_of(path, self._model)
         if self.limit_seconds is None:
             longer = _TIMES_AS_LONG * self.seconds + _MORE_SECONDS
@@ -208,7 +218,7 @@ class Sweep:
         if not memory.is_hit:
             return NOT_HIT
         if code != self.code:
-            return CRASH if code < 0 else CLEAN
+            return CRASH if code < 0 or code - _BY_SHELL in _CRASHES else CLEAN
         if memory.lacks(self._whole):
             return LACKS
         return LEAVES if memory.left(self._whole) else SILENT
