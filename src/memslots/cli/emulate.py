@@ -22,7 +22,7 @@ examples:
   memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     KVM's APIC page is in the way
   memslots emulate --kernel 6.12/arm64+16k -- CMD               regions in steps of 16 KiB
   memslots emulate --no-kvm --kernel 6.1/x86_64 -- CMD          in a container without /dev/kvm
-  memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=3+2' -- CMD
+  memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=2+3' -- CMD
 
 What the kernel refuses gets its errno and never reaches the host; what it accepts goes to the host.
 What the name of the kernel does not say of the machine is as here.  Where the answer could not be

@@ -21,6 +21,7 @@ from .possible_errors import refusal_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import IO
 
 CLEAN, CRASH, HANG, SILENT, LACKS, LEAVES, NOT_HIT = (
     "clean-error", "crash", "hang", "silent-success", "lacks-memory", "leaves-memory",
@@ -124,13 +125,12 @@ class Sweep:
         if code is None:
             raise TraceError("the undisturbed run did not end")
         self.code = code
+        if not os.path.exists(path):
+            raise TraceError(f"the command could not be run: {said}")
         from ..explain.analysis import Analysis
 
-        try:
-            self._model = Analysis(path).profile.name
-            steps = steps_of(path, self._model)
-        except FileNotFoundError:
-            raise TraceError(f"the command could not be run: {said}") from None
+        self._model = Analysis(path).profile.name
+        steps = steps_of(path, self._model)
         counts: dict[str, int] = {}
         for step in steps:
             name = step.event.call
@@ -247,7 +247,7 @@ class Sweep:
             finally:
                 _kill(process)
                 self._running.discard(process)
-            return code, time.monotonic() - start, _last_line(errors)
+            return code, time.monotonic() - start, _last_line(errors, path)
 
     # -- the folder
 
@@ -314,10 +314,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_line(errors: object) -> str:
-    """The last line that is the program's own."""
-    errors.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
-    errors.seek(max(0, errors.tell() - _SAID_BYTES))  # type: ignore[attr-defined]
-    lines = errors.read().decode(errors="replace").splitlines()  # type: ignore[attr-defined]
-    own = [line for line in lines if line.strip() and not line.startswith("memslots emulate:")]
-    return own[-1].strip() if own else ""
+def _last_line(errors: IO[bytes], path: str) -> str:
+    """The last line that is the program's own; that of the emulator if it did not come to run."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - _SAID_BYTES))
+    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    if os.path.exists(path):
+        lines = [line for line in lines if not line.startswith("memslots emulate:")]
+    return lines[-1].strip() if lines else ""
