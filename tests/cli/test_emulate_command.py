@@ -79,7 +79,7 @@ def test_a_sweep_as_json(vmm, tmp_path):
         ("memslots emulate --kernel 6.1 --no-kvm --run bogus -- true", "hlt, shutdown"),
         ("memslots sweep --jobs 0 -- true", "--jobs takes a number from 1"),
         ("memslots sweep -- true", "the command made no memory call"),
-        ("memslots sweep -- no-such-program", "No such file or directory: 'no-such-program'"),
+        ("memslots sweep -- no-such-program", "no-such-program: No such file or directory"),
     ],
 )
 def test_what_is_wrong_is_said(line, said, tmp_path):

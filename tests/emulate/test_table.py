@@ -25,6 +25,8 @@ def with_kernel(name):
 
 
 def without_kvm(name):
+    if CALLS[name].is_beside_memory:
+        return "taken"
     if name in FIXED:
         return "fixed"
     return OTHERS.get(name, "model")
