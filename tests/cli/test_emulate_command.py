@@ -13,6 +13,8 @@ import pytest
 from epilog import ROOT, call, examples
 from requires import requires
 
+from memslots.views.schemas import schema_text
+
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 EMULATED = [line for line in examples("emulate") if " -- " in line]
 SWEPT = [line for line in examples("sweep") if " -- " in line]
@@ -63,6 +65,8 @@ def test_examples_of_sweep(line, vmm, tmp_path):
 def test_a_sweep_as_json(vmm, tmp_path):
     done = run([sys.executable, "-m", "memslots", "sweep", "--json", "--", vmm], tmp_path)
     found = json.loads(done.stdout)
+    schema = json.loads(schema_text(found["schema"]))
+    pytest.importorskip("jsonschema").Draft202012Validator(schema).validate(found)
     assert (found["schema"], found["calls"], found["exit_code"]) == ("memslots.sweep/1", 4, 0)
     assert {ending["how"] for ending in found["endings"]} == {"clean-error"}
 

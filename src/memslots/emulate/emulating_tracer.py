@@ -286,6 +286,7 @@ class EmulatingTracer(Tracer):
         if fate is not None:
             self._let_next_in(fate)
         for vm in self.kernel.vms:
+            self._leave(vm, tid)
             if vm.waiting:
                 vm.waiting = [waiting for waiting in vm.waiting if waiting[0] != tid]
 
