@@ -19,7 +19,7 @@ examples:
   memslots emulate --kernel 5.10/x86_64 -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
   memslots explain vmm.rec
   memslots emulate --kernel 6.1/x86_64 --slots 32 -- CMD        a kernel with 32 slots
-  memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     KVM's APIC page is in the way
+  memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     an APIC page of KVM in the way
   memslots emulate --kernel 6.12/arm64+16k -- CMD               regions in steps of 16 KiB
   memslots emulate --no-kvm --kernel 6.1/x86_64 -- CMD          in a container without /dev/kvm
   memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=2+3' -- CMD
