@@ -1,5 +1,5 @@
-"""What recording costs: bare, memslots record (ptrace and BPF), strace --seccomp-bpf, strace -f;
-pinned, medians.
+"""What recording costs: bare, memslots record (ptrace and BPF), memslots emulate, strace
+--seccomp-bpf, strace -f; pinned, medians.
 
     PYTHONPATH=src python benchmarks/recorder.py [REPEATS] [loop|boot]
 
@@ -38,6 +38,8 @@ def ways(folder: str) -> dict[str, list[str]]:
     out = os.path.join(folder, "out")
     ours = [sys.executable, "-m", "memslots", "record", "-q", "-o", out]
     found = {"bare": [], "memslots record": [*ours, "--"]}
+    emulate = [sys.executable, "-m", "memslots", "emulate", "-q", "-o", out]
+    found["memslots emulate"] = [*emulate, "--kernel", "6.1/x86_64", "--"]
     if os.geteuid() == 0 and shutil.which("bpftrace"):
         found["memslots record --bpf"] = [*ours, "--bpf", "--"]
     if shutil.which("strace"):

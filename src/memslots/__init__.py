@@ -58,7 +58,7 @@ in its wing:
         registers start runs elf backtrace file tracer beginning recorder bpf_session bpf watching
     emulate/          a program on another kernel, calls that fail, no /dev/kvm at all
         emulated_file kvm_files other_capabilities other_kernel hand_out injection words differences
-        emulating_tracer faked_cpu faked_calls faking_tracer emulation fixture guest_memory_left
+        emulating_tracer faked_cpu faked_calls faking_tracer emulation guest_memory_left
         possible_errors sweep
     verify/           the model beside kernels: recorded answers, live, booted under QEMU
         farm.kernels farm.script recorded.operations recorded.pack recorded.process_memory

@@ -16,10 +16,11 @@ import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from .check.survey import Survey
+    from .emulate.emulation import Emulated
     from .model.vm import Vm
 
 _FIXTURE = "memslots_kernel"
@@ -64,6 +65,24 @@ def memslots_vm(memslots_kernel: str) -> Vm:
     from .model.vm import Vm
 
     return Vm(memslots_kernel)
+
+
+@pytest.fixture
+def memslots_emulated(tmp_path: Path) -> Callable[..., Emulated]:
+    """`memslots.emulate.run`: a program as if on another kernel, its recording in the test's
+    folder.
+    """
+    from .emulate.emulation import run
+
+    count = 0
+
+    def emulated(command: Sequence[str], **options: object) -> Emulated:
+        nonlocal count
+        count += 1
+        options.setdefault("path", str(tmp_path / f"emulated-{count}.rec"))
+        return run(command, **options)  # type: ignore[arg-type]
+
+    return emulated
 
 
 def pytest_collection_modifyitems(

@@ -91,10 +91,20 @@ def test_it_can_be_stopped_and_goes_on(bad_vmm, tmp_path):
     assert "the sweep of another command" in done.stderr
 
 
+@requires("ptrace", "kvm", "gcc")
+def test_a_crash_behind_a_shell_is_one(bad_vmm):
+    """A shell tells of it by its exit code, as do most programs that start others."""
+    with Sweep(["sh", "-c", f"{bad_vmm}; exit $?"], seconds=4) as sweep:
+        sweep.learn()
+        sweep.targets = sweep.targets[4:5]
+        sweep.run(1)
+        assert [(each.how, each.code) for each in sweep.endings] == [(CRASH, 139)]
+
+
 def test_every_call_has_an_error_that_it_can_get():
     for name, call in CALLS.items():
         given = refusal_of(name, queries=True)
-        assert (given is None) == call.is_frequent
+        assert (given is None) == (call.is_frequent or call.is_beside_memory)
         if name in QUERIES:
             assert refusal_of(name) is None
         elif given is not None:

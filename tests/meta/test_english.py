@@ -30,6 +30,7 @@ are.
 """
 REASONS = {
     "errors": "the text of an error is put together before it is raised",
+    "emulate.sweep": "the text of a Python program",
     "explain.advice": "signs by which programs are known, and commands to copy",
     "explain.causes.catalogue": "titles of chapters, with the causes",
     "explain.explain": "the summary and the questions of an explanation, chosen with its parts",

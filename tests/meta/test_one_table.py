@@ -22,6 +22,7 @@ TABLES = {
     "explain.text_events": "spellings of calls in sentences, and the call that each is",
     "trace.message_table": "texts of programs, and the call that each is about",
     "trace.selftest": "functions of the selftests' library, and the call that each makes",
+    "emulate.possible_errors": "which error each call can really be given",
     "trace.decode": "request codes of calls that are not about memory",
 }
 """Modules in which several calls stand side by side, and why."""

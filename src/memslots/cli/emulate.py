@@ -19,18 +19,19 @@ examples:
   memslots emulate --kernel 5.10/x86_64 -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
   memslots explain vmm.rec
   memslots emulate --kernel 6.1/x86_64 --slots 32 -- CMD        a kernel with 32 slots
-  memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     KVM's APIC page is in the way
+  memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     an APIC page of KVM in the way
   memslots emulate --kernel 6.12/arm64+16k -- CMD               regions in steps of 16 KiB
   memslots emulate --no-kvm --kernel 6.1/x86_64 -- CMD          in a container without /dev/kvm
-  memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=3+2' -- CMD
+  memslots emulate --inject 'KVM_SET_USER_MEMORY_REGION*:error=ENOMEM:when=2+3' -- CMD
 
 What the kernel refuses gets its errno and never reaches the host; what it accepts goes to the host.
 What the name of the kernel does not say of the machine is as here.  Where the answer could not be
 that kernel's it is said: at the start, at the end with the step, and in the recording, which says
 of each call who answered it.
---inject CALL:error=ERRNO|retval=N[:when=3|3+|3+2|3..7][:delay_us=N][:prob=P][:seed=N], and which
-calls: slot=N[-M], gpa=A[-B], size=N[-M], flags=NAME|NAME, kind=create|delete|move|flags, cap=NAME.
-CALL may have * in it.  KVM_RUN may fail too: memory_fault=GPA,BYTES says what is missing.
+--inject CALL:KEY=VALUE:... says what becomes of calls (CALL may have * in it): error=ENOMEM,
+retval=0, delay_us=300; and of which: when=3 (or 3+, 3+2, 3..7), prob=0.1 with seed=7, slot=4-6,
+gpa=0-0xfffff, size=0x1000-, flags=READONLY, kind=create (delete, move, flags), cap=NAME.  KVM_RUN
+may fail too: memory_fault=GPA,BYTES says what is missing.
 In Python: memslots.emulate.run(command, kernel=..., inject=[...]); see docs/emulate.md.
 """
 

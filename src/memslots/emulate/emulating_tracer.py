@@ -19,7 +19,7 @@ from ..trace import decode
 from ..trace.event import ANSWERERS, HOST, INJECTED, MODEL
 from ..uapi.calls import CALLS, QUERIES, SYSTEM, VCPU, VM
 from .hand_out import write_bitmap, write_memory_fault
-from .other_kernel import MadeCall, OtherKernel
+from .other_kernel import EmulatedVm, MadeCall, OtherKernel
 from .words import (
     HOST_LACKS_SPACE,
     HOST_REFUSED,
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from .emulated_file import EmulatedFile
     from .injection import Injection
 
-_ANSWERED_ALONE = QUERIES | {"KVM_GET_NR_MMU_PAGES"}
+ANSWERED_ALONE = QUERIES | {"KVM_GET_NR_MMU_PAGES"}
 """Calls whose value is the model's: the kernel under us is not asked."""
 _BITMAPS = frozenset(call.name for call in CALLS.values() if call.name.endswith("_DIRTY_LOG"))
+_REQUESTS = {name: call.request() for name, call in CALLS.items()}
 MOST_REMARKS = 10_000
 
 
@@ -115,7 +116,7 @@ class EmulatingTracer(Tracer):
             self.kernel.begin(made)
             self._decree(Fate(made))
             return
-        if request & 0xFFFF_FFFF == known.request():
+        if request & 0xFFFF_FFFF == _REQUESTS[known.name]:
             self.kernel.begin(made)
         vm = made.vm
         if vm is not None and made.on != VCPU:
@@ -154,11 +155,29 @@ class EmulatingTracer(Tracer):
             self._decide(fate)
 
     def _decide(self, fate: Fate) -> None:
+        """Have the model answer, or leave it to the host; only then look whether the descriptor is
+        still what it was, since most calls go to the host, who knows.
+        """
+        made = fate.made
+        self._rule(fate)
+        if fate.answered_by != MODEL or made.is_sure:
+            return
+        was = made.on, made.vm
+        self.kernel.begin(made, looking=True)
+        if (made.on, made.vm) != was:
+            if was[1] is not None:
+                self._leave(was[1], made.tid)
+            fate.result, fate.answered_by = None, HOST
+            self.kernel.decide(made)
+            self._rule(fate)
+
+    def _rule(self, fate: Fate) -> None:
+        """What the model says of a call."""
         made, answer = fate.made, fate.made.answer
         if isinstance(answer, Refused):
             fate.result = answer.result
         elif isinstance(answer, Accepted):
-            if made.call.name in _ANSWERED_ALONE:
+            if made.call.name in ANSWERED_ALONE:
                 fate.result = answer.value
             elif self._is_beyond_host(made):
                 fate.result = write_bitmap(made, self._memory)
@@ -201,6 +220,7 @@ class EmulatingTracer(Tracer):
         made = fate.made
         if result is not None and made.on != "":
             self.kernel.finish(made, result)
+        pending = (*pending[:2], made.recorded_fd, *pending[3:])
         before = self._emulated.calls
         self._emulated.answered_by = self._said_of(fate)
         super()._returned(made.tid, pending, result)
@@ -248,8 +268,11 @@ class EmulatingTracer(Tracer):
 
     def _let_next_in(self, fate: Fate) -> None:
         """A call on a VM has come back: the next thread's turn."""
-        vm = fate.made.vm
-        if vm is None or vm.taken_by != fate.made.tid:
+        if fate.made.vm is not None:
+            self._leave(fate.made.vm, fate.made.tid)
+
+    def _leave(self, vm: EmulatedVm, tid: int) -> None:
+        if vm.taken_by != tid:
             return
         vm.taken_by = 0
         while vm.waiting and not vm.taken_by:
@@ -263,6 +286,7 @@ class EmulatingTracer(Tracer):
         if fate is not None:
             self._let_next_in(fate)
         for vm in self.kernel.vms:
+            self._leave(vm, tid)
             if vm.waiting:
                 vm.waiting = [waiting for waiting in vm.waiting if waiting[0] != tid]
 

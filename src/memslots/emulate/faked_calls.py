@@ -44,13 +44,11 @@ TAKES = frozenset((
     (VCPU, 0x90), (VCPU, 0x93), (VCPU, 0x99), (VCPU, 0x9B), (VCPU, 0x9C), (VCPU, 0x9E),
     (VCPU, 0xA0), (VCPU, 0xA2), (VCPU, 0xA5), (VCPU, 0xA7), (VCPU, 0xCD),
     (VM, 0x61), (VM, 0x63), (VM, 0x66), (VM, 0x67), (VM, 0x68), (VM, 0x6A), (VM, 0x71),
-    (VM, 0x76), (VM, 0x77), (VM, 0x79), (VM, 0x7B), (VM, 0xA0), (VM, 0xA5), (VM, 0xB2),
+    (VM, 0x7B), (VM, 0xA0), (VM, 0xA5), (VM, 0xB2),
     (VM, 0xC6),
 ))  # fmt: skip
 """Calls that set a state, and calls about interrupts and I/O events, which nobody will raise."""
-PLAIN = frozenset(
-    ((VCPU, 0x9A), (VCPU, 0xA2), (VCPU, 0xAD), (VM, 0x78), (VM, 0x64), (VM, 0x67), (VM, 0x71))
-)
+PLAIN = frozenset(((VCPU, 0x9A), (VCPU, 0xA2), (VCPU, 0xAD), (VM, 0x64), (VM, 0x67), (VM, 0x71)))
 """Calls without an argument in memory that succeed."""
 TSC_KHZ = 2_000_000
 

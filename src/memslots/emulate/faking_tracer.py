@@ -125,7 +125,7 @@ class FakingTracer(EmulatingTracer):
                 self._say(NOT_FAKED, f"ioctl {request & 0xFFFF_FFFF:#x}", {}, result)
         self._skips[tid] = result
 
-    def _decide(self, fate: Fate) -> None:
+    def _rule(self, fate: Fate) -> None:
         made, answer = fate.made, fate.made.answer
         fate.answered_by = MODEL
         name = made.call.name
@@ -144,6 +144,8 @@ class FakingTracer(EmulatingTracer):
         elif name == "KVM_CHECK_EXTENSION":
             known = isinstance(answer, Accepted)
             fate.result = answer.value if known else CAPABILITIES.get(made.fields["cap"], 0)  # type: ignore[union-attr]
+        elif made.call.is_beside_memory:
+            fate.result = 0  # about interrupts and I/O events, which nobody will raise
         elif answer is None:
             fate.result = -errno.ENOTTY
         elif made.call.makes:

@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 class EmulatedVm:
     """One VM of the program: its descriptor, and what the model knows of it."""
 
-    __slots__ = ("fd", "model", "pid", "taken_by", "waiting")
+    __slots__ = ("aliases", "fd", "model", "pid", "taken_by", "waiting")
 
     def __init__(self, model: Vm, pid: int, fd: int) -> None:
         self.model = model
         self.pid = pid
         """The process that made it."""
         self.fd = fd
+        self.aliases: set[tuple[int, int]] = set()
+        """Process and number of other descriptors that stand for it."""
         self.taken_by = 0
         """The thread whose call on it the kernel is making; 0: none."""
         self.waiting: list[tuple[int, Callable[[], None]]] = []
@@ -48,7 +50,8 @@ class MadeCall:
     """One call of the program on its way."""
 
     __slots__ = (
-        "answer", "argument", "by_other_process", "call", "fd", "fields", "on", "pid", "tid", "vm",
+        "answer", "argument", "by_other_process", "call", "fd", "fields", "is_sure", "on", "pid",
+        "tid", "vm",
     )  # fmt: skip
 
     def __init__(
@@ -66,8 +69,16 @@ class MadeCall:
         self.vm: EmulatedVm | None = None
         """The VM concerned; None for /dev/kvm, and for one that nobody saw made."""
         self.by_other_process = False
+        self.is_sure = True
+        """Whether the descriptor was looked at, and not only its number known."""
         self.answer: Answer | None = None
         """What the model answers; None where it has no answer."""
+
+    @property
+    def recorded_fd(self) -> int:
+        """The descriptor that a recording names, which does not show dup()."""
+        is_alias = self.vm is not None and (self.pid, self.fd) in self.vm.aliases
+        return self.vm.fd if self.vm is not None and is_alias else self.fd
 
     @property
     def kind(self) -> int | None:
@@ -106,10 +117,19 @@ class OtherKernel:
     def _name(self, pid: int) -> str:
         return self._names.get(pid, "")
 
-    def begin(self, made: MadeCall) -> None:
-        """Find out what a call is about."""
-        kind = self._look(made.tid, made.fd)
+    def begin(self, made: MadeCall, *, looking: bool = False) -> None:
+        """Find out what a call is about.
+
+        looking: look at the descriptor even if its number is known: it may have been closed.
+        """
         known = self._session.look_up(self._name(made.pid), made.fd)
+        made.is_sure = looking or known is None
+        if known is not None and not looking:
+            made.on, made.vm = known.kind, known.vm
+            self._find_process(made)
+            return
+        made.vm = None
+        kind = self._look(made.tid, made.fd)
         if kind is None:
             if known is None:
                 made.vm = self._found_by_file(made)
@@ -121,6 +141,9 @@ class OtherKernel:
             made.vm = known.vm
         elif kind == VM and made.vm is None:
             made.vm = self._found_by_file(made)
+        self._find_process(made)
+
+    def _find_process(self, made: MadeCall) -> None:
         if made.vm is not None and made.vm.pid != made.pid:
             made.by_other_process = not has_same_memory(made.pid, made.vm.pid)
 
@@ -129,6 +152,7 @@ class OtherKernel:
         for vm in self.vms:
             if is_same_file(made.pid, made.fd, vm.pid, vm.fd):
                 self._session.opened(self._name(made.pid), made.fd, VM, vm)
+                vm.aliases.add((made.pid, made.fd))
                 return vm
         return None
 
@@ -145,9 +169,11 @@ class OtherKernel:
             elif made.vm is not None and name in REGION_CALLS:
                 if made.on == VM:
                     region = region_of(name, made.fields)
-                    made.answer = made.vm.model.what_if(
-                        region, by_other_process=made.by_other_process
-                    )
+                    model = made.vm.model
+                    if made.by_other_process:
+                        made.answer = model.what_if(region, by_other_process=True)
+                    else:
+                        made.answer = model.decide(region)
             elif name in DECISIONS and (made.vm is not None or made.on == SYSTEM):
                 model = self._system if made.vm is None else made.vm.model
                 made.answer = model.what_if(

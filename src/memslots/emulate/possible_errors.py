@@ -30,7 +30,7 @@ def refusal_of(name: str, *, queries: bool = False) -> int | None:
     queries: questions are refused too.
     """
     call = CALLS[name]
-    if call.is_frequent or (name in QUERIES and not queries):
+    if call.is_frequent or call.is_beside_memory or (name in QUERIES and not queries):
         return None
     if name in QUERIES and name not in _OTHERS:
         return 0

@@ -21,6 +21,7 @@ from .possible_errors import refusal_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import IO
 
 CLEAN, CRASH, HANG, SILENT, LACKS, LEAVES, NOT_HIT = (
     "clean-error", "crash", "hang", "silent-success", "lacks-memory", "leaves-memory",
@@ -31,6 +32,11 @@ FAULTS = frozenset((CRASH, HANG, LACKS, LEAVES))
 """Endings that nobody can want."""
 _LEAST_SECONDS, _TIMES_AS_LONG, _MORE_SECONDS = 10.0, 4.0, 5.0
 _SAID_BYTES = 2000
+_BY_SHELL = 128
+"""What shells add to the number of the signal that ended their command."""
+_CRASHES = frozenset((
+    signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
+))  # fmt: skip
 _START = (
     "import sys; sys.path.insert(0, {0!r}); from memslots.cli.main import main; sys.exit(main())"
 )
@@ -119,13 +125,12 @@ class Sweep:
         if code is None:
             raise TraceError("the undisturbed run did not end")
         self.code = code
+        if not os.path.exists(path):
+            raise TraceError(f"the command could not be run: {said}")
         from ..explain.analysis import Analysis
 
-        try:
-            self._model = Analysis(path).profile.name
-            steps = steps_of(path, self._model)
-        except FileNotFoundError:
-            raise TraceError(f"the command could not be run: {said}") from None
+        self._model = Analysis(path).profile.name
+        steps = steps_of(path, self._model)
         counts: dict[str, int] = {}
         for step in steps:
             name = step.event.call
@@ -137,6 +142,11 @@ class Sweep:
                 continue
             kind = "" if step.change is None else KIND_NAMES[step.change.kind]
             self.targets.append(Target(name, number, result, step.number, kind))
+        if not self.targets:
+            raise TraceError(
+                "the command made no memory call that worked: is it the client of a program that "
+                "runs already?  Sweep that one"
+            )
         self._whole = memory_of(path, self._model)
         if self.limit_seconds is None:
             longer = _TIMES_AS_LONG * self.seconds + _MORE_SECONDS
@@ -208,7 +218,7 @@ class Sweep:
         if not memory.is_hit:
             return NOT_HIT
         if code != self.code:
-            return CRASH if code < 0 else CLEAN
+            return CRASH if code < 0 or code - _BY_SHELL in _CRASHES else CLEAN
         if memory.lacks(self._whole):
             return LACKS
         return LEAVES if memory.left(self._whole) else SILENT
@@ -237,7 +247,7 @@ class Sweep:
             finally:
                 _kill(process)
                 self._running.discard(process)
-            return code, time.monotonic() - start, _last_line(errors)
+            return code, time.monotonic() - start, _last_line(errors, path)
 
     # -- the folder
 
@@ -304,10 +314,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _last_line(errors: object) -> str:
-    """The last line that is the program's own."""
-    errors.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
-    errors.seek(max(0, errors.tell() - _SAID_BYTES))  # type: ignore[attr-defined]
-    lines = errors.read().decode(errors="replace").splitlines()  # type: ignore[attr-defined]
-    own = [line for line in lines if line.strip() and not line.startswith("memslots emulate:")]
-    return own[-1].strip() if own else ""
+def _last_line(errors: IO[bytes], path: str) -> str:
+    """The last line that is the program's own; that of the emulator if it did not come to run."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - _SAID_BYTES))
+    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    if os.path.exists(path):
+        lines = [line for line in lines if not line.startswith("memslots emulate:")]
+    return lines[-1].strip() if lines else ""

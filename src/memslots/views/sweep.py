@@ -29,7 +29,7 @@ _TITLES = {
     LACKS: "ended as if all were well, with a guest that lacks memory",
     LEAVES: "ended as if all were well, with memory in place that should be gone",
 }
-_MOST_PIECES = 3
+_MOST_PIECES, _MOST_STEPS = 3, 12
 
 
 def ending_line(ending: Ending) -> str:
@@ -48,14 +48,33 @@ def sweep_lines(sweep: Sweep) -> list[str]:
     lines = table(
         rows, ("step", "call", "kind", "gets", "ends", "seconds"), right=frozenset((0, 5))
     )
-    for ending in sweep.endings:
-        if ending.how in FAULTS:
-            lines += ["", *_fault_lines(ending, sweep)]
+    for alike in _alike(sweep):
+        lines += ["", *_fault_lines(alike[0], sweep), *_again_lines(alike[1:])]
     counts = ", ".join(f"{number} {_WORDS[how]}" for how, number in sweep.counts.items() if number)
     missing = len(sweep.targets) - len(sweep.endings)
     rest = f"; {counted(missing, 'call')} not tried" if missing else ""
     calls = counted(len(sweep.endings), "refused call")
     return [*lines, "", f"{calls}: {counts}{rest}" if counts else f"{calls}{rest}"]
+
+
+def _alike(sweep: Sweep) -> list[list[Ending]]:
+    """The faults, those together that differ in the place only."""
+    found: dict[object, list[Ending]] = {}
+    for each in sweep.endings:
+        if each.how in FAULTS:
+            target = each.target
+            key = target.call, target.kind, each.how, each.code, each.said, str(each.lacks)
+            found.setdefault(key, []).append(each)
+    return list(found.values())
+
+
+def _again_lines(others: list[Ending]) -> list[str]:
+    if not others:
+        return []
+    shown = ", ".join(str(each.target.step) for each in others[:_MOST_STEPS])
+    more = ", ..." if len(others) > _MOST_STEPS else ""
+    text = f"{counted(len(others), 'call')} more, at step{'s'[: len(others) > 1]} {shown}{more}"
+    return wrapped("again", text)
 
 
 def _fault_lines(ending: Ending, sweep: Sweep) -> list[str]:
