@@ -35,7 +35,7 @@ NAVIGATION = {
     "Reference": ("rules/index", "findings", "causes", "kernels", "diff/index", "reference"),
     "Before a release": ("check", "ci", "cost", "accounting", "page-total", "change-cost"),
     "Recording and the real KVM": ("recording", "live", "farm"),
-    "For programs": ("ask", "vectors", "export", "arrays"),
+    "For programs": ("ask", "vectors", "export", "arrays", "fleet"),
     "How it is made": (
         "design",
         "reading",

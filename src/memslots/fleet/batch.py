@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import time
+from functools import partial
 from hashlib import blake2b
 
 from .host_kernels import Kernels
@@ -72,7 +73,7 @@ def scan_batch(batch: Batch) -> Done:
     try:
         with Part(batch.folder, batch.name) as part:
             for one in _told_first(batch.inputs):
-                recording = OneRecording(one, batch.host)
+                recording = OneRecording(one, partial(part.add_lines, STEPS), batch.host)
                 recording.run(opener, kernels, is_stated=bool(batch.host))
                 _add(part, done, recording, one.name)
             part.finish()
@@ -91,7 +92,7 @@ def _told_first(inputs: list[Input]) -> list[Input]:
 def _add(part: Part, done: Done, recording: OneRecording, name: str) -> None:
     rows = recording.rows
     part.add(RECORDINGS, [recording.recording_row()])
-    part.add_lines(STEPS, rows.steps)
+    recording.flush()
     for table, found in (
         (VMS, rows.vms),
         (REFUSALS, rows.refusals),
@@ -100,7 +101,7 @@ def _add(part: Part, done: Done, recording: OneRecording, name: str) -> None:
         part.add(table, found)
     done.recordings += 1
     done.vms += len(rows.vms)
-    done.steps += len(rows.steps)
+    done.steps += recording.steps
     done.refusals += len(rows.refusals)
     done.surprises += recording.surprises
     if recording.error:

@@ -26,7 +26,7 @@ from .part import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..explain.finding import Finding
     from ..replay.step import Step
@@ -44,6 +44,7 @@ _U32, _U64 = (1 << 32) - 1, (1 << 64) - 1
 _KEPT = frozenset(name for name in DECISIONS if "DIRTY" not in name) - {"KVM_CHECK_EXTENSION"}
 """Calls that have a row though they are no region calls: they decide what slots may be."""
 _TEXT_MAX = 400
+_STEPS_HELD = 8192
 _NOTES_MAX = 2000
 _KVM = "KVM_"
 
@@ -66,11 +67,15 @@ class OneRecording:
 
     __slots__ = (
         "_chosen", "_counts", "_first_ns", "_host", "_id", "_input", "_last_ns", "_replay",
-        "_summaries", "_watch", "error", "reading", "rows",
+        "_sink", "_summaries", "_watch", "error", "reading", "rows", "steps",
     )  # fmt: skip
 
-    def __init__(self, one: Input, host: str = "") -> None:
+    def __init__(self, one: Input, sink: Callable[[list[str]], object], host: str = "") -> None:
+        """sink: takes lines of steps."""
         self._input = one
+        self._sink = sink
+        self.steps = 0
+        """Lines that were handed on."""
         self._host = host or one.host
         self._id = one.id
         self.reading = Reading()
@@ -116,6 +121,14 @@ class OneRecording:
         for number, event in enumerate(events, len(head) + 1):
             replay.take(number, event)
             self._see(replay)
+            if len(self.rows.steps) >= _STEPS_HELD:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand on the lines of steps that there are: recordings may be longer than memory."""
+        self.steps += len(self.rows.steps)
+        self._sink(self.rows.steps)
+        self.rows.steps.clear()
 
     def _replayed(self, head: list[Event], chosen: Chosen) -> bool:
         """Replay the first events; False if they show that it is another kernel."""
