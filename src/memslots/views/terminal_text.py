@@ -4,9 +4,9 @@ links.
 
 from __future__ import annotations
 
-import errno
 import re
 
+from ..errnos import NUMBERS
 from .links import rule_link
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;[^\x1b]*\x1b\\")
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
-_ERRNO = "|".join(sorted(map(re.escape, errno.errorcode.values()), key=len, reverse=True))
+_ERRNO = "|".join(sorted(map(re.escape, NUMBERS), key=len, reverse=True))
 _WORD = re.compile(
     rf"(?<![\w./-])(?:(?P<errno>{_ERRNO})|(?P<id>[a-z0-9]+(?:-[a-z0-9]+)+))(?![\w-])"
 )
