@@ -132,7 +132,7 @@ def test_examples_are_listed_printed_and_written(tmp_path):
 )
 def test_only_examples_are_examples(name):
     assert example_files.example_path(name) is None
-    assert call(f"memslots example {name}")[0] == 1
+    assert call(f"memslots example {name}")[0] == 2
 
 
 def test_one_file_carries_its_examples(tmp_path):

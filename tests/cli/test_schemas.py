@@ -108,4 +108,4 @@ def test_a_schema_is_printed_by_either_name():
     assert long == short
     assert long[0] == 0
     code, _, err = call("memslots schema chekc")
-    assert (code, "memslots.check/1" in err) == (1, True)
+    assert (code, "memslots.check/1" in err) == (2, True)

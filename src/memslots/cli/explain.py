@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain each recording; the exit code."""
     for name in options.ignore:
         finding_kind(name)
-    return each_recording("explain", options, _run, JSON if options.to == JSON else TEXT)
+    return each_recording("explain", options, _run, JSON if options.format == JSON else TEXT)
 
 
 def _run(options: argparse.Namespace) -> int:
