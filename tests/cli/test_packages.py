@@ -22,8 +22,8 @@ from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
 from memslots.cli.shell_files import write_shell_files
 
-NEEDS_MORE = {"emulate", "live", "record", "sweep", "verify", "watch"}
-"""Commands whose examples need /dev/kvm, root or a program of one's own."""
+NEEDS_MORE = {"emulate", "fleet", "live", "record", "sweep", "verify", "watch"}
+"""Commands whose examples need /dev/kvm, root, an extra or a program of one's own."""
 BUILDS = find_spec("build") is not None and find_spec("setuptools") is not None
 needs_build = pytest.mark.skipif(
     not BUILDS, reason="the packages `build`, `setuptools` are missing"

@@ -32,7 +32,7 @@ _WAIT_SECONDS, _SHOW_SECONDS, _END_SECONDS = 0.05, 0.2, 3.0
 _MOST_REFUSALS = 100
 
 
-class WatchedVm:
+class GrowingVm:
     """One VM as it is now."""
 
     __slots__ = ("from_start", "name", "vm")
@@ -56,7 +56,7 @@ class WatchedState:
         self.refusals = list(watching.refusals)
         """The last refused region calls, and those that the model answers otherwise."""
         self.vms = [
-            WatchedVm(tracked.name, tracked.vm.fork(), from_start=tracked.from_start)
+            GrowingVm(tracked.name, tracked.vm.fork(), from_start=tracked.from_start)
             for tracked in watching.replay.vms
             if tracked.made_by or tracked.vm.state.nr_slots
         ]

@@ -12,7 +12,7 @@ from .text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..record.watching import WatchedState, WatchedVm
+    from ..record.watching import WatchedState, GrowingVm
     from ..replay.step import Step
 
 HEAD = ("gpa", "length", "slot", "flags", "hva", "share")
@@ -20,7 +20,7 @@ _BAR = 12
 SCHEMA = "memslots.watch/1"
 
 
-def slot_rows(seen: WatchedVm) -> list[tuple[str, ...]]:
+def slot_rows(seen: GrowingVm) -> list[tuple[str, ...]]:
     """The map of a VM: each slot and hole of each address space, with a bar of its part."""
     found: list[tuple[str, ...]] = []
     for as_id in range(len(seen.vm.state.spaces)):
@@ -52,7 +52,7 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def totals_text(seen: WatchedVm) -> str:
+def totals_text(seen: GrowingVm) -> str:
     """`VM 1: 2 of 32764 slots, 787456 pages (3 GiB), MMU budget 15749`."""
     vm = seen.vm
     text = (
