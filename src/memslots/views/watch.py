@@ -12,7 +12,7 @@ from .text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..record.watching import WatchedState, GrowingVm
+    from ..record.watching import GrowingVm, WatchedState
     from ..replay.step import Step
 
 HEAD = ("gpa", "length", "slot", "flags", "hva", "share")
