@@ -22,8 +22,8 @@ from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
 from memslots.cli.shell_files import write_shell_files
 
-NEEDS_MORE = {"emulate", "live", "record", "sweep", "verify", "watch"}
-"""Commands whose examples need /dev/kvm, root or a program of one's own."""
+NEEDS_MORE = {"emulate", "fleet", "live", "record", "sweep", "verify", "watch"}
+"""Commands whose examples need /dev/kvm, root, an extra or a program of one's own."""
 BUILDS = find_spec("build") is not None and find_spec("setuptools") is not None
 needs_build = pytest.mark.skipif(
     not BUILDS, reason="the packages `build`, `setuptools` are missing"
@@ -132,7 +132,7 @@ def test_examples_are_listed_printed_and_written(tmp_path):
 )
 def test_only_examples_are_examples(name):
     assert example_files.example_path(name) is None
-    assert call(f"memslots example {name}")[0] == 1
+    assert call(f"memslots example {name}")[0] == 2
 
 
 def test_one_file_carries_its_examples(tmp_path):

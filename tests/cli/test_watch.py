@@ -128,7 +128,7 @@ def test_without_textual_it_says_what_to_install(monkeypatch):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "textual", None)
     code, _, err = call("memslots watch -- true")
-    assert code == 1
+    assert code == 2
     assert err == "memslots watch: this needs textual: pip install 'memslots[terminal]'\n"
 
 

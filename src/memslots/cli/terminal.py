@@ -60,7 +60,7 @@ def _output_file(path: str | None) -> Iterator[None]:
         return
     before = sys.stdout
     with open(path, "w", encoding="utf-8") as file:
-        sys.stdout = HarmlessOutput(file, OUTPUT)  # type: ignore[assignment]
+        sys.stdout = HarmlessOutput(file, OUTPUT)
         try:
             yield
         finally:
@@ -87,7 +87,7 @@ def _shaped(name: str, options: argparse.Namespace) -> Iterator[None]:
         width = max(40, shutil.get_terminal_size().columns)
     ask_width(width)
     shaped = _Shaped(out, width, _highlighter(colours), name in PAGED and is_terminal)
-    sys.stdout = shaped  # type: ignore[assignment]
+    sys.stdout = shaped
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from ..record.watching import Seen, Watching
+    from ..record.watching import WatchedState, Watching
 
 HELP = "Slots, map, totals and refusals of a program's VMs, on the terminal, while they happen."
 EPILOG = """\
@@ -74,19 +74,19 @@ def run(options: argparse.Namespace) -> int:
     return FINDINGS if seen is not None and seen.refusals else FINE
 
 
-def _as_json(watching: Watching) -> Seen | None:
+def _as_json(watching: Watching) -> WatchedState | None:
     """Follow to the end; the last state, printed."""
     import json
 
     from ..views.watch import seen_json
 
-    last: list[Seen] = []
+    last: list[WatchedState] = []
     watching.run(lambda seen: last.__setitem__(slice(None), [seen]))
     print(json.dumps(seen_json(last[0], watching.profile.name)))
     return last[0]
 
 
-def _on_screen(options: argparse.Namespace, watching: Watching) -> Seen | None:
+def _on_screen(options: argparse.Namespace, watching: Watching) -> WatchedState | None:
     """Draw until q; what was seen last."""
     from .watch_screen import WatchScreen
 

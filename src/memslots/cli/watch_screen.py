@@ -16,7 +16,7 @@ except ImportError as error:  # pragma: no cover - told by need_textual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..record.watching import Seen, Watching
+    from ..record.watching import WatchedState, Watching
 
 _REFUSALS_SHOWN = 4
 
@@ -25,7 +25,7 @@ def need_textual() -> None:
     """It is here: loading this module has looked for it."""
 
 
-class WatchScreen(App["Seen | None"]):
+class WatchScreen(App["WatchedState | None"]):
     """State, totals, map and the last refusals."""
 
     CSS = """
@@ -45,7 +45,7 @@ class WatchScreen(App["Seen | None"]):
         super().__init__()
         self._watching = watching
         self._what = what
-        self._seen: Seen | None = None
+        self._seen: WatchedState | None = None
         self._vm = 0
         self._held = False
         self._shown: list[tuple[str, ...]] = []
@@ -69,7 +69,7 @@ class WatchScreen(App["Seen | None"]):
         except (MemslotsError, OSError) as error:
             self._safely(self.show_error, str(error))
 
-    def _tell(self, seen: Seen) -> None:
+    def _tell(self, seen: WatchedState) -> None:
         self._safely(self.show, seen)
 
     def _safely(self, what: object, value: object) -> None:
@@ -84,7 +84,7 @@ class WatchScreen(App["Seen | None"]):
         """Why there is nothing to see."""
         self.query_one("#state", Static).update(text)
 
-    def show(self, seen: Seen) -> None:
+    def show(self, seen: WatchedState) -> None:
         """The newest state, unless the picture is held."""
         self._seen = seen
         if not self._held:

@@ -32,7 +32,7 @@ _WAIT_SECONDS, _SHOW_SECONDS, _END_SECONDS = 0.05, 0.2, 3.0
 _MOST_REFUSALS = 100
 
 
-class SeenVm:
+class GrowingVm:
     """One VM as it is now."""
 
     __slots__ = ("from_start", "name", "vm")
@@ -45,7 +45,7 @@ class SeenVm:
         """Whether its creation was recorded."""
 
 
-class Seen:
+class WatchedState:
     """What is known of a recording at one moment."""
 
     __slots__ = ("calls", "is_over", "refusals", "region_calls", "vms")
@@ -56,7 +56,7 @@ class Seen:
         self.refusals = list(watching.refusals)
         """The last refused region calls, and those that the model answers otherwise."""
         self.vms = [
-            SeenVm(tracked.name, tracked.vm.fork(), from_start=tracked.from_start)
+            GrowingVm(tracked.name, tracked.vm.fork(), from_start=tracked.from_start)
             for tracked in watching.replay.vms
             if tracked.made_by or tracked.vm.state.nr_slots
         ]
@@ -75,11 +75,11 @@ class Watching:
         self.refusals: deque[Step] = deque(maxlen=_MOST_REFUSALS)
         self.replay = Replay((), profile)
         self._is_over = is_over
-        self._show: Callable[[Seen], object] = lambda seen: None
+        self._show: Callable[[WatchedState], object] = lambda seen: None
         self._shown_at = 0.0
         self._news = True
 
-    def run(self, show: Callable[[Seen], object]) -> None:
+    def run(self, show: Callable[[WatchedState], object]) -> None:
         """Follow to the end of the recording.  Raises TraceError for one that is none."""
         self._show = show
         file = self._opened()
@@ -91,7 +91,7 @@ class Watching:
                 )
                 for step in self.replay:
                     self._take(step)
-        show(Seen(self, is_over=True))
+        show(WatchedState(self, is_over=True))
 
     def _opened(self) -> BinaryIO | None:
         """The recording, once the program has started; None if it never did."""
@@ -116,7 +116,7 @@ class Watching:
             # all that was written has been replayed: the moment to show it
             if self._news:
                 self._news = False
-                self._show(Seen(self, is_over=False))
+                self._show(WatchedState(self, is_over=False))
             time.sleep(_WAIT_SECONDS)
 
     def _take(self, step: Step) -> None:
@@ -127,7 +127,7 @@ class Watching:
         now = time.monotonic()
         if now - self._shown_at > _SHOW_SECONDS:
             self._shown_at = now
-            self._show(Seen(self, is_over=False))
+            self._show(WatchedState(self, is_over=False))
 
 
 def start_recorder(

@@ -12,7 +12,7 @@ from .text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..record.watching import Seen, SeenVm
+    from ..record.watching import GrowingVm, WatchedState
     from ..replay.step import Step
 
 HEAD = ("gpa", "length", "slot", "flags", "hva", "share")
@@ -20,7 +20,7 @@ _BAR = 12
 SCHEMA = "memslots.watch/1"
 
 
-def slot_rows(seen: SeenVm) -> list[tuple[str, ...]]:
+def slot_rows(seen: GrowingVm) -> list[tuple[str, ...]]:
     """The map of a VM: each slot and hole of each address space, with a bar of its part."""
     found: list[tuple[str, ...]] = []
     for as_id in range(len(seen.vm.state.spaces)):
@@ -52,7 +52,7 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def totals_text(seen: SeenVm) -> str:
+def totals_text(seen: GrowingVm) -> str:
     """`VM 1: 2 of 32764 slots, 787456 pages (3 GiB), MMU budget 15749`."""
     vm = seen.vm
     text = (
@@ -64,7 +64,7 @@ def totals_text(seen: SeenVm) -> str:
     return text if seen.from_start else f"{text}; seen from the middle"
 
 
-def state_text(seen: Seen, kernel: str, what: str) -> str:
+def state_text(seen: WatchedState, kernel: str, what: str) -> str:
     """What is watched, and how much of it there was."""
     state = "ended" if seen.is_over else "running"
     return (
@@ -82,7 +82,7 @@ def refusal_text(step: Step) -> str:
     return f"step {step.number}  {call_text(step)}{rule}"
 
 
-def seen_json(seen: Seen, kernel: str) -> dict[str, object]:
+def seen_json(seen: WatchedState, kernel: str) -> dict[str, object]:
     """The state as one JSON object."""
     return {
         "schema": SCHEMA,
