@@ -40,11 +40,12 @@ def everything(
     events = []
     try:
         for event in read(data, reading=reading):
-            events.append({name: getattr(event, name) for name in Event.__slots__})
+            told = {name: getattr(event, name) for name in Event.__slots__}
+            events.append(told)
     except TraceError as error:  # a binary recording that cannot be opened
         reading.note(str(error))
-    told = {name: getattr(reading, name) for name in Reading.__slots__ if name != "excerpt"}
-    return events, told | {"excerpt": reading.excerpt.text()}
+    counted = {name: getattr(reading, name) for name in Reading.__slots__ if name != "excerpt"}
+    return events, counted | {"excerpt": reading.excerpt.text()}
 
 
 def same(
