@@ -91,12 +91,20 @@ def parse(text: str, line: int, reading: Reading) -> Event | list[str] | None:
         return None
     event = _event(row) if ours else None
     if event is not None:
-        event.line = event.line or line
+        event.line = _line(event.line, line)
         event.format = event.format or "jsonl"
         return event
     messages: list[str] = []
     _messages(row, messages, _DEPTH)
     return messages or None
+
+
+def _line(told: int, here: int) -> int:
+    """The line that an event tells, if it is one; where it stands, if it tells none.
+
+    `widths` does not look at lines: of events far down a recording it would have them counted.
+    """
+    return 0 if told >> 63 else told or here
 
 
 def _out(value: int) -> int | str:
@@ -186,7 +194,7 @@ class OwnLines:
             return None
         event = _event(row)
         if event is not None:
-            event.line = event.line or line
+            event.line = _line(event.line, line)
             event.format = event.format or "jsonl"
         return event
 

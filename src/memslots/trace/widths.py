@@ -17,12 +17,7 @@ _BITS = {name: {field.name: field.bits for field in call.fields} for name, call 
 _NONE: dict[str, int] = {}
 _I64, _U32_BITS, _I64_BITS = 1 << 63, 32, 63
 _MOST_ERRNO = 4095
-_BESIDE = (
-    ("pid", _U32_BITS),
-    ("line", _I64_BITS),
-    ("duration_ns", _I64_BITS),
-    ("vcpus_in_run", 32),
-)
+_BESIDE = (("pid", _U32_BITS), ("duration_ns", _I64_BITS), ("vcpus_in_run", _U32_BITS))
 """Numbers that are not negative, with their bits."""
 
 
@@ -46,10 +41,13 @@ def fitting(events: Iterator[Event], reading: Reading) -> Iterator[Event]:
             event.new_fd = None
         if event.time_ns is not None and (event.time_ns + _I64) >> 64:
             event.time_ns = None
-        for name, most in _BESIDE:
-            value = getattr(event, name)
-            if value is not None and value >> most:
-                setattr(event, name, 0 if name == "line" else None)
+        if ((event.pid or 0) | (event.vcpus_in_run or 0)) >> _U32_BITS or (
+            event.duration_ns or 0
+        ) >> _I64_BITS:
+            for name, most in _BESIDE:
+                value = getattr(event, name)
+                if value is not None and value >> most:
+                    setattr(event, name, None)
         yield event
 
 
