@@ -10,7 +10,7 @@ Start here:
 
 Map of the package.  A wing imports only what stands above it, a file only what stands before it
 in its wing:
-    units errnos errors    kinds of number and their arithmetic; Linux's errnos; what is raised
+    units patterns errnos errors    numbers; patterns compiled late; Linux's errnos; what is raised
     uapi/             what user space and KVM say to each other; knows no release
         capabilities encoding flags fields calls region
     kernel/           what is known about kernels; the only wing that knows releases
