@@ -34,7 +34,7 @@ NAVIGATION = {
     "Start": ("tutorial", "install", "cookbook", "explain", "recordings", "failures", "pictures"),
     "Reference": ("rules/index", "findings", "causes", "kernels", "diff/index", "reference"),
     "Before a release": ("check", "ci", "cost", "accounting", "page-total", "change-cost"),
-    "Recording and the real KVM": ("recording", "live", "farm"),
+    "Recording and the real KVM": ("recording", "live", "emulate", "farm", "fuzzing"),
     "For programs": ("ask", "vectors", "export", "arrays", "fleet"),
     "How it is made": (
         "design",
