@@ -194,8 +194,13 @@ def test_an_output_file_and_several_layouts(tmp_path):
     assert json.loads(target.read_text())["version"] == "2.1.0"
     code, out, _ = call(f"memslots check examples/layouts/pc.toml {ARM}")
     assert code == 1
-    assert out.startswith("PC, 8 GiB, SMM: ")
-    assert "\n\narm64 virt, 40 bits of IPA: " in out
+    assert out.startswith("=== examples/layouts/pc.toml\nPC, 8 GiB, SMM: ")
+    assert f"\n\n=== {ARM}\narm64 virt, 40 bits of IPA: " in out
+    lines = call(f"memslots check examples/layouts/pc.toml {ARM} --format github")[1].splitlines()
+    assert [line.split("title=")[1].split("::")[0] for line in lines] == [
+        "size-unaligned",
+        "ipa-limit",
+    ]
     code, _, err = call(f"memslots check examples/layouts/pc.toml {ARM} --format junit")
     assert (code, "is for one FILE" in err) == (2, True)
 
