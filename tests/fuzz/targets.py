@@ -233,7 +233,7 @@ def shape(words: tuple[str, ...], code: int, out: str) -> None:
     what = " ".join(words)
     if not (words[0] == "export" and "perfetto" not in words and "strace" not in words):
         checks.printable(out, what)
-    if code == 2:
+    if code == 2 or "--write" in words:
         return
     if "--jsonl" in words or words[-2:] == ("--to", "jsonl") or words[0] == "vectors":
         checks.is_json(out, what, lines=True)

@@ -96,7 +96,7 @@ class Memory:
 @pytest.mark.parametrize("reason", [39, 17])
 def test_a_memory_fault_says_where(tmp_path, monkeypatch, reason):
     path = str(tmp_path / "r")
-    monkeypatch.setattr(runs, "_kvm_run_at", lambda tid, fd: 0x7000)
+    monkeypatch.setattr(runs, "kvm_run_at", lambda tid, fd: 0x7000)
     call, values = runs.failed_run(Memory(reason), 7, 5)
     with RecordingFile(path, ["x"], "a test") as file:
         file.add(call, 7, 1, -errno.EFAULT, 5, values)
