@@ -15,7 +15,7 @@ from ..explain.findings import Watch
 from ..explain.vm_summary import VmSummary
 from ..explain.which_kernel import MOST_EVENTS
 from ..replay.replay import Replay
-from ..replay.step import DIFFERS, ECHO, INCOMPLETE, REFUSED
+from ..replay.step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, REFUSED
 from ..rules.answer import Refused
 from ..rules.decide import DECISIONS
 from ..state.change import KIND_NAMES
@@ -119,8 +119,10 @@ class OneRecording:
         replay = self._replay
         assert replay is not None
         for number, event in enumerate(events, len(head) + 1):
-            replay.take(number, event)
-            self._see(replay)
+            if replay.advance(number, event):
+                self._see_plain(replay)
+            else:
+                self._see(replay)
             if len(self.rows.steps) >= _STEPS_HELD:
                 self.flush()
 
@@ -134,11 +136,36 @@ class OneRecording:
         """Replay the first events; False if they show that it is another kernel."""
         self._replay = replay = Replay((), chosen.profile, most_kept=0)
         for number, event in enumerate(head, 1):
-            step = replay.take(number, event)
-            if chosen.is_contradicted_by(step):
+            if replay.advance(number, event):
+                self._see_plain(replay)
+                continue
+            if chosen.is_contradicted_by(replay.step):
                 return False
             self._see(replay)
         return True
+
+    def _see_plain(self, replay: Replay) -> None:
+        """Look at a region call that was accepted, as the model has it: what most calls are."""
+        event, tracked, number = replay.event, replay.tracked, replay.number
+        state = tracked.vm.state
+        if event.time_ns is not None:
+            if self._first_ns is None:
+                self._first_ns = event.time_ns
+            self._last_ns = event.time_ns
+        self._counts["kvm"] += 1
+        self._counts["region"] += 1
+        self._watch.see(replay, is_plain=True)
+        summary = self._summaries.get(tracked.name)
+        if summary is None:
+            summary = self._summaries[tracked.name] = VmSummary(number, event, tracked.name)
+        summary.see_plain(number, event, state)
+        change, budget = replay.change, tracked.vm.mmu_budget
+        kind = "" if change is None else KIND_NAMES[change.kind]
+        self.rows.steps.append(
+            f"{self._call_columns(number, event, tracked, is_region=True)},0,,{ACCEPTED},{kind},"
+            f"{state.total_pages},{state.nr_slots},{'' if budget is None else budget},"
+            f"{'' if event.duration_ns is None else event.duration_ns},{event.line}\n"
+        )
 
     def _see(self, replay: Replay) -> None:
         step, tracked, counts = replay.step, replay.tracked, self._counts
@@ -173,6 +200,22 @@ class OneRecording:
         The order is that of STEPS.
         """
         event, answer = step.event, step.answer
+        pages, budget, slots = step.totals
+        rule = getattr(answer, "rule", None)
+        expected = None if answer is None else answer.result
+        duration_ns = event.duration_ns
+        return (
+            f"{self._call_columns(step.number, event, tracked, is_region=is_region)},"
+            f"{'' if expected is None else expected},{'' if rule is None else rule.id},"
+            f"{step.verdict},{'' if step.change is None else KIND_NAMES[step.change.kind]},"
+            f"{pages},{slots},{'' if budget is None else budget},"
+            f"{'' if duration_ns is None else duration_ns},{event.line}\n"
+        )
+
+    def _call_columns(
+        self, number: int, event: Event, tracked: TrackedVm, *, is_region: bool
+    ) -> str:
+        """The columns of a step that say what was called, up to its result."""
         fields = event.fields
         region, others = ",,,,", fields
         if is_region:
@@ -188,20 +231,13 @@ class OneRecording:
                 others = {}
             else:
                 others = {key: value for key, value in fields.items() if key not in _FIELDS}
-        pages, budget, slots = step.totals
-        rule = getattr(answer, "rule", None)
-        expected = None if answer is None else answer.result
         time_ns, tid, fd, new_fd = event.time_ns, event.pid, event.fd, event.new_fd
-        result, duration_ns = event.result, event.duration_ns
+        result = event.result
         return (
-            f"{self._id},{step.number},{'' if time_ns is None else time_ns},"
+            f"{self._id},{number},{'' if time_ns is None else time_ns},"
             f"{'' if tid is None else tid},{quoted(tracked.process)},{'' if fd is None else fd},"
-            f"{'' if new_fd is None else new_fd},{quoted(step.vm_name)},{event.call},{region},"
-            f"{quoted(dumps(others)) if others else ''},{'' if result is None else result},"
-            f"{'' if expected is None else expected},{'' if rule is None else rule.id},"
-            f"{step.verdict},{'' if step.change is None else KIND_NAMES[step.change.kind]},"
-            f"{pages},{slots},{'' if budget is None else budget},"
-            f"{'' if duration_ns is None else duration_ns},{event.line}\n"
+            f"{'' if new_fd is None else new_fd},{quoted(tracked.name)},{event.call},{region},"
+            f"{quoted(dumps(others)) if others else ''},{'' if result is None else result}"
         )
 
     def _refusal(self, step: Step) -> Row:
