@@ -106,7 +106,8 @@ def tells_nothing(before: bytes = b"") -> bytes:
     wanted = rb"(?:" + memory + rb"|" + lookalikes + rb"|" + run + codes + rb")(?![A-Z0-9_a-z])"
     request = rb"(?:[A-Z2][A-Z0-9_]*+" + (b"" if before else rb"|0x[0-9a-f]{1,8}+") + rb")"
     return (
-        rb"(?:" + run + rb", 0\) {1,40}+= (?:0|" + INTERRUPTED + rb")" + TOOK
+        rb"(?:" + run + rb", 0(?:\) {1,40}+= (?:0|" + INTERRUPTED + rb")" + TOOK
+        + rb"| <unfinished \.\.\.>)"
         + rb"|(?!" + wanted + rb")" + request + arguments + rb"\) {1,40}+= (?:" + OK + rb"|"
         + REFUSED + rb")" + TOOK
         + rb"|" + lookalikes + arguments + rb"\) {1,40}+= " + OK + TOOK + rb")"

@@ -109,7 +109,7 @@ class Passing:
             found = self._pattern(in_trace).match(buffer, at, end)
             if found:
                 self._in_trace = in_trace
-                run = b":kvm_run_exit " if in_trace else b"KVM_RUN, 0)"
+                run = b":kvm_run_exit " if in_trace else b"KVM_RUN, 0"
                 self._reading.runs += buffer.count(run, at, found.end())
                 return found.end()
         return at
