@@ -18,7 +18,7 @@ in its wing:
         distributions footprint user_range vm_capabilities machine dated_text vendors names asked
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
-        change hva_index apply mmu_pages_designs set_pairs slot_set vm_state
+        change hva_index apply mmu_pages_designs set_pairs slot_set invariants vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
         answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
         region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind

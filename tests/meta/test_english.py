@@ -49,6 +49,7 @@ REASONS = {
     "export.c_prelude": "the text of a C program",
     "export.python": "the text of a Python program",
     "fleet.changes": "questions in SQL",
+    "fleet.inputs": "why an input was left out, beside the system's own words for it",
     "fleet.part": "a query in SQL",
     "fleet.prometheus": "questions in SQL",
     "fleet.store": "a query in SQL",

@@ -10,7 +10,7 @@ import pytest
 from memslots.explain.analysis import Analysis
 from memslots.explain.which_kernel import weigh
 from memslots.kernel.arch import ARCHES
-from memslots.kernel.asked import Alike, AskedProfile
+from memslots.kernel.asked import AlikeKernels, AskedProfile
 from memslots.kernel.names import find
 from memslots.kernel.profile import of_branches
 from memslots.replay.replay import Replay
@@ -130,7 +130,7 @@ def test_kernels_that_answer_alike_replay_alike(arch):
                 for step in Replay(events, profile, only_answers=True)
             ]
 
-        alike, done = Alike(verdicts, kernels), []
+        alike, done = AlikeKernels(verdicts, kernels), []
         for kernel in kernels:
             if alike.find(kernel) not in done:
                 done.append(alike.find(kernel))
@@ -156,7 +156,7 @@ def test_a_limit_that_nothing_reaches_does_not_tell_kernels_apart():
 def test_evidence_is_that_of_each_kernel_by_itself(path, monkeypatch):
     events = list(read(str(path)))
     shared = weigh(events)
-    monkeypatch.setattr(Alike, "find", lambda self, profile: self._work(profile))
+    monkeypatch.setattr(AlikeKernels, "find", lambda self, profile: self._work(profile))
     alone = weigh(events)
     for name in ("ruled_out", "contradictions", "build"):
         assert getattr(shared, name) == getattr(alone, name)

@@ -15,7 +15,7 @@ import re
 
 from ..explain.remedies import candidates, passes
 from ..kernel.arch import ARCH_AND_EDITS, ARCHES, find_arch
-from ..kernel.asked import Alike
+from ..kernel.asked import AlikeKernels
 from ..kernel.names import find
 from ..kernel.profile import of_branches
 from ..rules.answer import Accepted, Refused, Undetermined
@@ -154,7 +154,7 @@ def survey_plan(plan: Layout | Recording, profiles: Sequence[Profile]) -> Survey
             found.calls = [Row(step) for step in steps]
         return _cells(steps)
 
-    alike = Alike(column, profiles)
+    alike = AlikeKernels(column, profiles)
     for profile in profiles:
         found.columns[profile.name] = alike.find(profile)
     _collect_problems(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import MemslotsError
-from ..kernel.asked import Alike, machine_of
+from ..kernel.asked import AlikeKernels, machine_of
 from ..kernel.profile import Profile, of_branches
 from ..model.vm import Vm
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
@@ -121,7 +121,7 @@ def kernels_line(vm: Vm, request: Region, outcome: Outcome) -> str:
         except MemslotsError:
             return None
 
-    alike = Alike(answered, kernels)
+    alike = AlikeKernels(answered, kernels)
     for profile in kernels:
         text = alike.find(profile)
         if text is None:

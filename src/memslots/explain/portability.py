@@ -7,7 +7,7 @@ these only so many that all answers together stay within a budget.
 
 from __future__ import annotations
 
-from ..kernel.asked import Alike
+from ..kernel.asked import AlikeKernels
 from ..kernel.profile import Profile, of_branches
 from ..replay.replay import MAPPING_CALLS, Replay
 from ..rules.answer import Refused, Rule
@@ -114,7 +114,7 @@ class AcceptedCalls:
             self.left_out += len(events) - kept
             events = events[:kept]
         found: dict[Rule, RefusedElsewhere] = {}
-        work = Alike(lambda profile: self._refusals(events, profile), releases)
+        work = AlikeKernels(lambda profile: self._refusals(events, profile), releases)
         for alike in reversed(list(kinds.values())):
             refusals = work.find(alike[0])
             for rule, (refused, steps) in refusals.items():

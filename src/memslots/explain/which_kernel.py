@@ -13,7 +13,7 @@ from re import IGNORECASE
 from ..errnos import EEXIST
 from ..errors import UnknownKernelError
 from ..kernel.arch import find_arch
-from ..kernel.asked import Alike
+from ..kernel.asked import AlikeKernels
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
 from ..kernel.profile import Profile, of_branches
@@ -171,12 +171,12 @@ def _stated(release: str, machine: str, page_bytes: int, host: Sequence[str]) ->
 
 def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: list[Profile]) -> None:
     events = events[:MOST_EVENTS]
-    alike = Alike(lambda profile: _contradictions(events, profile, most=1), candidates)
+    alike = AlikeKernels(lambda profile: _contradictions(events, profile, most=1), candidates)
     tried = [alike.find(candidate) for candidate in candidates]
     if all(count for count, _ in tried):
         # none fits: the one with the fewest contradictions is the best guess
         most = MOST_EVENTS
-        alike = Alike(lambda profile: _contradictions(events, profile, most + 1), candidates)
+        alike = AlikeKernels(lambda profile: _contradictions(events, profile, most + 1), candidates)
         for number, candidate in enumerate(candidates):
             tried[number] = alike.find(candidate)
             most = min(most, tried[number][0])
@@ -207,7 +207,7 @@ def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Vers
             builds[edits] = [find(f"{version}/{evidence.arch}{edits}") for version in releases]
         except UnknownKernelError:
             continue
-    alike = Alike(
+    alike = AlikeKernels(
         lambda profile: _contradictions(events, profile, evidence.contradictions),
         [candidate for tried in builds.values() for candidate in tried],
     )

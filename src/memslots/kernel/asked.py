@@ -3,8 +3,8 @@ answers.
 
 A replay on an `AskedProfile` notes each fact, option, limit and number of a machine that decided
 something.  A kernel with the same answers to these questions would have replayed alike, step by
-step, and need not be asked (`Alike.find`).  Finer than `Profile.behaviour`, which compares all that
-could ever be asked.
+step, and need not be asked (`AlikeKernels.find`).  Finer than `Profile.behaviour`, which compares
+all that could ever be asked.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _answers(profile: Profile, question: tuple[object, ...], answer: object) -> 
 _METHODS = {"fact": "knows", "option": "option", "limit": "limit"}
 
 
-class Alike(Generic[T]):
+class AlikeKernels(Generic[T]):
     """What some work came to on kernels of one architecture, done once for those that are alike."""
 
     def __init__(self, work: Callable[[Profile], T], kernels: Sequence[Profile]) -> None:

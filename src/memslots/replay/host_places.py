@@ -1,4 +1,4 @@
-"""Where the VMs of one process have had host memory: which VM a mapping call is about.
+"""Where the VMs of a process have had host memory: which VM a mapping call is about.
 
 What is entered stays after its slot is gone, until a look-up finds nothing there.
 """
@@ -13,8 +13,50 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..state.change import SlotChange
+    from ..trace.event import Event
+    from .step import Step
+
 
 class HostPlaces:
+    """The host memory of VMs, process by process, of those that made mapping calls; false while
+    there is none.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, PlacesOfProcess] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def vm_behind(self, event: Event, process: str, vms: Iterable[TrackedVm]) -> TrackedVm | None:
+        """The VM with a slot on the host memory that a mapping call is about.
+
+        vms: those of the process, as they are now.
+        """
+        first = event.result if event.call == "mmap" else event.get("addr")
+        nbytes = event.get("length")
+        if not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
+            return None
+        if process not in self._of:
+            self._of[process] = PlacesOfProcess(vms)
+        return self._of[process].vm_behind(first, first + nbytes)
+
+    def see(self, tracked: TrackedVm, step: Step) -> None:
+        """Remember where a call of a VM put slots, for the mapping calls of its process."""
+        if step.change is not None:
+            self.see_change(tracked, step.change)
+        elif step.answer is not None and tracked.process in self._of:
+            self._of[tracked.process].add_own_slots(tracked)  # it may have made some
+
+    def see_change(self, tracked: TrackedVm, change: SlotChange) -> None:
+        """Remember where a change put a slot."""
+        places = self._of.get(tracked.process)
+        if places is not None and change.new is not None:
+            places.add(tracked, change.new)
+
+
+class PlacesOfProcess:
     """The host memory of the slots of all VMs of one process."""
 
     def __init__(self, vms: Iterable[TrackedVm]) -> None:

@@ -91,7 +91,7 @@ class Replay:
         self._names: dict[str, int] = {}
         self._system: TrackedVm | None = None
         self._vms_of: dict[str, list[TrackedVm]] = {}
-        self._host_places: dict[str, HostPlaces] = {}
+        self._host_places = HostPlaces()
         """Process: where its VMs have host memory, from its first mapping call on."""
 
     def __iter__(self) -> Iterator[Step]:
@@ -137,13 +137,13 @@ class Replay:
                     if change is not UNCHANGED:
                         self.change = change
                         if self._host_places:
-                            self._see_placed(tracked, change)
+                            self._host_places.see_change(tracked, change)
                     return True
         self._same = None
         self._step = step = self._take(number, event)
         self.change = step.change
         if self._host_places:
-            self._see_all_placed(self.tracked, step)
+            self._host_places.see(self.tracked, step)
         return False
 
     def _find_vm(self, event: Event) -> TrackedVm | None:
@@ -205,7 +205,8 @@ class Replay:
         """The VM that the event is about, the kind of descriptor, and whether that was seen."""
         name = event.call
         if name in MAPPING_CALLS:
-            return self._behind(event, process) or self._system_vm(event, process), SYSTEM, True
+            behind = self._host_places.vm_behind(event, process, self._vms_of.get(process, ()))
+            return behind or self._system_vm(event, process), SYSTEM, True
         if name not in CALLS:
             known = (
                 None
@@ -273,32 +274,6 @@ class Replay:
         self.vms.append(tracked)
         self._vms_of.setdefault(process, []).append(tracked)
         return tracked
-
-    def _behind(self, event: Event, process: str) -> TrackedVm | None:
-        """The VM with a slot on the host memory that a mapping call is about."""
-        first, nbytes = (
-            event.result if event.call == "mmap" else event.get("addr"),
-            event.get("length"),
-        )
-        if not first or not nbytes or not 0 < first <= first + nbytes <= 1 << 64:
-            return None
-        places = self._host_places.get(process)
-        if places is None:
-            places = HostPlaces(self._vms_of.get(process, ()))
-            self._host_places[process] = places
-        return places.vm_behind(first, first + nbytes)
-
-    def _see_all_placed(self, tracked: TrackedVm, step: Step) -> None:
-        if step.change is not None:
-            self._see_placed(tracked, step.change)
-        elif step.answer is not None and tracked.process in self._host_places:
-            self._host_places[tracked.process].add_own_slots(tracked)  # it may have made some
-
-    def _see_placed(self, tracked: TrackedVm, change: SlotChange) -> None:
-        """Remember where a slot was put, for the mapping calls of its process."""
-        places = self._host_places.get(tracked.process)
-        if places is not None and change.new is not None:
-            places.add(tracked, change.new)
 
     def _follow_descriptors(
         self, event: Event, process: str, step: Step, tracked: TrackedVm

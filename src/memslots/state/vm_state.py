@@ -11,13 +11,13 @@ from bisect import bisect_left, bisect_right
 from itertools import count
 from operator import attrgetter
 
-from ..errors import InvariantBrokenError
 from ..kernel.machine import Machine
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
 from .apply import make
 from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS, SlotChange
 from .dirty_bitmap import DirtyBitmap
 from .guest_memfd import Binding, GuestMemfd
+from .invariants import check_state
 from .memory_attributes import AttributeMap
 from .mmu_pages import MmuBudget
 from .mmu_pages_designs import CappedTotal, Design, Walk
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _uids = count(1)
 _first_page, _end_page = attrgetter("start"), attrgetter("end")
-_HIGH_BIT = 1 << 63
 _NO_CAP = 1 << 128
 _UCONTROL_PAGES = (1 << 52) - (1 << 8)
 """4 KiB pages of the slot that a user-controlled VM of s390 gets: all but the last MiB."""
@@ -379,47 +378,4 @@ class VmState:
 
     def check(self) -> None:
         """Raise InvariantBrokenError if anything that must hold does not."""
-        total = 0
-        for as_id, slots in enumerate(self.spaces):
-            slots.check()
-            for slot in slots:
-                total += slot.npages
-                if slot.as_id != as_id:
-                    raise InvariantBrokenError(f"{slot} is in address space {as_id}")
-                self._check_slot(slot)
-            if self.generations[as_id] & _HIGH_BIT and self.machine.generation_high_bit:
-                raise InvariantBrokenError(f"space {as_id} is marked as being updated")
-        if total != self.total_pages:
-            raise InvariantBrokenError(f"page total {self.total_pages}, slots have {total}")
-        if self.design.caps_total and total > self.machine.ulong_max:
-            raise InvariantBrokenError(
-                f"page total {total} does not fit {self.machine.long_bits} bits"
-            )
-        if self.budget.n_requested and self.budget.n_requested < 64:
-            raise InvariantBrokenError(f"requested budget {self.budget.n_requested}")
-        known = {slot.slot_word for slots in self.spaces for slot in slots}
-        if not known.issuperset(self._bitmaps):
-            raise InvariantBrokenError("a bitmap without a slot")
-        # before it was refused to take a slot's guest_memfd away, the binding could outlive the
-        # slot
-        dangles = not self.machine.profile.has("guest-memfd-toggle-refused")
-        for file, bindings in self._bindings.items():
-            ends = 0
-            for binding in sorted(bindings, key=lambda binding: binding.start):
-                if binding.start < ends or not (dangles or binding.slot_word in known):
-                    raise InvariantBrokenError(f"{binding} of {file} overlaps or has no slot")
-                ends = binding.end
-
-    def _check_slot(self, slot: Slot) -> None:
-        bitmap = self._bitmaps.get(slot.slot_word)
-        if slot.slot_word in self._bitmaps and not self.flags_matter:
-            raise InvariantBrokenError(f"{slot} has a bitmap that no change of flags would free")
-        if bitmap is not None and bitmap.npages != slot.npages:
-            raise InvariantBrokenError(f"the bitmap of {slot} is for {bitmap.npages} pages")
-        if bitmap is not None and not slot.flags & KVM_MEM_LOG_DIRTY_PAGES:
-            raise InvariantBrokenError(f"{slot} has a bitmap and does not log")
-        if slot.userspace_addr > self.machine.ulong_max:
-            raise InvariantBrokenError(f"{slot} has a host address wider than unsigned long")
-        limit = self.machine.user_slots + self.machine.internal_slots
-        if slot.id >= limit or (not slot.owner and slot.id >= self.machine.user_slots):
-            raise InvariantBrokenError(f"{slot} has an id that user space cannot have")
+        check_state(self, self._bitmaps, self._bindings)
