@@ -29,6 +29,10 @@ UPWARD = {
         "state.apply",
         "state.vm_state",
     ): "part of VmState.apply in a file of its own; the name is for type checkers",
+    (
+        "state.invariants",
+        "state.vm_state",
+    ): "VmState.check in a file of its own; the name is for type checkers",
 }
 """Imports against the order, inside functions or for type checkers, and why."""
 
