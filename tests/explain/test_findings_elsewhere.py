@@ -65,15 +65,15 @@ def test_calls_that_a_release_lacks_are_said_on_request_only():
 
 def test_the_budget_bounds_the_answers(monkeypatch):
     answers = 0
-    take = portability.Replay.take
+    advance = portability.Replay.advance
 
     def counted(replay, number, event):
         nonlocal answers
         answers += 1
-        return take(replay, number, event)
+        return advance(replay, number, event)
 
-    monkeypatch.setattr(portability.Replay, "take", counted)
-    lines = [vm(), *(region(slot, slot << 30, 4096, RAM + (slot << 30)) for slot in range(400))]
+    monkeypatch.setattr(portability.Replay, "advance", counted)
+    lines = [vm(), *(region(slot, slot << 20, 4096, RAM + (slot << 20)) for slot in range(1700))]
     analysis = Analysis(
         "\n".join(lines).encode(), find("6.1/x86_64"), ignored=frozenset({"refused-elsewhere"})
     )
@@ -83,7 +83,7 @@ def test_the_budget_bounds_the_answers(monkeypatch):
     assert alone < answers <= alone + portability.MOST_ANSWERS
     answers = 0
     found = elsewhere(
-        *lines, region(600, 1 << 45, 4096), profile=find("6.1/x86_64"), every_release=True
+        *lines, region(2600, 1 << 45, 4096), profile=find("6.1/x86_64"), every_release=True
     )
     assert answers > portability.MOST_ANSWERS
     assert found

@@ -101,7 +101,7 @@ def test_a_program_that_is_not_there(tmp_path):
         "record", "-o", str(tmp_path / "r"), "--", "no-such-program", stderr=subprocess.PIPE
     )
     assert process.wait(timeout=30) == 2
-    assert "No such file or directory: 'no-such-program'" in process.stderr.read()
+    assert "no-such-program: No such file or directory" in process.stderr.read()
 
 
 def test_a_recording_without_calls_and_damaged_ones(tmp_path):

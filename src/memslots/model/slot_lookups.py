@@ -100,7 +100,5 @@ class SlotLookups:
 
         A slot that a kernel accepted may end beyond the last address: so may `end`.
         """
-        last = min(end, 1 << 64)
-        return self._space(as_id).by_hva(
-            checked_uint("start", start), checked_uint("end", last, 1 << 64), self.page_shift
-        )
+        last = min(checked_uint("end", end, 1 << 65), 1 << 64)
+        return self._space(as_id).by_hva(checked_uint("start", start), last, self.page_shift)

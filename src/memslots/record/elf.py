@@ -63,7 +63,15 @@ class Elf:
                 self._loads.append((offset, nbytes, address))
             elif kind == _EH_FRAME_HDR:
                 self._hdr = address
-        self._starts, self._functions = self._symbols(head[6], head[11], head[12])
+        sections = [
+            struct.unpack_from("<IIQQQQIIQQ", self._data, head[6] + number * head[11])
+            for number in range(head[12])
+        ]
+        self._starts, self._functions = self._symbols(sections)
+        self._entries: list[tuple[int, int]] = []
+        """(address of a function, that of its entry), rising, of a file without a table of them."""
+        if not self._hdr and head[13] < len(sections):
+            self._entries = sorted(self._entries_of(sections, sections[head[13]][4]))
 
     def address_of(self, offset: int) -> int | None:
         """The address, as the file counts, of what lies at an offset in it."""
@@ -78,17 +86,11 @@ class Elf:
                 return start + address - first
         raise ValueError("an address that is not in the file")
 
-    def _symbols(
-        self, at: int, entry: int, count: int
-    ) -> tuple[list[int], list[tuple[int, str]]]:  # fmt: skip
+    def _symbols(self, sections: list[tuple[int, ...]]) -> tuple[list[int], list[tuple[int, str]]]:
         """Addresses of functions, rising, and for each its bytes and name."""
-        sections = [
-            struct.unpack_from("<IIQQQQIIQQ", self._data, at + number * entry)
-            for number in range(count)
-        ]
         found: dict[int, tuple[int, str]] = {}
         for section in sections:
-            if section[1] not in (_SYMTAB, _DYNSYM) or section[6] >= count:
+            if section[1] not in (_SYMTAB, _DYNSYM) or section[6] >= len(sections):
                 continue
             names = sections[section[6]][4]
             table = self._data[section[4] : section[4] + section[5]]
@@ -111,10 +113,27 @@ class Elf:
 
     # -- how to leave a function
 
+    def _entries_of(self, sections: list[tuple[int, ...]], names: int) -> Iterator[tuple[int, int]]:
+        """What a linker's table of .eh_frame would say; linked statically there is often none."""
+        for section in sections:
+            name = names + section[0]
+            if self._data[name : name + 10] != b".eh_frame\0":
+                continue
+            at, end, delta = section[4], section[4] + section[5], section[3] - section[4]
+            while at + 16 <= end:
+                nbytes, back = struct.unpack_from("<II", self._data, at)
+                if nbytes in (0, 0xFFFF_FFFF):
+                    break
+                if back:  # else it is what entries have in common
+                    (first,) = struct.unpack_from("<i", self._data, at + 8)
+                    yield at + delta + 8 + first, at + delta
+                at += 4 + nbytes
+
     def rules(self, address: int) -> Rules | None:
         """The rules at an address; None if the file has none for it."""
         if not self._hdr:
-            return None
+            place = bisect_right(self._entries, (address, 1 << 64)) - 1
+            return self._of_entry(self._entries[place][1], address) if place >= 0 else None
         at = self._offset_of(self._hdr)
         if self._data[at : at + 4] != _HDR_ENCODINGS:
             return None

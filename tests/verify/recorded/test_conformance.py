@@ -22,6 +22,8 @@ from memslots.rules.attempt import RegionAttempt
 from memslots.rules.fast_path import PlainLimits, accept_plain
 from memslots.rules.region.set_memory_region import decide
 from memslots.state.process import Process
+from memslots.uapi.calls import REGION_CALLS
+from memslots.uapi.region import region_of
 from memslots.verify.recorded import compare
 from memslots.verify.recorded.player import NotDecided, Player
 from memslots.verify.recorded.profiles import profile_of
@@ -212,13 +214,15 @@ def _check_both(region, state, process):
 )
 def test_quick_path_says_what_the_decision_says(name, folder, sequences, monkeypatch):
     counts = {True: 0, False: 0}
-    decide_region = Vm.decide
+    step = Player._step
 
-    def decide_both_ways(vm, region):
-        counts[_check_both(region, vm.state, vm.process)] += 1
-        return decide_region(vm, region)
+    def step_both_ways(player, call, fields, fd, new_fd=None):
+        region = region_of(call, fields) if call in REGION_CALLS else None
+        if region is not None and player.vm is not None:
+            counts[_check_both(region, player.vm.state, player.vm.process)] += 1
+        return step(player, call, fields, fd, new_fd)
 
-    monkeypatch.setattr(Vm, "decide", decide_both_ways)
+    monkeypatch.setattr(Player, "_step", step_both_ways)
     with open(os.path.join(folder, name), encoding="utf-8") as opened:
         header = json.loads(next(opened))
         profile = profile_of(header["meta"]["name"], header["kernel"])
