@@ -124,10 +124,11 @@ def _free_place(vm: Vm, request: Region, page: int) -> int | None:
 def _size_unaligned(vm: Vm, request: Region, refused: Refused) -> Iterator[Candidate]:
     page = 1 << vm.page_shift
     up, down = round_up(request.memory_size, page), request.memory_size // page * page
-    yield (
-        f"with memory_size {up:#x} (rounded up; the backing must be as long)",
-        (request.replace(memory_size=up),),
-    )
+    if up >> 64 == 0:
+        yield (
+            f"with memory_size {up:#x} (rounded up; the backing must be as long)",
+            (request.replace(memory_size=up),),
+        )
     if down:
         yield f"with memory_size {down:#x} (rounded down)", (request.replace(memory_size=down),)
 
@@ -138,7 +139,8 @@ def _aligned(name: str) -> Callable[[Vm, Region, Refused], Iterator[Candidate]]:
         value = getattr(request, name)
         down, up = value // page * page, round_up(value, page)
         yield f"with {name} {down:#x} (rounded down)", (request.replace(**{name: down}),)
-        yield f"with {name} {up:#x} (rounded up)", (request.replace(**{name: up}),)
+        if up >> 64 == 0:
+            yield f"with {name} {up:#x} (rounded up)", (request.replace(**{name: up}),)
 
     return make
 
