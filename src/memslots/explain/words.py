@@ -85,7 +85,7 @@ def _named_too(found: re.Match[str]) -> str:
 class Words:
     """A text as one string of lower-case words with single spaces, and where each stood."""
 
-    __slots__ = ("_lines", "_starts", "flat")
+    __slots__ = ("_lines", "_places", "_starts", "flat")
 
     def __init__(self, text: str, first_line: int = 1) -> None:
         parts: list[str] = [" "]
@@ -102,6 +102,8 @@ class Words:
                 parts.append(joined)
         self.flat = "".join(parts)
         """Begins and ends with a space."""
+        self._places: dict[str, int] = {}
+        """Sign: where it stands first.  Each failure of a text asks for the same ones."""
 
     def find(self, sign: str, start: int = 0, end: int | None = None) -> int:
         """Where the sign stands; -1 if nowhere.
@@ -109,6 +111,14 @@ class Words:
         A sign is words; ` .. ` between them allows others in between, in this order; `~` at the end
         of a part allows any ending.
         """
+        if start or end is not None:
+            return self._find(sign, start, end)
+        place = self._places.get(sign)
+        if place is None:
+            place = self._places[sign] = self._find(sign, 0, None)
+        return place
+
+    def _find(self, sign: str, start: int, end: int | None) -> int:
         pieces = sign.split(" .. ")
         end = len(self.flat) if end is None else end
         for _ in range(20):  # places of the first part that are tried
