@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections import Counter
@@ -142,3 +143,16 @@ def test_the_stack_of_a_call_is_kept_with_it() -> None:
     assert "acpi_dsdt_add_gpex" in second.text
     assert len(first.text) <= 4096
     assert (first.line, second.line) == (1, 25)
+
+
+def test_a_recording_that_was_read_is_closed() -> None:
+    """At once, not when the collector comes: whoever reads thousands may open few."""
+    gc.collect()
+    gc.disable()
+    opened = os.listdir("/proc/self/fd")
+    try:
+        for name in sorted(COUNTS):
+            assert list(read(os.path.join(RECORDINGS, name), reading=Reading()))
+        assert os.listdir("/proc/self/fd") == opened
+    finally:
+        gc.enable()

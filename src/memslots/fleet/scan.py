@@ -6,6 +6,8 @@ scan(["recordings/"], "fleet", engine=dask("tcp://head:8786"))
 
 from __future__ import annotations
 
+import os
+
 from ..errors import MemslotsError
 from . import engines
 from .batch import scan_batch
@@ -83,6 +85,7 @@ def scan(
     Raises MemslotsError or OSError where the folder cannot be used.
     """
     connect()
+    folder = os.path.abspath(folder)  # workers may have been started elsewhere
     begin(folder)
     scanned = Scanned()
     inputs = find_inputs(sources, host)

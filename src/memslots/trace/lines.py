@@ -72,8 +72,7 @@ def open_source(
 
 
 def _sized(decoded: tuple[Read, bool], size: int) -> tuple[Read, int | None]:
-    read, plain = decoded
-    return read, size if plain else None
+    return decoded[0], size if decoded[1] else None
 
 
 def _reopened(path: str) -> Read:
@@ -358,6 +357,8 @@ class Lines:
 
     def _block(self) -> bytes:
         block = self._read(BLOCK)
+        if not block:
+            self._read = io.BytesIO().read  # nothing more, and the file is let go
         self.given += len(block)
         self._reading.bytes += len(block)
         return block
@@ -384,8 +385,7 @@ def block_ahead(
     """The lines that follow, up to one before which the block `ends` or that `closes` it, at most
     so many.
 
-    Where blocks end before the next one begins, reading all of them takes time in proportion
-    to the lines.
+    Time is in proportion to the lines where blocks end before the next one begins.
     """
     count = 8
     while True:
