@@ -249,3 +249,12 @@ def test_on_a_terminal_of_80_columns(tmp_path):
             process.kill()
         os.close(leader)
     assert not [each for each in tmp_path.iterdir() if each.name.endswith("vmm.rec")]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_without_a_terminal_it_says_what_to_do(closed):
+    """Closed streams are none either."""
+    line = f"{sys.executable} -m memslots watch -- true {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "without one, --json or memslots record" in done.stderr

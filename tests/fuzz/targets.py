@@ -91,6 +91,7 @@ _HONEST_2 = re.compile(
     r".*(?:the recording(?:'s)? (?:description|ends)|a recording whose description|"
     r"compressed with zstd|"
     r"neither a layout nor a recording|"
+    r".*no RAM or ROM in the view|"
     # a machine that is described, and no call of it recorded
     r"the memory map of|the size of the RAM|this machine does not|no XML|the domain|a domain)"
     r")"

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         from .watch_screen import need_textual
 
         need_textual()
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if sys.stdin is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise ValueError("watch draws on a terminal: without one, --json or memslots record")
     profile = find(options.kernel)
     with tempfile.TemporaryDirectory(prefix="memslots-watch-") as folder:
