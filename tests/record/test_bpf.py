@@ -122,6 +122,7 @@ def test_a_qemu_guest_is_seen_as_ptrace_sees_it(tmp_path):
     assert len(region_calls(paths[0])) > 5
     assert region_calls(paths[0]) == region_calls(paths[1])
     traced, watched = (Counter(event.call for event in calls(path)[0]) for path in paths)
+    del traced["exit"]  # ptrace alone sees the end of a process
     assert traced == watched
 
 

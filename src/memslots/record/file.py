@@ -28,7 +28,7 @@ import time
 
 from ..live import host_facts
 from .calls import RECORDED
-from .mappings import MAPPING_CALLS, MappingCall
+from .mappings import EXIT, MAPPING_CALLS, MappingCall
 from .output import open_output
 from .runs import RUN_CALLS, RunCall
 
@@ -142,7 +142,7 @@ class RecordingFile:
             _pack(nbytes, kind, _IDS[call], tid, time_ns, result or 0, fd)
             + _NUMBERS[len(values)](*values)
         ):
-            self.calls += 1
+            self.calls += call is not EXIT  # the end of a process is no call
         else:
             self.lost += 1
 
