@@ -169,6 +169,7 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
 _ARGUMENT_OF_RULE = {
     "flags": ("flags-", "readonly-change"),
     "userspace_addr": ("hva-", "userspace-addr-change", "vma-"),
+    "vcpu_id": ("vcpu-",),
 }
 
 
