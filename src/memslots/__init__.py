@@ -18,7 +18,7 @@ in its wing:
         distributions footprint user_range vm_capabilities machine dated_text vendors names asked
     state/            one VM and one process as KVM keeps them; changes, and who makes them
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
-        change hva_index apply mmu_pages_designs set_pairs slot_set invariants vm_state
+        change hva_index mmu_pages_designs set_pairs slot_set apply invariants vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
         answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
         region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
@@ -29,10 +29,9 @@ in its wing:
     model/            descriptors, and `Vm`: decide, carry out
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
-        patterns message_table guest_machine error_texts decode noise mend excerpt event lines
-        command_line libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest
-        kernel_warning perf blocks resources syzlang c_reproducer clean search passing dispatch
-        widths reader
+        message_table guest_machine error_texts decode noise mend excerpt event lines command_line
+        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
+        perf blocks resources syzlang c_reproducer clean search passing dispatch widths reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm host_places verdict replay
     explain/          why a call was refused, what would pass, what a recording tells
@@ -80,7 +79,7 @@ in its wing:
         man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep fleet
         fleet_page html_pages terminal_text watch
     cli/              one command a file
-        progress record example_files harmless emulate terminal parsers run accounting ask
+        progress example_files harmless record emulate terminal parsers run accounting ask
         conformance cost diff export kernel kernels live main rule rules vectors verify causes
         all_parsers completion example schema shell_files sweep each check recording explain map
         replay timeline report fleet_ask fleet_scan fleet watch_screen watch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .harmless import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     def started(found: list[Shortfall]) -> None:
         if profile is not None:
             for line in difference_lines(profile.name, found):
-                _say(line)
+                say(f"memslots emulate: {line}")
 
     emulated = emulate(
         options.command, options.output or default_path(), profile, inject=options.inject,
@@ -109,22 +109,11 @@ def run(options: argparse.Namespace) -> int:
         no_kvm=options.no_kvm, run_exit=options.run,
     )  # fmt: skip
     for line in emulated_lines(emulated, quiet=options.quiet):
-        _say(line)
+        say(f"memslots emulate: {line}")
     for line in recorded_lines(emulated, quiet=options.quiet):
-        _say(line)
+        say(f"memslots emulate: {line}")
     return end_as(emulated)
 
 
 def _words(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
-
-
-def _say(text: str) -> None:
-    """A word to the user; that nobody can hear it is no reason to end in another way than the
-    program.
-    """
-    try:
-        if sys.stderr is not None:
-            print(f"memslots emulate: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        return

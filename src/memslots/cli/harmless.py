@@ -115,3 +115,14 @@ class Harmless:
 
     def __exit__(self, *_: object) -> None:
         sys.stdout, sys.stderr = self._saved
+
+
+def say(text: str) -> None:
+    """A word on standard error, at once.  That nobody can hear it is no error: the exit code tells
+    it too, and a program that is recorded ends as it would.
+    """
+    try:
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+    except OSError:
+        return

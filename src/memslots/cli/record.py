@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from .harmless import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name} is not for --bpf and --system: {why}")
     recorded = _record(options, options.output or default_path())
     for line in recorded_lines(recorded, quiet=options.quiet):
-        _say(line)
+        say(f"memslots record: {line}")
     return end_as(recorded)
 
 
 def _record(options: argparse.Namespace, path: str) -> Recorded:
     def started() -> None:
         if not options.quiet:
-            _say("recording; Ctrl-C ends it")
+            say("memslots record: recording; Ctrl-C ends it")
 
     if not (options.bpf or options.system):
         from ..record import recorder
@@ -145,17 +145,6 @@ def _record(options: argparse.Namespace, path: str) -> Recorded:
     return bpf.record(
         options.command, path, arguments=options.arguments, inherited=inherited_fds(), for_good=True
     )
-
-
-def _say(text: str) -> None:
-    """A word to the user; that nobody can hear it is no reason to end in another way than the
-    program.
-    """
-    try:
-        if sys.stderr is not None:
-            print(f"memslots record: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        return
 
 
 def default_path() -> str:

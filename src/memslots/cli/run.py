@@ -7,7 +7,7 @@ import sys
 
 from ..errors import DeviceUnavailableError, MemslotsError, UnobservedError
 from ..rules.answer import UndeterminedError, UnmodelledError
-from .harmless import Harmless
+from .harmless import Harmless, say
 from .parsers import parser_of
 from .terminal import text_output
 
@@ -44,17 +44,9 @@ def _run(name: str, module: ModuleType, words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (MemslotsError, ValueError, OSError) as error:
-        _say(f"memslots {name}: {_said(error)}")
+        say(f"memslots {name}: {_said(error)}")
         return _exit_code(error)
     return code
-
-
-def _say(text: str) -> None:
-    """A word on standard error, if it is there: the exit code tells it too."""
-    try:
-        print(text, file=sys.stderr)
-    except OSError:
-        return
 
 
 def output_of(line: str) -> str:

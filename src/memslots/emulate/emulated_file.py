@@ -9,10 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..record.mappings import MappingCall
-    from ..record.runs import RunCall
-    from ..uapi.calls import Call
-
 _HOW = "memslots emulate"
 _NUMBERS = {who: number for number, who in enumerate(ANSWERERS)}
 
@@ -31,20 +27,6 @@ class EmulatedFile(RecordingFile):
         self.answered_by = ""
         """Who answered the next call that is added; empty: that is not worth saying."""
 
-    def add(
-        self,
-        call: Call | MappingCall | RunCall,
-        tid: int,
-        time_ns: int,
-        result: int | None,
-        fd: int,
-        values: tuple[int, ...],
-        vcpus_in_run: int | None = None,
-        duration_ns: int = 0,
-    ) -> None:
-        """Append one call, with who answered it where its arguments are known."""
-        super().add(call, tid, time_ns, result, fd, values, vcpus_in_run, duration_ns)
-        self.answered_by = ""
-
     def _beside(self) -> tuple[int, ...]:
-        return (_NUMBERS.get(self.answered_by, len(ANSWERERS)),)
+        who, self.answered_by = self.answered_by, ""
+        return (_NUMBERS.get(who, len(ANSWERERS)),)

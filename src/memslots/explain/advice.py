@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..trace.patterns import lazy
+from ..patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..trace.patterns import lazy
+from ..patterns import lazy
 from .words import Words
 
 TYPE_CHECKING = False

@@ -6,9 +6,9 @@ names of calls in any spelling with an errno near them, in either order.
 
 from __future__ import annotations
 
+from ..patterns import lazy
 from ..trace.decode import ERRNO
 from ..trace.event import TEXT, Event
-from ..trace.patterns import lazy
 from ..uapi.calls import CALLS
 
 TYPE_CHECKING = False

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
+from ..patterns import lazy
 from ..trace.decode import ERRNO
 from ..trace.error_texts import ERROR_TEXT
-from ..trace.patterns import lazy
 
 GAP = 90
 """Characters that may stand between two parts of one sign."""

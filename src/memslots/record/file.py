@@ -133,8 +133,9 @@ class RecordingFile:
         duration_ns: from entry to return; 0 if that is not known.
         """
         kind = KIND_UNFINISHED if result is None else KIND_CALL
+        beside = self._beside()
         if len(values) == len(call.names):
-            values = (*values, duration_ns, *self._beside())
+            values = (*values, duration_ns, *beside)
             if vcpus_in_run is not None:
                 values = (*values, vcpus_in_run)
         nbytes = _HEADER_BYTES + 8 * len(values)
@@ -147,7 +148,9 @@ class RecordingFile:
             self.lost += 1
 
     def _beside(self) -> tuple[int, ...]:
-        """What a recording of another kind keeps with each call, between the other two."""
+        """What a recording of another kind keeps with the call that is added, between the other
+        two; asked once a call.
+        """
         return ()
 
     def snapshot(

@@ -6,7 +6,7 @@ its module is loaded when such a line comes.
 
 from __future__ import annotations
 
-from .patterns import lazy
+from ..patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from . import decode as words
 from .event import Event
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

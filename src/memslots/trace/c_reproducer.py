@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from ..uapi.calls import CALLS
 from . import decode as words
-from .patterns import lazy
 from .resources import Resources, literal_descriptor
 from .syzlang import split_arguments
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ..patterns import lazy
 from ..uapi.flags import FLAGS_BY_NAME
 from . import decode as words
 from . import jsonl
 from .event import Event
 from .noise import CLEAN, CODED, LABEL, OK, REFUSED, TOOK, WHO
-from .patterns import lazy
 from .strace import REQUEST, duration_ns, request_of
 
 TYPE_CHECKING = False

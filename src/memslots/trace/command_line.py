@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from .event import printable
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
 from .lines import block_ahead
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

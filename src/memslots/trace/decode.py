@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from ..errnos import NUMBERS
+from ..patterns import lazy
 from ..uapi.calls import CALLS, REGION_CALLS, REQUEST_CODES
 from ..uapi.capabilities import CAPS
 from ..uapi.flags import FLAGS_BY_NAME
 from .error_texts import ERROR_TEXT
-from .patterns import lazy
 
 U64_MAX = (1 << 64) - 1
 

@@ -7,6 +7,7 @@ that runs in C; both ways hand the same lines to the same code.
 
 from __future__ import annotations
 
+from ..patterns import lazy
 from . import blocks, bpf, clean, jsonl, perf, qemu, strace
 from . import line_numbers as far
 from . import mend as paste
@@ -15,7 +16,6 @@ from .event import Event, Reading
 from .lines import Lines
 from .noise import ANCHOR, NOISE
 from .passing import STRIDE, Passing
-from .patterns import lazy
 from .search import style_of
 
 TYPE_CHECKING = False

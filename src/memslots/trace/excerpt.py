@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from ..patterns import lazy
 from . import mend
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from ..patterns import lazy
 from . import decode as words
 from .event import Event, printable
 from .mend import split
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from ..uapi.calls import CALLS
 from . import decode
 from .event import KERNEL_WARNING, MESSAGE, Event
 from .lines import block_ahead
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from .command_line import size_in
 from .event import printable
 from .guest_machine import MOST_DEVICES, SEV, SEV_SNP, TDX, GuestMachine, MemoryDevice, kind_of
 from .lines import block_ahead
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from .decode import ERRNO
 from .error_texts import ERROR_TEXT
-from .patterns import lazy
 
 _ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _DAMAGE = lazy(

@@ -6,7 +6,7 @@ The first entry that matches decides, so the particular stands before the genera
 
 from __future__ import annotations
 
-from .patterns import lazy
+from ..patterns import lazy
 
 REGION = "KVM_SET_USER_MEMORY_REGION"
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from ..uapi.calls import MEMORY_CALLS, QUERIES
 from . import decode as words
 from . import message_table as lookalike
 from .event import MESSAGE, PLAN, Event
 from .message_table import REGION
-from .patterns import lazy
 from .strace import struct_fields, widths_of
 
 TYPE_CHECKING = False

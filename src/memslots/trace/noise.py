@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ..patterns import lazy
 from ..uapi.calls import CALLS, MEMORY_CALLS
 from ..uapi.encoding import KVMIO
 from .decode import LOOKALIKE_NAMES, LOOKALIKES
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

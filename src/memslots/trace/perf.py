@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from .event import Event
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from ..uapi.calls import CALLS, MEMORY_CALLS
 from . import decode as words
 from .event import Event
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

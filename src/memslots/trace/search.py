@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from .noise import MEMORY_CODES, WANTED_CODES, any_of, known_vcpus, tells_nothing
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 
+from ..patterns import lazy
 from . import messages
 from .event import Event, Reading
 from .lines import block_ahead
 from .message_table import REGION
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import re
 from functools import lru_cache
 
 from ..errnos import EAGAIN, EINTR
+from ..patterns import lazy
 from ..uapi.calls import CALLS, MAKERS, MEMORY_CALLS
 from ..uapi.encoding import KVMIO
 from . import decode as words
 from .event import Event
-from .patterns import lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
