@@ -114,3 +114,8 @@ def test_more_files_than_may_be_open(tmp_path):
     found = json.loads(done.stdout)
     assert (done.returncode, len(found)) == (1, 120)
     assert all(each["explanations"][0]["rule"] == "slot-overlap" for each in found)
+
+
+def test_a_file_named_twice_is_one_recording():
+    assert recordings_of([GVISOR, GVISOR, REFUSED]) == [[GVISOR], [REFUSED]]
+    assert call(f"memslots explain {REFUSED} {REFUSED}") == call(f"memslots explain {REFUSED}")

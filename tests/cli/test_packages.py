@@ -119,6 +119,7 @@ def test_examples_are_listed_printed_and_written(tmp_path):
     text = (Path(ROOT) / "examples" / "layouts" / "pc.toml").read_text()
     assert call("memslots example layouts/pc.toml")[1] == text
     assert call("memslots example examples/layouts/pc.toml")[1] == text
+    assert call("memslots example pc.toml")[1] == text
     written = call(f"memslots example --write {tmp_path}")[1].split()
     assert len(written) == len(names)
     assert (tmp_path / "layouts" / "pc.toml").read_text() == text

@@ -23,14 +23,17 @@ def example_names() -> list[str]:
 
 
 def example_path(name: str) -> str | None:
-    """The file or folder of an example, with or without `examples/` before it; None if there is
-    none of this name.
+    """The file or folder of an example, with or without `examples/` before it, or by its last name
+    alone; None if there is none of this name, or more than one.
     """
     inner = os.path.normpath(name.removeprefix(PREFIX))
     if os.path.isabs(inner) or inner.startswith((".", os.sep)):
         return None
     path = os.path.join(example_folder(), inner)
-    return path if os.path.exists(path) else None
+    if os.path.exists(path):
+        return path
+    named = [each for each in example_names() if each.endswith(f"/{name}")]
+    return os.path.join(example_folder(), named[0]) if len(named) == 1 else None
 
 
 def with_examples(words: list[str]) -> list[str]:

@@ -60,9 +60,10 @@ def read(
 def recordings_of(paths: Iterable[str]) -> list[list[str]]:
     """The recordings among files and folders, each as its files: one, or those of one strace -ff.
 
-    A folder that cannot be looked into stands for itself: reading it says why.
+    A file that is named twice is one.  A folder that cannot be looked into stands for itself:
+    reading it says why.
     """
-    sets: dict[tuple[str, bool], list[str]] = {}
+    sets: dict[tuple[str, bool], dict[str, None]] = {}
     for path in paths:
         try:
             files = _files(path) if os.path.isdir(path) else [path]
@@ -71,8 +72,8 @@ def recordings_of(paths: Iterable[str]) -> list[list[str]]:
         for file in files:
             thread = _THREAD_FILE.match(file)
             key = (thread.group(1), True) if thread else (file, False)
-            sets.setdefault(key, []).append(file)
-    return list(sets.values())
+            sets.setdefault(key, {})[file] = None
+    return [list(files) for files in sets.values()]
 
 
 def recording_name(files: Sequence[str]) -> str:
