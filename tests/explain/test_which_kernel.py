@@ -72,3 +72,28 @@ def test_a_kernel_that_nobody_knows(tmp_path, release, machine):
 def test_a_kernel_that_answers_otherwise(tmp_path):
     _, lines = recorded(tmp_path / "r", "6.8.3", "x86_64", 5)
     assert "6.8.3, says the recording, but 1 of its calls are answered otherwise there" in lines
+
+
+@pytest.mark.parametrize(
+    ("vm_type", "smm", "first", "build"),
+    [
+        (1, 2, "6.8", "+vm-types=0x3"),  # software-protected
+        (4, 2, "6.11", "+vm-types=0x11"),  # SNP
+        (1, 0, "6.8", "+vm-types=0x3-smm"),
+    ],
+)
+def test_a_type_of_vm_that_was_made_is_one_that_the_host_offers(vm_type, smm, first, build):
+    text = (
+        f"ioctl(3, KVM_CHECK_EXTENSION, KVM_CAP_MULTI_ADDRESS_SPACE) = {smm}\n"
+        f"ioctl(3, KVM_CREATE_VM, {vm_type:#x}) = 4\n"
+    )
+    analysis = Analysis(text.encode()).finish()
+    assert not analysis.explanations
+    assert f"consistent with {first} to 7.3 built as {build}" in "\n".join(
+        evidence_texts(analysis.evidence)
+    )
+
+
+def test_a_type_that_no_kernel_has_stays_a_surprise():
+    analysis = Analysis(b"ioctl(3, KVM_CREATE_VM, 0x1f) = 4\n").finish()
+    assert analysis.explanations

@@ -8,6 +8,8 @@ asks of a kernel are tried once (`kernel.asked`).
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from re import IGNORECASE
 
 from ..errnos import EEXIST
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from .facts import Facts
 
 DELETE_MISSING, SLOT_NOT_LOGGING = find_rule("delete-missing"), find_rule("slot-not-logging")
+_X86_VM_TYPES = 32
+"""Types that KVM_CAP_VM_TYPES, a mask of 32 bits, can name."""
 MOST_EVENTS = 1500
 """Events of a recording that candidates are tried on; the first ones tell most."""
 _PROGRAM_ARCH = (
@@ -200,9 +204,15 @@ def _candidates(arch: str, edits: str = "") -> list[Profile]:
 
 
 def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Version]) -> None:
-    """Other builds of the same releases: without SMM, without two-dimensional paging."""
+    """Other builds of the same releases: without SMM, without two-dimensional paging, with the
+    types of VMs that were made.
+    """
     builds: dict[str, list[Profile]] = {}
-    for edits in ("-smm", "-tdp", "-smm-tdp", "+attributes-built", "-guest-memfd-built"):
+    types = _vm_types_made(events)
+    for edits in (
+        "-smm", "-tdp", "-smm-tdp", "+attributes-built", "-guest-memfd-built",
+        *(f"+vm-types={types:#x}{more}" for more in ("", "-smm") if types & ~1),
+    ):  # fmt: skip
         try:
             builds[edits] = [find(f"{version}/{evidence.arch}{edits}") for version in releases]
         except UnknownKernelError:
@@ -221,6 +231,16 @@ def _try_builds(events: Sequence[Event], evidence: Evidence, releases: list[Vers
                 evidence.consistent = [candidate for candidate, count in counts if not count]
                 evidence.build = edits
                 return
+
+
+def _vm_types_made(events: Sequence[Event]) -> int:
+    """Mask of the types of VMs that there are, ordinary ones among them, as x86 counts them."""
+    made = (
+        event.get("type") or 0
+        for event in events
+        if event.call == "KVM_CREATE_VM" and (event.result or 0) >= 0
+    )
+    return reduce(or_, (1 << number for number in made if 0 <= number < _X86_VM_TYPES), 1)
 
 
 def _contradictions(
