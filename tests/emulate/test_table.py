@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from errno import EMFILE, ENOMEM
 from pathlib import Path
 
 from memslots.emulate.emulating_tracer import ANSWERED_ALONE
 from memslots.emulate.injection import KEYS
 from memslots.emulate.possible_errors import refusal_of
 from memslots.errors import errno_name
+from memslots.rules import ioctl
+from memslots.rules.catalogue import all_rules
 from memslots.rules.decide import DECISIONS
 from memslots.uapi.calls import CALLS, QUERIES, REGION_CALLS
 
@@ -48,3 +51,17 @@ def test_every_call_has_its_row():
 
 def test_every_key_of_an_injection_is_told():
     assert [key for key in KEYS if f"`{key}=" not in PAGE and f"|{key}=" not in PAGE] == []
+
+
+WANT = {ENOMEM, EMFILE}
+"""Any call may find no memory, and one that makes a descriptor no number for it."""
+NO_RULE = {"KVM_GET_VCPU_MMAP_SIZE"}
+"""Its argument must be 0 (kvm_dev_ioctl() in virt/kvm/kvm_main.c); no rule of memory is about it."""
+
+
+def test_a_refusal_that_is_no_want_is_one_of_a_rule_of_the_call():
+    for name in set(CALLS) - NO_RULE:
+        errno = -(refusal_of(name, queries=True) or 0)
+        if errno and errno not in WANT:
+            rules = [rule for rule in all_rules() if name in rule.calls.split(", ")]
+            assert errno in {rule.errno for rule in (*rules, *ioctl.RULES)}, name

@@ -1,7 +1,8 @@
 """One error for each call that a kernel can really give for want of something.
 
 For most it is memory; where the kernel needs none, it is what the call answers
-when it comes at the wrong time, or on a kernel that lacks it.
+when it comes at the wrong time, or on a kernel that lacks it: the errno of one of
+its rules, which a test looks up.
 """
 
 from __future__ import annotations
