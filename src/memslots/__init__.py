@@ -12,7 +12,7 @@ Map of the package.  A wing imports only what stands above it, a file only what 
 in its wing:
     units patterns errnos errors    numbers; patterns compiled late; Linux's errnos; what is raised
     uapi/             what user space and KVM say to each other; knows no release
-        capabilities encoding flags fields calls region
+        capabilities encoding flags fields calls region state_calls
     kernel/           what is known about kernels; the only wing that knows releases
         arch version evidence fact limits history_arch history_capabilities history profile
         distributions footprint user_range vm_capabilities machine dated_text vendors names asked

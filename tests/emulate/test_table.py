@@ -56,7 +56,7 @@ def test_every_key_of_an_injection_is_told():
 WANT = {ENOMEM, EMFILE}
 """Any call may find no memory, and one that makes a descriptor no number for it."""
 NO_RULE = {"KVM_GET_VCPU_MMAP_SIZE"}
-"""Its argument must be 0 (kvm_dev_ioctl() in virt/kvm/kvm_main.c); no rule of memory is about it."""
+"""Its argument must be 0 (kvm_dev_ioctl() in virt/kvm/kvm_main.c); no rule is about it."""
 
 
 def test_a_refusal_that_is_no_want_is_one_of_a_rule_of_the_call():

@@ -30,6 +30,7 @@ are.
 """
 REASONS = {
     "errors": "the text of an error is put together before it is raised",
+    "emulate.faked_calls": "names of calls, in a row",
     "emulate.sweep": "the text of a Python program",
     "explain.advice": "signs by which programs are known, and commands to copy",
     "explain.causes.catalogue": "titles of chapters, with the causes",

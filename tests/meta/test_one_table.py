@@ -13,6 +13,7 @@ from test_layers import MODULES
 from memslots.trace.decode import LOOKALIKES
 from memslots.uapi.calls import CALLS
 from memslots.uapi.capabilities import CAP_NAMES
+from memslots.uapi.state_calls import STATE_CALLS
 
 TABLES = {
     "uapi.calls": "the table itself",
@@ -59,7 +60,7 @@ def test_no_second_table_of_calls(name, tree):
 
 @pytest.mark.parametrize(("name", "tree"), trees(), ids=[name for name, _ in trees()])
 def test_every_name_of_a_call_is_one(name, tree):
-    known = set(CALLS) | set(LOOKALIKES.values())
+    known = set(CALLS) | set(LOOKALIKES.values()) | set().union(*STATE_CALLS.values())
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Constant)
@@ -121,3 +122,7 @@ def test_it_can_fail():
         test_flags_go_by_name("x", ast.parse("slot.flags & 1"))
     with pytest.raises(AssertionError, match="no call"):
         test_every_name_of_a_call_is_one("x", ast.parse('call == "KVM_SET_USER_MEMORY_REGON"'))
+
+
+def test_a_call_is_of_memory_or_of_state():
+    assert not set(CALLS) & set().union(*STATE_CALLS.values())

@@ -1,9 +1,8 @@
 """KVM's other calls on a machine without it: what is taken is handed out again, as far as it goes.
 
-Numbers, directions and structures of include/uapi/linux/kvm.h and
-arch/x86/include/uapi/asm/kvm.h.  No guest runs, so registers, interrupt
-controllers and clocks are memory: a call that reads them gives what was set
-last, or zeros.
+Structures of include/uapi/linux/kvm.h and arch/x86/include/uapi/asm/kvm.h.  No
+guest runs, so registers, interrupt controllers and clocks are memory: a call
+that reads them gives what was set last, or zeros.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ import errno
 import os
 import struct
 
-from ..uapi.calls import SYSTEM, VCPU, VM
+from ..uapi.calls import CALLS, SYSTEM, VCPU, VM
 from ..uapi.encoding import BOTH, NO_DATA, READS, WRITES
+from ..uapi.state_calls import STATE_CALLS
 from .faked_cpu import CPUID_ENTRIES, MACHINE_CHECKS, MSR_INDEXES
 from .hand_out import write
 
@@ -28,28 +28,47 @@ RUN_BYTES = 3 << 12
 """Bytes of a vCPU's mapping."""
 _MOST_ENTRIES = 4096
 
-GIVES = {
-    (VCPU, 0x81): 0x82, (VCPU, 0x83): 0x84, (VCPU, 0x8C): 0x8D, (VCPU, 0x8E): 0x8F,
-    (VCPU, 0x98): 0x99, (VCPU, 0x9F): 0xA0, (VCPU, 0xA1): 0xA2, (VCPU, 0xA4): 0xA5,
-    (VCPU, 0xA6): 0xA7, (VCPU, 0xCC): 0xCD, (VCPU, 0xCF): 0xA5, (VM, 0x7C): 0x7B,
-    (VM, 0x9F): 0xA0, (VM, 0x65): 0x66,
-}  # fmt: skip
-"""Calls that read a state: by kind of descriptor and number, the number of the call that sets it.
 
-Registers, special registers, FPU, local APIC, MP state, events, debug registers, XSAVE, XCRs, the
-same by newer calls; clock and PITs.
-"""
-TAKES = frozenset((
-    (VCPU, 0x82), (VCPU, 0x84), (VCPU, 0x8B), (VCPU, 0x8D), (VCPU, 0x8F), (VCPU, 0x86),
-    (VCPU, 0x90), (VCPU, 0x93), (VCPU, 0x99), (VCPU, 0x9B), (VCPU, 0x9C), (VCPU, 0x9E),
-    (VCPU, 0xA0), (VCPU, 0xA2), (VCPU, 0xA5), (VCPU, 0xA7), (VCPU, 0xCD),
-    (VM, 0x61), (VM, 0x63), (VM, 0x66), (VM, 0x67), (VM, 0x68), (VM, 0x6A), (VM, 0x71),
-    (VM, 0x7B), (VM, 0xA0), (VM, 0xA5), (VM, 0xB2),
-    (VM, 0xC6),
-))  # fmt: skip
+def _key(on: str, name: str) -> tuple[str, int]:
+    """A call, as the kind of its descriptor and its number."""
+    return on, STATE_CALLS[on][f"KVM_{name}"]
+
+
+def _keys(on: str, names: str) -> set[tuple[str, int]]:
+    return {_key(on, name) for name in names.split()}
+
+
+def _states(on: str, names: str) -> dict[tuple[str, int], int]:
+    """For each state, the call that gets it: the number of the one that sets it."""
+    return {_key(on, f"GET_{name}"): _key(on, f"SET_{name}")[1] for name in names.split()}
+
+
+GIVES = {
+    **_states(VCPU, "REGS SREGS SREGS2 FPU LAPIC MP_STATE VCPU_EVENTS DEBUGREGS XSAVE XCRS"),
+    _key(VCPU, "GET_XSAVE2"): _key(VCPU, "SET_XSAVE")[1],
+    **_states(VM, "CLOCK PIT PIT2"),
+}
+"""Calls that read a state: the number of the call that sets it."""
+TAKES = _keys(
+    VCPU,
+    "SET_REGS SET_SREGS SET_SREGS2 SET_SIGNAL_MASK SET_FPU SET_LAPIC INTERRUPT SET_CPUID2 "
+    "SET_VAPIC_ADDR SET_MP_STATE SET_GUEST_DEBUG X86_SETUP_MCE X86_SET_MCE SET_VCPU_EVENTS "
+    "SET_DEBUGREGS SET_XSAVE SET_XCRS",
+) | _keys(
+    VM,
+    "IRQ_LINE SET_IRQCHIP SET_PIT REGISTER_COALESCED_MMIO UNREGISTER_COALESCED_MMIO "
+    "SET_GSI_ROUTING REINJECT_CONTROL SET_CLOCK SET_PIT2 SIGNAL_MSI SET_PMU_EVENT_FILTER "
+    "X86_SET_MSR_FILTER",
+)
 """Calls that set a state, and calls about interrupts and I/O events, which nobody will raise."""
-PLAIN = frozenset(((VCPU, 0x9A), (VCPU, 0xA2), (VCPU, 0xAD), (VM, 0x64), (VM, 0x67), (VM, 0x71)))
+PLAIN = _keys(VCPU, "NMI SET_TSC_KHZ KVMCLOCK_CTRL") | _keys(
+    VM, "CREATE_PIT IRQ_LINE_STATUS REINJECT_CONTROL"
+)
 """Calls without an argument in memory that succeed."""
+_SET_IRQCHIP, _SET_MSRS = _key(VM, "SET_IRQCHIP"), (VCPU, CALLS["KVM_SET_MSRS"].nr)
+_MCE_CAP, _GET_TSC_KHZ = _key(SYSTEM, "X86_GET_MCE_CAP_SUPPORTED"), _key(VCPU, "GET_TSC_KHZ")
+_MSR_INDEX_LIST = _key(SYSTEM, "GET_MSR_INDEX_LIST")
+_GET_CPUID2, _SET_CPUID2 = _key(VCPU, "GET_CPUID2"), _key(VCPU, "SET_CPUID2")
 TSC_KHZ = 2_000_000
 
 
@@ -62,17 +81,17 @@ class FakedCalls:
         """File and number of the call that set it: what was set."""
         self._msrs: dict[tuple[object, int], bytes] = {}
         self._special: dict[tuple[str, int], Callable[[int, object, int, int], int]] = {
-            (SYSTEM, 0x02): self._msr_list,
-            (SYSTEM, 0x0A): self._msr_list,
-            (SYSTEM, 0x05): self._cpuid,
-            (SYSTEM, 0x09): self._no_cpuid,
-            (SYSTEM, 0x88): self._get_msrs,
-            (VCPU, 0x88): self._get_msrs,
-            (VCPU, 0x89): self._set_msrs,
-            (VCPU, 0x91): self._cpuid,
-            (VCPU, 0x92): lambda *_: 0,
-            (VM, 0x62): lambda *_: 0,
-            (VM, 0x67): lambda *_: 0,
+            _MSR_INDEX_LIST: self._msr_list,
+            _key(SYSTEM, "GET_MSR_FEATURE_INDEX_LIST"): self._msr_list,
+            _key(SYSTEM, "GET_SUPPORTED_CPUID"): self._cpuid,
+            _key(SYSTEM, "GET_EMULATED_CPUID"): self._no_cpuid,
+            _key(SYSTEM, "GET_MSRS"): self._get_msrs,
+            _key(VCPU, "GET_MSRS"): self._get_msrs,
+            _SET_MSRS: self._set_msrs,
+            _GET_CPUID2: self._cpuid,
+            _key(VCPU, "TPR_ACCESS_REPORTING"): lambda *_: 0,
+            _key(VM, "GET_IRQCHIP"): lambda *_: 0,
+            _key(VM, "IRQ_LINE_STATUS"): lambda *_: 0,
         }
 
     def answer(self, tid: int, on: str, file: object, request: int, argument: int) -> int | None:
@@ -83,15 +102,15 @@ class FakedCalls:
         nr, direction = request & 0xFF, request >> 30 & 3
         nbytes = request >> 16 & 0x3FFF
         key = on, nr
-        if (key in self._special and direction == BOTH) or key == (VCPU, 0x89):
+        if (key in self._special and direction == BOTH) or key == _SET_MSRS:
             return self._special[key](tid, file, nr, argument)
-        if direction == READS and key == (SYSTEM, 0x9D):
+        if direction == READS and key == _MCE_CAP:
             return 0 if write(tid, (argument, struct.pack("=Q", MACHINE_CHECKS))) else -errno.EFAULT
         if direction == READS and key in GIVES:
             data = self._states.get((file, GIVES[key]), b"")[:nbytes].ljust(nbytes, b"\0")
             return 0 if write(tid, (argument, data)) else -errno.EFAULT
-        if direction == READS and key == (VM, 0x63):
-            return 0  # KVM_SET_IRQCHIP, whose number says that it reads
+        if direction == READS and key == _SET_IRQCHIP:
+            return 0  # its request number says that it reads
         if direction == WRITES and key in TAKES:
             found = self._memory.read(tid, argument, nbytes)
             if found is None:
@@ -99,7 +118,7 @@ class FakedCalls:
             self._states[file, nr] = found
             return 0
         if direction == NO_DATA:
-            if key == (VCPU, 0xA3):
+            if key == _GET_TSC_KHZ:
                 return TSC_KHZ
             return 0 if key in PLAIN else None
         return None
@@ -110,7 +129,7 @@ class FakedCalls:
         return None if head is None else min(struct.unpack("=I", head)[0], _MOST_ENTRIES)
 
     def _msr_list(self, tid: int, _file: object, nr: int, argument: int) -> int:
-        indexes = MSR_INDEXES if nr == 0x02 else ()
+        indexes = MSR_INDEXES if nr == _MSR_INDEX_LIST[1] else ()
         room = self._count(tid, argument)
         if room is None or not write(tid, (argument, struct.pack("=I", len(indexes)))):
             return -errno.EFAULT
@@ -120,7 +139,8 @@ class FakedCalls:
         return 0 if write(tid, (argument + 4, data)) else -errno.EFAULT
 
     def _cpuid(self, tid: int, file: object, nr: int, argument: int) -> int:
-        set_before = self._states.get((file, 0x90)) if nr == 0x91 else None
+        is_of_vcpu = nr == _GET_CPUID2[1]
+        set_before = self._states.get((file, _SET_CPUID2[1])) if is_of_vcpu else None
         return self._hand_out_cpuid(tid, argument, CPUID_ENTRIES if set_before is None else ())
 
     def _no_cpuid(self, tid: int, _file: object, _nr: int, argument: int) -> int:
