@@ -193,6 +193,19 @@ def test_huge_recordings_are_searched_for_the_calls_of_kvm(tmp_path: object) -> 
     ]  # the switch comes after the middle here
 
 
+def test_the_end_is_read_in_full_though_a_search_finds_nothing_before(tmp_path: object) -> None:
+    """Its last 256 KiB: what a program says when it gives up is no call of KVM."""
+    path = os.path.join(str(tmp_path), "huge")
+    mapped = b"7 munmap(0x1000, 4096) = 0\n"
+    end = NOISE * (((1 << 18) - 4096) // len(NOISE))
+    message = b"qemu: KVM_SET_USER_MEMORY_REGION failed: Invalid argument\n"
+    with open(path, "wb") as file:
+        file.write(line(1) + NOISE * (reader.FAST_FROM // len(NOISE)) + mapped + end + message)
+    assert [event.call for event in read(path)] == [
+        "KVM_SET_USER_MEMORY_REGION", "munmap", "KVM_SET_USER_MEMORY_REGION",
+    ]  # fmt: skip
+
+
 def test_a_huge_recording_with_relative_times_is_read_line_by_line() -> None:
     step = b"     0.000010 "
     data = (step + NOISE.split(b" ", 2)[2]) * (reader.FAST_FROM // 50)

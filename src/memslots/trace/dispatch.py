@@ -13,7 +13,7 @@ from . import line_numbers as far
 from . import mend as paste
 from . import messages as text
 from .event import Event, Reading
-from .lines import Lines
+from .lines import BLOCK, Lines
 from .noise import ANCHOR, NOISE
 from .passing import STRIDE, Passing
 from .search import style_of
@@ -114,7 +114,7 @@ class Reader:
                 yield from map(self._named, self._passing.events(None))
             if not self.strace.relative and lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
-        yield from self._search(style, file_bytes - HEAD)
+        yield from self._search(style, file_bytes - HEAD - BLOCK)  # it may go one block further
         yield from self.all_lines()
 
     def _search(self, style: Style, end: int) -> Iterator[Event]:
@@ -124,7 +124,7 @@ class Reader:
             yield from map(self._named, self._passing.events(style))
             if self.strace.relative:
                 return
-            if lines.jump(self._passing.place(style)):
+            if lines.jump(self._passing.place(style), BLOCK):
                 yield from self.line(lines.next() or b"")
 
     def _each_line(self) -> Iterator[Event]:
