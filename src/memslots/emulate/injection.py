@@ -143,8 +143,10 @@ def _calls_of(pattern: str, text: str) -> frozenset[str]:
     if not found:
         from difflib import get_close_matches
 
-        near = ", ".join(get_close_matches(pattern.upper(), CALLS, 2) or sorted(CALLS)[:2])
-        raise ValueError(f"--inject {text}: {pattern!r} names no memory call (there is {near})")
+        near = get_close_matches(pattern.upper(), CALLS, 2) or sorted(CALLS)
+        raise ValueError(
+            f"--inject {text}: {pattern!r} names no memory call; there is {', '.join(near)}"
+        )
     return frozenset(found)
 
 
