@@ -65,8 +65,8 @@ class _Description:
             self.calls = [(_name(call), tuple(map(_name, fields))) for call, fields in calls]
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise TraceError(
-                f"{name}: a recording whose description lacks something: {error}; it is damaged, or "
-                "no work of `memslots record`: record again"
+                f"{name}: a recording whose description lacks something: {error}; it is damaged "
+                "or no work of `memslots record`: record again"
             ) from None
         self.release, self.machine = _text(row.get("release")), _text(row.get("machine"))
         self.node = printable(_text(row.get("node")))[:_NODE_MAX]
