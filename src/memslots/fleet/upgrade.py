@@ -107,8 +107,7 @@ def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) ->
     Raises UnknownKernelError for a kernel that is not known.
     """
     found = Upgrade(source, target)
-    release = find(source).version
-    branch = (release.major, release.minor)
+    branch = find(source).version.branch
     find(target)
     known = {
         int(row["id"]): row  # type: ignore[call-overload]
@@ -124,7 +123,7 @@ def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) ->
             continue
         kernel = find(str(recording["kernel"]))
         is_told = recording["how"] in TOLD
-        if is_told and not every and (kernel.version.major, kernel.version.minor) != branch:
+        if is_told and not every and kernel.version.branch != branch:
             found.elsewhere += 1
             continue
         profiles = _on(source, kernel), _on(target, kernel)
