@@ -214,6 +214,50 @@ def test_attaching_and_leaving(tmp_path, stress):
         program.wait()
 
 
+# the recorder, slow between following a thread and stopping it
+SLOW = """
+import sys, time
+from memslots.cli.main import main
+from memslots.record import ptrace
+ask = ptrace.ask
+def slowly(request, *rest):
+    if request == ptrace.INTERRUPT:
+        time.sleep(0.01)
+    return ask(request, *rest)
+ptrace.ask = slowly
+sys.exit(main())
+"""
+
+
+@requires("gcc")
+def test_attaching_while_threads_are_born(tmp_path):
+    """A thread that a followed one has just started is followed already: no one else traces it."""
+    binary = str(tmp_path / "births")
+    subprocess.run(
+        ["gcc", "-O1", "-pthread", os.path.join(HERE, "births.c"), "-o", binary], check=True
+    )
+    program = subprocess.Popen([binary])
+    try:
+        path = tmp_path / "r"
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW, "record", "-o", str(path), "-p", str(program.pid)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 20
+        while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert "may not be traced" not in said
+        assert process.returncode == 0, said
+        assert program.poll() is None
+    finally:
+        program.kill()
+        program.wait()
+
+
 def test_a_process_that_has_ended_and_was_not_waited_for(tmp_path):
     program = subprocess.Popen(["true"])
     os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)

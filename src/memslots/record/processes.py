@@ -17,14 +17,13 @@ def state_of(tid: int) -> str:
 
 def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
-    try:
-        with open(f"/proc/{tid}/status", "rb") as file:
-            found = dict(
-                line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line
-            )
-    except OSError:
-        return None
-    return int(found[b"Tgid"]), int(found[b"PPid"])
+    found = _status(tid)
+    return (int(found[b"Tgid"]), int(found[b"PPid"])) if found else None
+
+
+def tracer_of(tid: int) -> int:
+    """The process that traces a thread; 0 for none, and for a thread that is gone."""
+    return int(_status(tid).get(b"TracerPid", 0))
 
 
 def threads_below(pid: int, *, without: int) -> set[int]:
@@ -50,6 +49,16 @@ def threads_below(pid: int, *, without: int) -> set[int]:
             if _state(f"/proc/{process}/task/{name}/stat")[0] not in "ZX"
         )
     return threads
+
+
+def _status(tid: int) -> dict[bytes, bytes]:
+    """The lines of a thread's status by name; none for a thread that is gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(b":\t", 1) for line in lines if b":\t" in line)
 
 
 def _state(path: str) -> tuple[str, int]:

@@ -19,7 +19,7 @@ from .backtrace import Backtraces
 from .calls import call_of
 from .mappings import CLONE, EXIT, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
-from .processes import is_alive, is_last_thread, process_of
+from .processes import is_alive, is_last_thread, process_of, tracer_of
 from .runs import PLAIN_RUN, RUN_REQUEST, RunCall, Runs, failed_run, has_failed
 from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
@@ -102,8 +102,10 @@ class Tracer:
                 except ProcessLookupError:
                     continue
                 except PermissionError as error:
-                    if not is_alive(tid):
-                        continue  # it has ended, and its parent has not asked how
+                    if not is_alive(tid) or tracer_of(tid) == os.getpid():
+                        # it has ended, and its parent has not asked how; or one that was seized
+                        # has just started it, and so it is followed already
+                        continue
                     raise PermissionError(error.errno, _attach_advice(pid)) from None
                 finally:
                     seized.add(tid)
