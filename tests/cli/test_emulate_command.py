@@ -76,7 +76,7 @@ def test_a_sweep_as_json(vmm, tmp_path):
     [
         ("memslots emulate -- true", "--kernel K to answer as another kernel"),
         ("memslots emulate --no-kvm --inject KVM_RUN:error=EIO -- true", "--kernel K"),
-        ("memslots emulate --slots 32 --inject KVM_RUN:error=EIO -- true", "name it with --kernel"),
+        ("memslots emulate --slots 32 --no-kvm -- true", "not with --no-kvm: name the kernel"),
         ("memslots emulate --kernel 6.1/vax -- true", "vax"),
         ("memslots emulate --kernel 6.1 --facts no-such -- true", "no such fact or option"),
         ("memslots emulate --kernel 6.1 --inject KVM_RUN -- true", "say what happens"),

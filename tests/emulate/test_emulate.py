@@ -14,6 +14,7 @@ from memslots.emulate import run
 from memslots.emulate.differences import profile_like_here
 from memslots.emulate.words import HOST_LACKS_SPACE, HOST_REFUSED
 from memslots.explain.analysis import Analysis
+from memslots.kernel.vendors import release_of
 from memslots.replay.step import DIFFERS
 from memslots.trace import Reading, read
 from memslots.uapi.capabilities import CAPS
@@ -183,6 +184,9 @@ def test_a_kernel_on_this_machine_is_otherwise_as_here():
     here = profile_like_here("6.1/x86_64")
     assert profile_like_here("6.1/x86_64", host=["intel"]).option("tdp") is True
     assert here.option("vendor") == profile_like_here(here.name).option("vendor")
+    running = profile_like_here("host", slots=32)  # a name that means the same elsewhere
+    assert running.name.startswith(f"{release_of(*os.uname()[2:4])}/x86_64+user-slots=32")
+    assert running.limit("user-slots") == 32
 
 
 def test_it_costs_the_program_no_step_at_other_calls(on):

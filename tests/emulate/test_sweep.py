@@ -101,6 +101,13 @@ def test_a_crash_behind_a_shell_is_one(bad_vmm):
         assert [(each.how, each.code) for each in sweep.endings] == [(CRASH, 139)]
 
 
+def test_a_command_that_fails_by_itself_is_remarked(tmp_path):
+    with Sweep(["false"], state=str(tmp_path)) as sweep:
+        assert "note" not in "\n".join(sweep_lines(sweep))
+        sweep.code = 1
+        assert "undisturbed the command ends with exit code 1" in "\n".join(sweep_lines(sweep))
+
+
 def test_every_call_has_an_error_that_it_can_get():
     for name, call in CALLS.items():
         given = refusal_of(name, queries=True)

@@ -18,7 +18,7 @@ EPILOG = """\
 examples:
   memslots emulate --kernel 5.10/x86_64 -o vmm.rec -- qemu-system-x86_64 -accel kvm -m 4G ...
   memslots explain vmm.rec
-  memslots emulate --kernel 6.1/x86_64 --slots 32 -- CMD        a kernel with 32 slots
+  memslots emulate --slots 32 -- CMD                            this kernel, with 32 slots
   memslots emulate --kernel 6.1/x86_64+intel+flexpriority -- CMD     an APIC page of KVM in the way
   memslots emulate --kernel 6.12/arm64+16k -- CMD               regions in steps of 16 KiB
   memslots emulate --no-kvm --kernel 6.1/x86_64 -- CMD          in a container without /dev/kvm
@@ -87,16 +87,18 @@ def run(options: argparse.Namespace) -> int:
     from ..views.recorded import recorded_lines
     from .record import default_path
 
-    if not options.kernel and (options.no_kvm or not options.inject):
-        raise ValueError("--kernel K to answer as another kernel, or --inject to make calls fail")
-    if not options.kernel and (options.slots is not None or options.facts or options.host):
-        raise ValueError("--slots, --facts and --host change a kernel: name it with --kernel")
+    is_changed = options.slots is not None or bool(options.facts or options.host)
+    kernel = options.kernel or ("host" if is_changed and not options.no_kvm else "")
+    if not kernel and (options.no_kvm or not options.inject):
+        raise ValueError(
+            "--kernel K to answer as another kernel, --slots, --facts or --host to change this one "
+            "(not with --no-kvm: name the kernel), or --inject to make calls fail"
+        )
     profile = None
-    if options.kernel:
+    if kernel:
         profile = kernel_named(
-            options.kernel, slots=options.slots, facts=_words(options.facts),
-            host=_words(options.host),
-        )  # fmt: skip
+            kernel, slots=options.slots, facts=_words(options.facts), host=_words(options.host)
+        )
 
     def started(found: list[Shortfall]) -> None:
         if profile is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ..errors import DeviceUnavailableError
 from ..kernel.machine import Machine
 from ..kernel.names import find
+from ..kernel.vendors import release_of
 from ..live import host_facts
 from ..live.device import Device
 from ..rules.answer import Accepted
@@ -40,17 +42,21 @@ _HERE = "x86_64"
 def profile_like_here(
     name: str, *, slots: int | None = None, facts: Sequence[str] = (), host: Sequence[str] = ()
 ) -> Profile:
-    """The kernel of that name on this machine: what the name does not say of the host is as here.
+    """The kernel of that name on this machine: what the name does not say of the host is as here;
+    `host` is the release that runs here.
 
     slots, facts, host: single things to change, facts and host as in a kernel's name with or
     without the sign.  Raises UnknownKernelError.
     """
+    if re.match("host(?:[+-]|$)", name):  # a recording is read elsewhere, where "host" is another
+        uname = os.uname()
+        name = f"{release_of(uname.release, uname.version)}/{_HERE}{name[4:]}"
     words = [word if word[:1] in "+-" else f"+{word}" for word in (*facts, *host)]
     if slots is not None:
         words.append(f"+user-slots={slots}")
     name += "".join(words)
     profile = find(name)
-    if name.startswith("host") or not profile.arch.is_x86:
+    if not profile.arch.is_x86:
         return profile
     stated = set(profile.options)
     here = host_facts.edits()

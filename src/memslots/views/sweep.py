@@ -29,6 +29,9 @@ _TITLES = {
     LACKS: "ended as if all were well, with a guest that lacks memory",
     LEAVES: "ended as if all were well, with memory in place that should be gone",
 }
+NOT_FINE = (
+    "undisturbed the command ends with exit code {}: an ending with that code is taken for success"
+)
 _MOST_PIECES, _MOST_STEPS = 3, 12
 
 
@@ -48,6 +51,8 @@ def sweep_lines(sweep: Sweep) -> list[str]:
     lines = table(
         rows, ("step", "call", "kind", "gets", "ends", "seconds"), right=frozenset((0, 5))
     )
+    if sweep.code:
+        lines += ["", *wrapped("note", NOT_FINE.format(sweep.code))]
     for alike in _alike(sweep):
         lines += ["", *_fault_lines(alike[0], sweep), *_again_lines(alike[1:])]
     counts = ", ".join(f"{number} {_WORDS[how]}" for how, number in sweep.counts.items() if number)
@@ -63,7 +68,7 @@ def _alike(sweep: Sweep) -> list[list[Ending]]:
     for each in sweep.endings:
         if each.how in FAULTS:
             target = each.target
-            key = target.call, target.kind, each.how, each.code, each.said, str(each.lacks)
+            key = target.call, target.kind, each.how, each.code, each.said
             found.setdefault(key, []).append(each)
     return list(found.values())
 
