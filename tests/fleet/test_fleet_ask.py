@@ -145,6 +145,10 @@ def test_commands(folder, tmp_path):
     assert (code, out) == (0, "no number differs\n")
     assert call(f"memslots fleet query {tmp_path}")[0] == 2
     assert call(f"memslots fleet upgrade {folder} --from 5.10 --to 99.1")[0] == 2
+    code, out, _ = call(f"memslots fleet upgrade {folder} --from 4.20 --to 6.12")
+    assert code == 1, "nothing was asked"
+    assert "0 recordings change" in out
+    assert "of other kernels than 4.20 (" in out
 
 
 def test_the_report_needs_nothing_else(folder, tmp_path):

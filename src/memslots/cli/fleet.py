@@ -25,7 +25,7 @@ examples:
 A scan that is begun again takes only what is new; a lost worker costs one batch.  On a cluster:
 --dask tcp://HEAD:8786, or --shard I/N of a job array (docs/fleet.md).
 Needs DuckDB: pip install 'memslots[fleet]'.  `memslots fleet WHAT --help` has the options.
-Exit code: 0 fine, 1 something was not read or scanned, or VMs change, 2 usage.
+Exit code: 0 fine, 1 something was not read, scanned or asked, or VMs change, 2 usage.
 In Python: memslots.fleet.scan.scan(sources, folder), memslots.fleet.tables.Tables(folder)."""
 
 

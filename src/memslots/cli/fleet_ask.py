@@ -96,7 +96,7 @@ def run_upgrade(options: argparse.Namespace) -> int:
         print(json.dumps(upgrade_json(found)))
     else:
         print("\n".join(upgrade_lines(found, options.most)))
-    return FINDINGS if found.changed else FINE
+    return FINDINGS if found.changed or not found.asked else FINE
 
 
 def run_diff(options: argparse.Namespace) -> int:

@@ -85,7 +85,7 @@ class ChangedVm:
 class Upgrade:
     """The answer to the upgrade question."""
 
-    __slots__ = ("asked", "asked_vms", "changed", "elsewhere", "source", "target", "unlike")
+    __slots__ = ("asked", "asked_vms", "changed", "others", "source", "target", "unlike", "unnamed")
 
     def __init__(self, source: str, target: str) -> None:
         self.source = source
@@ -93,11 +93,18 @@ class Upgrade:
         self.asked = 0
         """Recordings that were put to both."""
         self.asked_vms = 0
-        self.elsewhere = 0
-        """Recordings that say that they are of another kernel than `source`."""
+        self.others: dict[tuple[int, int], int] = {}
+        """Branch of another kernel than `source`: how many recordings say that they are of it."""
+        self.unnamed = 0
+        """Recordings of a kernel that could not be found out."""
         self.unlike = 0
         """Recordings that do not say it, but have answers that `source` does not give."""
         self.changed: list[ChangedVm] = []
+
+    @property
+    def elsewhere(self) -> int:
+        """Recordings that say that they are of another kernel than `source`."""
+        return sum(self.others.values())
 
 
 def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) -> Upgrade:
@@ -119,12 +126,16 @@ def upgrade(tables: Tables, source: str, target: str, *, every: bool = False) ->
     }
     for number, rows in _recordings(tables):
         recording = known.get(number)
-        if recording is None or recording["kernel"] is None:
+        if recording is None:
+            continue
+        if recording["kernel"] is None:
+            found.unnamed += 1
             continue
         kernel = find(str(recording["kernel"]))
         is_told = recording["how"] in TOLD
         if is_told and not every and kernel.version.branch != branch:
-            found.elsewhere += 1
+            other = kernel.version.branch
+            found.others[other] = found.others.get(other, 0) + 1
             continue
         profiles = _on(source, kernel), _on(target, kernel)
         answers = _answers(rows, *profiles, is_strict=not (is_told or every))

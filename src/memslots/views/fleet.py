@@ -143,10 +143,17 @@ def upgrade_lines(found: Upgrade, most: int) -> list[str]:
     ]
     if len(certain) < len(found.changed):
         lines[0] += f", {len(found.changed) - len(certain)} may, as it depends on the host"
-    if found.elsewhere:
+    if found.others:
+        others = sorted(found.others.items(), key=lambda each: -each[1])[:_MOST_NAMED]
+        named = ", ".join(f"{major}.{minor}: {count}" for (major, minor), count in others)
+        named += ", ..." if len(found.others) > _MOST_NAMED else ""
         lines.append(
             f"not asked: {counted(found.elsewhere, 'recording')} of other kernels than "
-            f"{found.source} (--all asks them too)"
+            f"{found.source} ({named}; --all asks them too)"
+        )
+    if found.unnamed:
+        lines.append(
+            f"not asked: {counted(found.unnamed, 'recording')} of a kernel that is not known"
         )
     if found.unlike:
         lines.append(
@@ -192,6 +199,7 @@ def upgrade_json(found: Upgrade) -> dict[str, object]:
         "asked": found.asked,
         "asked_vms": found.asked_vms,
         "of_other_kernels": found.elsewhere,
+        "of_unknown_kernels": found.unnamed,
         "not_of_this_kernel": found.unlike,
         "changed": [
             {

@@ -118,8 +118,8 @@ def _upgrade(found: Upgrade, most: int) -> str:
     text = (
         f"<p>{certain} of {counted(found.asked_vms, 'VM')} change, "
         f"{len(found.changed) - certain} may. Asked: {counted(found.asked, 'recording')}; of other "
-        f"kernels: {found.elsewhere}; with answers that {escaped(found.source)} does not give: "
-        f"{found.unlike}.</p>"
+        f"kernels: {found.elsewhere}, of unknown ones: {found.unnamed}; with answers that "
+        f"{escaped(found.source)} does not give: {found.unlike}.</p>"
     )
     rows = []
     for each in found.changed[:most]:
