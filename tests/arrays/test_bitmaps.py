@@ -48,7 +48,7 @@ def test_every_density(density, npages, clustered):
             dirty_pages(octets, npages, np.empty(wanted.size - 1, np.int64))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 700), st.data())
 def test_beside_both_bitmaps(npages, data):
     marked = data.draw(st.sets(st.integers(0, npages - 1), max_size=60)) if npages else set()
@@ -75,7 +75,7 @@ def test_beside_both_bitmaps(npages, data):
     assert count(noisy, npages) == len(wanted)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sets(st.integers(0, 299)), st.sampled_from([32, 64]))
 def test_bitmaps_of_a_big_endian_host(pages, long_bits):
     nbytes = -(-300 // long_bits) * long_bits // 8

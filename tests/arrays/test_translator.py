@@ -96,13 +96,13 @@ layouts = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layouts, st.sampled_from([12, 14, 16]), st.booleans())
 def test_any_layout(layout, shift, write):
     check(slots_of(layout, shift), shift, write=write)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(layouts, st.sampled_from([12, 16]))
 def test_at_the_top_of_the_64_bit_space(layout, shift):
     slots = slots_of(layout, shift)

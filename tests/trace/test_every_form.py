@@ -154,7 +154,7 @@ def expected(slot, flags, gpa, nbytes, hva, result):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(call=calls, dress=st.sampled_from(DRESSES))
 @example(call=(20, 0, 0x20000000, 2 << 20, 0x7F2A3F800000, -17), dress=plain)
 @example(call=(20, 3, 0x20000000, 2097152000, 0x7F2A3F800000, 0), dress=crlf)
@@ -165,13 +165,13 @@ def test_the_same_call_in_every_form(form, call, dress) -> None:
 @pytest.mark.parametrize(
     "form", [strace, raw, region2, qemu7, qemu8], ids=lambda form: form.__name__
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(call=calls, columns=st.integers(72, 100), outer=st.sampled_from([plain, quoted, crlf]))
 def test_a_call_wrapped_by_a_terminal(form, call, columns, outer) -> None:
     assert shown(outer(wrapped(form(*call), columns))) == (expected(*call), {})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     call=calls.filter(lambda call: call[-1]),
     columns=st.integers(72, 100),

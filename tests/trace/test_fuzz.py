@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -22,13 +22,13 @@ def test_mutated_recordings_do_no_harm() -> None:
     assert (count, findings) == (300, [])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(STRACE), min_size=30, max_size=120), st.integers(200, 5000))
 def test_searching_finds_what_reading_finds(lines: list[bytes], block: int) -> None:
     assert fuzz_readers.check_search(b"\n".join(lines), block) == ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400), st.sampled_from(fuzz_readers.TOKENS), st.binary(max_size=100))
 def test_any_bytes_are_read(before: bytes, token: bytes, after: bytes) -> None:
     assert fuzz_readers.check(before + token + after) == ""
