@@ -24,8 +24,10 @@ demo: $(VENV)/installed
 	$(BIN)/memslots explain examples/refused-overlap.strace || test $$? -eq 1
 	$(BIN)/memslots accounting --host-bits 32 --slot-pages 524272 --slots 411
 
+# On all cores; JOBS=0 runs one test after the other, in one process.
+JOBS ?= auto
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks website
@@ -50,6 +52,10 @@ bench: $(VENV)/bench-installed
 
 docs: $(VENV)/installed
 	$(BIN)/python -m memslots.docs
+
+$(VENV)/fleet-installed: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fleet-dask]'
+	touch $@
 
 # Static folder build/site, from local files; npm fetches what the playground needs, once (docs/site.md).
 $(VENV)/site-installed: $(VENV)/installed
