@@ -30,8 +30,9 @@ in its wing:
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
         message_table guest_machine error_texts decode noise mend excerpt event lines command_line
-        libvirt_domain recording bpf jsonl line_numbers qemu strace messages selftest kernel_warning
-        perf blocks resources syzlang c_reproducer clean search passing dispatch widths reader
+        libvirt_domain recording bpf jsonl line_numbers qemu strace kernel_warning perf blocks
+        resources syzlang c_reproducer clean search passing widths said messages selftest dispatch
+        reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm host_places verdict replay
     explain/          why a call was refused, what would pass, what a recording tells

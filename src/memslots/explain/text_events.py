@@ -6,9 +6,9 @@ names of calls in any spelling with an errno near them, in either order.
 
 from __future__ import annotations
 
-from ..patterns import lazy
 from ..trace.decode import ERRNO
 from ..trace.event import TEXT, Event
+from ..trace.said import ANYWHERE, said
 from ..uapi.calls import CALLS
 
 TYPE_CHECKING = False
@@ -81,20 +81,6 @@ _AFTER, _BEFORE = 190, 110
 """Characters of words after and before the name of a call in which its errno is looked for."""
 _LINES_AROUND = 5
 _MOST = 8
-_SAYS = lazy(
-    r"(?<![\w.])(slot|flags?|guest_phys_addr|guest physical address|gpa|memory_size|memory size"
-    r"|size|taille|größe|"
-    r"userspace_addr|hva|guest_memfd_offset|guest_memfd|first_page|num_pages|npages)(?:'?s)?"
-    r"(?:\s(?:is|was|to|of|at|bei|ab|von|为|是|for))?\s?[:=(]?\s?(-?0x[0-9a-fA-F]{1,16}|-?\d{1,19})"
-    r"(?:\s?(KiB|MiB|GiB|TiB|kB|KB|MB|GB|K|M|G)\b)?(?![\w.])",
-)
-_FIELD = {
-    "flag": "flags", "guest physical address": "guest_phys_addr", "gpa": "guest_phys_addr",
-    "memory size": "memory_size",
-    "size": "memory_size", "taille": "memory_size", "größe": "memory_size", "hva": "userspace_addr",
-    "npages": "num_pages",
-}  # fmt: skip
-_UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
 def call_failures(facts: Facts, seen: frozenset[tuple[str, int]]) -> Iterator[Event]:
@@ -164,16 +150,6 @@ def _fields(text: str, call: Call) -> dict[str, int]:
     values.
     """
     values: dict[str, set[int]] = {}
-    for name, digits, unit in _SAYS.findall(text):
-        field = _FIELD.get(name, name)
-        known = call.field(field)
-        if known is None:
-            continue
-        number = int(digits, 16 if "0x" in digits else 10)
-        if unit:
-            number <<= _UNITS[unit[0].lower()]
-        if field == "guest_memfd" and number == -1:
-            number = 0xFFFFFFFF
-        if 0 <= number < 1 << known.bits:
-            values.setdefault(field, set()).add(number)
+    for field, number in said(text, {each.name: each.bits for each in call.fields}, ANYWHERE):
+        values.setdefault(field, set()).add(number)
     return {name: found.pop() for name, found in values.items() if len(found) == 1}

@@ -32,7 +32,9 @@ _NUMBER = lazy(
     r"[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
     r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b"
     r"|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
-    r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)|: (\d{1,3}): )"
+    r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)"
+    # any number between colons, unless an errno is named behind it: `slot: 5: EEXIST`
+    r"|: (\d{1,3}): (?!.{0,100}\b(?-i:E(?!RR)[A-Z0-9]{3,})\b))"
 )
 _TOKEN = lazy(r"0[xX][0-9a-fA-F]+|E2BIG|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d[0-9a-zA-Z]*")
 _MIXED = lazy(r"v?CPU|VCpu|[KMGT]iB|IoEventFd|IrqFd|pKVM|OOMKilled")

@@ -55,6 +55,7 @@ _ENTRIES: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
             r"(?i:opening vm fd)",
         ),
     ),
+    ("message", False, (r"\bkvm_arch_init_vcpu\b",)),  # the vCPU is made: its state is set up
     ("KVM_CREATE_VCPU", True, (r"(?i:create_?vcpu)", r"\bVcpuFd\(", r"\bkvm_init_vcpu\b")),
     (
         "KVM_RUN",

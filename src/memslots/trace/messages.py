@@ -16,6 +16,7 @@ from . import decode as words
 from . import message_table as lookalike
 from .event import MESSAGE, PLAN, Event
 from .message_table import REGION
+from .said import IN_A_MESSAGE, OF_A_LOG, said
 from .strace import struct_fields, widths_of
 
 TYPE_CHECKING = False
@@ -38,14 +39,9 @@ _CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
 _HAS_NUMBERS = lazy(r"\W{1,4}(?:slot|flags|guest_phys_addr|gpa|memory_size|first_page) ?[:=]")
 """Behind the name of a call: a program's own log of its arguments."""
-_STRUCT = lazy(r"\bguest_phys_addr\s*[:=]\s*[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)")
-_PAIR = lazy(r"\b([a-z_]+)\s*[:=]\s*(-?(?:0[xX][0-9a-fA-F]{1,20}|\d{1,24}))\b", re.ASCII)
-_ALIASES = {
-    "start": "guest_phys_addr", "gpa": "guest_phys_addr", "size": "memory_size",
-    "len": "memory_size",
-    "hva": "userspace_addr", "ua": "userspace_addr", "address": "guest_phys_addr",
-}  # fmt: skip
-_LOG_ALIASES = {"start": "first_page", "size": "num_pages"}
+_STRUCT = lazy(
+    r"\bguest_phys_addr(?:\s*[:=]\s*|\s)[\d\"]|\bkvm_userspace_memory_region2? \{\s*(?:slot|$)"
+)
 _DOSEMU = lazy(
     r"\bKVM: map slot=(\d{1,10}) flags=(\d{1,10}) dosaddr=(0x[0-9a-f]{1,16})"
     r" size=(0x[0-9a-f]{1,16})"
@@ -104,14 +100,15 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
             return _finished(_structure(text, reading), text, line)
     if _RUST.search(text) and _RUST_REGION.search(text):
         call = REGION + "2" if _RUST_REGION2.search(text) else REGION
-        return _finished(Event(call, {}, _result(text)), text, line)
+        return _finished(Event(call, _pairs(call, text, reading), _result(text)), text, line)
     for call, needs_errno, pattern in lookalike.TABLE:
         match = pattern.search(text)
         if match is None:
             continue
         result = _result(text[match.start() : match.start() + _SEARCHED])
         if result is not None or not needs_errno or (call == REGION and final):
-            return _finished(Event(lookalike.place(call, result), {}, result), text, line)
+            fields = _pairs(call, text, reading) if call == REGION else {}
+            return _finished(Event(lookalike.place(call, result), fields, result), text, line)
         if call == REGION:
             return False
     if _RUST.search(text) and lookalike.ABOUT.search(text):
@@ -193,29 +190,16 @@ def _named(
 
 
 def _pairs(call: str, text: str, reading: Reading) -> dict[str, int]:
-    known = widths_of(call)
-    if known is None:
-        return {}
-    aliases = _LOG_ALIASES if call == "KVM_CLEAR_DIRTY_LOG" else _ALIASES
+    """The fields that a message gives by name, the first number of each."""
+    names = OF_A_LOG if call == "KVM_CLEAR_DIRTY_LOG" else IN_A_MESSAGE
     fields: dict[str, int] = {}
-    for name, value in _PAIR.findall(text):
-        name = name if name in known else aliases.get(name, "")
-        width = known.get(name)
-        if width is None or name in fields:
-            continue
-        number = words.integer(value)
-        if number == -1 and name == "guest_memfd":
-            number = 0xFFFFFFFF if call.endswith("2") else None
-            if number is None:
-                continue
-        if number is not None and 0 <= number < 1 << width:
-            fields[name] = number
-        else:
-            reading.skip(f"{name} that is no number of {width} bits")
+    for field, number in said(text, widths_of(call), names, reading):
+        fields.setdefault(field, number)
     return fields
 
 
 def _structure(text: str, reading: Reading) -> Event:
-    """A region structure printed by a debugger or by Rust's `{:?}`."""
+    """A region structure printed by a debugger or by Rust's `{:?}`, or its fields in prose."""
     call = REGION + "2" if "guest_memfd" in text else REGION
-    return Event(call, struct_fields(call, text, reading), _result(text))
+    fields = struct_fields(call, text, reading) or _pairs(call, text, reading)
+    return Event(call, fields, _result(text))

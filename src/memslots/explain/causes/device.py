@@ -132,10 +132,10 @@ CAUSES = (
         calls="KVM_CREATE_VCPU:EINVAL KVM_CREATE_VCPU:ENOMEM KVM_CREATE_VCPU:EBUSY "
         "KVM_CREATE_VCPU:EPERM KVM_CREATE_VCPU:EIO KVM_CREATE_VCPU:E2BIG",
         names="kvm create vcpu failed .. einval; create vcpu .. einval; kvm init vcpu .. einval; "
-        "create vcpu .. enomem; kvm init vcpu .. ebusy; kvm arch init vcpu .. failed; kvm "
-        "create vcpu .. e2big; creating vcpu .. einval; kvm get vcpu failed .. einval",
+        "create vcpu .. enomem; kvm init vcpu .. ebusy; kvm create vcpu .. e2big; "
+        "creating vcpu .. einval; kvm get vcpu failed .. einval",
         supports="vcpu id; irqchip; xen",
-        against="tdx; number of cpus",
+        against="tdx; number of cpus; kvm arch init vcpu",
         seen="EINVAL from KVM_CREATE_VCPU, `kvm_create_vcpu failed`, `kvm_init_vcpu`.",
         decides="the vCPU id against KVM_CAP_MAX_VCPU_ID, what the kernel log says.",
         next="`memslots record -o vmm.rec -- COMMAND; dmesg | tail`.",

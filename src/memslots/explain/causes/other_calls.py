@@ -116,7 +116,7 @@ CAUSES = (
     ),
     Cause(
         "vcpu-state-refused",
-        "KVM refused a vCPU's state (registers, MSRs, CPUID), not memory.",
+        "KVM refused a vCPU's state (registers, MSRs, CPUID, features), not memory.",
         calls="KVM_SET_REGS:EINVAL KVM_SET_SREGS:EINVAL KVM_SET_SREGS2:EINVAL KVM_SET_MSRS:EINVAL "
         "KVM_SET_CPUID2:EINVAL KVM_SET_CPUID2:E2BIG KVM_SET_XSAVE:EINVAL KVM_SET_XCRS:EINVAL "
         "KVM_SET_LAPIC:EINVAL KVM_SET_VCPU_EVENTS:EINVAL KVM_SET_ONE_REG:EINVAL "
@@ -126,7 +126,8 @@ CAUSES = (
         "failed to get msr; kvm buf set msrs; kvm put msrs; kvm set msrs .. failed; "
         "set sregs .. einval; set regs .. einval; set msrs .. einval; set cpuid2 .. e~; "
         "setting sregs; setting registers .. e~; kvm set one reg .. e~; set nested state .. e~; "
-        "failed to set vcpu events; kvm arm vcpu init .. e~; failed to load cpu",
+        "failed to set vcpu events; kvm arm vcpu init .. e~; kvm arch init vcpu failed; "
+        "failed to load cpu",
         supports="after init; after reset; migration; cpu host; nested; msr; register",
         against="memory region; memslot; set user memory region",
         seen='"Failed to put registers after init", "failed to set MSR 0x..", KVM_SET_SREGS or '
