@@ -302,6 +302,8 @@ def run(rounds, seed, hows, report=lambda text: None):
 
 
 if __name__ == "__main__":
+    for each in (signal.SIGINT, signal.SIGHUP):  # a shell starts jobs with them ignored
+        signal.signal(each, signal.SIG_DFL)
     rounds, seed = map(int, [*sys.argv[1:3], *("100", "1")[len(sys.argv) - 1 :]][:2])
     kinds, calls, faults = run(
         rounds, seed, sys.argv[3:] or ["ptrace", "attach"], lambda text: print(text, flush=True)

@@ -26,6 +26,25 @@ def tracer_of(tid: int) -> int:
     return int(_status(tid).get(b"TracerPid", 0))
 
 
+def signals_of(tid: int) -> tuple[int, int, int, int]:
+    """Sets of signals of a thread, bit 0 being signal 1: pending, blocked, ignored, caught."""
+    found = _status(tid)
+    own, shared, blocked, ignored, caught = (
+        int(found.get(name, b"0"), 16)
+        for name in (b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt")
+    )
+    return own | shared, blocked, ignored, caught
+
+
+def attach_advice(pid: int) -> str:
+    """Why a process could not be attached to, and what to do."""
+    return (
+        f"process {pid} may not be traced by you: it belongs to another user, is being traced "
+        "already, or kernel.yama.ptrace_scope forbids it (start it with `memslots record -- ...` "
+        "instead)"
+    )
+
+
 def threads_below(pid: int, *, without: int) -> set[int]:
     """All threads of a process and of what descends from it, but for one of its descendants."""
     children: dict[int, list[int]] = {}
