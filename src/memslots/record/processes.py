@@ -15,6 +15,17 @@ def state_of(tid: int) -> str:
     return _state(f"/proc/{tid}/stat")[0]
 
 
+def ran_ns(tid: int) -> int:
+    """The processor time of a thread, in ns; 0 where the kernel does not say (it does with
+    CONFIG_SCHED_INFO).
+    """
+    try:
+        with open(f"/proc/{tid}/schedstat", "rb") as file:
+            return int(file.read().split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
 def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
     found = _status(tid)
