@@ -148,7 +148,7 @@ def test_vcpus_that_wait_for_their_start_do_not_count(monkeypatch):
     ],
 )  # fmt: skip
 def test_one_that_a_change_of_slots_woke_does_not_run(monkeypatch, states, ran, runs_there):
-    """ran: processor time at the beginning and at each look from the fourth on, in ms; -1: unknown."""
+    """ran: processor time at the beginning and at each look from the fourth on, in ms."""
     seen, times = iter(states), iter(ran)
     monkeypatch.setattr(runs, "state_of", lambda tid: next(seen))
     monkeypatch.setattr(runs, "ran_ns", lambda tid: (next(times) + 1) * 1_000_000)
