@@ -184,6 +184,8 @@ def main():
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--results", default=os.devnull)
     options = parser.parse_args()
+    # programs run in their own folders, where no relative path leads here
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
     with open(options.results, "a+") as file, tempfile.TemporaryDirectory() as folder:
         file.seek(0)
         lines = [json.loads(line) for line in file]
