@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import re
@@ -41,13 +42,19 @@ tracepoint:sched:sched_process_fork /pid == $1/ {
 }
 tracepoint:sched:sched_process_exit /@root[tid]/ { delete(@root[tid]); }
 tracepoint:syscalls:sys_enter_ioctl /@root[tid] && (uint64)args->cmd >> 32 == 0/ {
-  @calls[@root[tid], (uint64)args->cmd & 0xffffffff] = count();
+  @request[tid] = (uint64)args->cmd & 0xffffffff;
+  @calls[@root[tid], @request[tid]] = count();
+}
+tracepoint:syscalls:sys_exit_ioctl /@request[tid]/ {
+  if (args->ret == -4) { @interrupted[@root[tid], @request[tid]] = count(); }
+  delete(@request[tid]);
 }
 BEGIN { printf("ready\\n"); }
-END { clear(@root); }
+END { clear(@root); clear(@request); }
 """
 """Counts by the process that this one started.  Requests above 32 bits are the recorder's own
-questions, which it marks so."""
+questions, which it marks so.  Calls that end with EINTR are left out here and in the recording: of
+those that only the recorder interrupts the recording has the one that was made again."""
 
 
 class Counting:
@@ -78,12 +85,13 @@ class Counting:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.script.wait(5)
         for line in self.said().splitlines():
-            if line.startswith('{"type": "map"') and "@calls" in line:
-                for key, count in json.loads(line)["data"]["@calls"].items():
+            if line.startswith('{"type": "map"'):
+                ((name, counts),) = json.loads(line)["data"].items()
+                for key, count in counts.items():
                     process, request = map(int, key.split(","))
                     call = call_of(request)
                     if call is not None:
-                        self.calls[process, call.name] += count
+                        self.calls[process, call.name] += count if name == "@calls" else -count
 
     def of(self, process):
         return Counter(
@@ -120,7 +128,9 @@ def recorded_calls(path):
     """(calls by name, what the recording says of itself)."""
     reading = Reading()
     try:
-        counts = Counter(event.call for event in read(path, reading=reading))
+        counts = Counter(
+            event.call for event in read(path, reading=reading) if event.result != -errno.EINTR
+        )
     except TraceError as error:
         return Counter(), [str(error)]
     calls = Counter({name: n for name, n in counts.items() if name.startswith("KVM_")})
