@@ -121,7 +121,8 @@ def outcome(words, seconds, folder):
 def plain(found):
     """An outcome without its numbers and the order of its lines; each as a terminal shows it."""
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in found[1].split("\n"))
-    return found[0], "\n".join(sorted(_NUMBER.sub("#", line) for line in lines))
+    words = (" ".join(_NUMBER.sub("#", line).split()) for line in lines)  # numbers are padded
+    return found[0], "\n".join(sorted(words))
 
 
 def recorded_calls(path):
