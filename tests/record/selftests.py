@@ -195,6 +195,7 @@ def main():
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--results", default=os.devnull)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # bpftrace is not left behind
     # programs run in their own folders, where no relative path leads here
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
     with open(options.results, "a+") as file, tempfile.TemporaryDirectory() as folder:
