@@ -55,7 +55,8 @@ in its wing:
         drgn_vms
     record/           recorders
         calls mappings processes ptrace signals output bpf_script seccomp bpf_output memory
-        registers start runs elf backtrace file tracer beginning recorder bpf_session bpf watching
+        registers start runs elf backtrace file beginning watching interruptions tracer recorder
+        bpf_session bpf
     emulate/          a program on another kernel, calls that fail, no /dev/kvm at all
         emulated_file kvm_files other_capabilities other_kernel hand_out injection words differences
         emulating_tracer faked_cpu faked_calls faking_tracer emulation guest_memory_left

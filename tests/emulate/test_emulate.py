@@ -89,6 +89,16 @@ def test_capabilities_are_those_of_the_kernel(on, kernel, slots):
     assert found.answered["model"] == (2 if seen[2] else 3)
 
 
+@pytest.mark.parametrize(("kernel", "offered"), [("5.10", [0, 0]), ("6.1", [1, 1])])
+def test_encryption_contexts_are_offered_by_hosts_that_do_not_take_them(on, kernel, offered):
+    """KVM's sev_migrate_tests asks for one; arch/x86/kvm/x86.c says 1 whatever the vendor."""
+    names = "KVM_CAP_VM_COPY_ENC_CONTEXT_FROM", "KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM"
+    words = [f"cap {CAPS[name]}" for name in names]
+    seen, found = on(f"{kernel}/x86_64", *words, host=["intel"])
+    assert seen == offered
+    assert found.answered["model"] == 2
+
+
 def test_calls_that_the_kernel_lacks_and_the_host_has(on):
     seen, _ = on("6.1/x86_64", "vm 0", "region2 0,0,0,0x1000", "region 0,0,0,0x1000")
     assert seen[1:] == [NO_CALL, 0]

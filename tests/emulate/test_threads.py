@@ -19,7 +19,9 @@ from memslots.replay.step import DIFFERS
 from memslots.trace import Reading, read
 
 pytestmark = requires("ptrace", "kvm", "gcc")
-STRESS = os.path.join(os.path.dirname(__file__), os.pardir, "record", "stress.c")
+RECORD = os.path.join(os.path.dirname(__file__), os.pardir, "record")
+STRESS = os.path.join(RECORD, "stress.c")
+IGNORING = os.path.join(RECORD, "programs", "ignoring.c")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,21 @@ def test_threads_that_ask_for_too_much(stress, tmp_path):
     assert found.answered["model"] >= 1
     analysis = Analysis(found.path)
     assert not any(step.verdict == DIFFERS for step, _ in analysis.run())
+
+
+def test_signals_that_the_program_ignores_interrupt_no_call(tmp_path):
+    program = str(tmp_path / "ignoring")
+    subprocess.run(["gcc", "-O1", "-pthread", IGNORING, "-o", program], check=True)
+    out = tmp_path / "out"
+    with open(out, "wb") as file:
+        found = run(
+            [program, "makes_vms", "2"], kernel="6.1/x86_64", path=str(tmp_path / "r"),
+            stdout=file.fileno(),
+        )  # fmt: skip
+    assert (found.exit_code, out.read_text()) == (3, "failed 0\n" * 2)
+    made = [event.result for event in read(found.path) if event.call == "KVM_CREATE_VM"]
+    assert len(made) == 10
+    assert min(made) >= 0
 
 
 @pytest.mark.parametrize("whom", ["emulator", "program"])

@@ -71,7 +71,7 @@ REASONS = {
     "record.bpf_session": "why a recording ended, put together from what bpftrace said",
     "record.recorder": "how a recording was made, and why calls are not in it",
     "record.start": "the text of an error is put together before it is raised",
-    "record.tracer": "the text of an error is put together before it is raised",
+    "record.processes": "the text of an error is put together before it is raised",
     "rules.answer": "what every accepted answer takes for granted",
     "rules.dirty_log": "names of functions in the kernel, for several rules",
     "rules.region.arch.vma": "names of functions in the kernel, for several rules",

@@ -1,6 +1,8 @@
 """Kills and stops recorders and programs at random moments and looks at what is left.
 
-    PYTHONPATH=src:tests python tests/record/kills.py [ROUNDS] [SEED] [ptrace|attach|bpf ...]
+    PYTHONPATH=src:tests python tests/record/kills.py [ROUNDS] [SEED] [WAY ...]
+
+WAY: ptrace, attach, bpf or emulate.
 
 After each round: every call that came back to the program is in the recording (of BPF: none
 is invented), the recording is readable to its end and says whether it is whole, an older one
@@ -25,6 +27,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OLD = b"an older recording"
 ENDING = {"kill recorder": signal.SIGKILL, "term": signal.SIGTERM, "hang up": signal.SIGHUP}
 GOING_ON = {"interrupt": signal.SIGINT, "stop": signal.SIGSTOP, "stop program": signal.SIGSTOP}
+STARTED = ("ptrace", "emulate")
+"""Where every call of the program stops for the recorder."""
 KINDS = {
     "ptrace": (
         "kill recorder",
@@ -44,6 +48,15 @@ KINDS = {
         "interrupt",
         "stop",
         "stop program",
+    ),
+    "emulate": (
+        "kill recorder",
+        "kill program",
+        "kill both",
+        "term",
+        "hang up",
+        "interrupt",
+        "stop",
     ),
     "bpf": ("kill recorder", "kill program", "kill bpftrace", "term", "interrupt", "stop"),
 }
@@ -112,9 +125,9 @@ class Round:
         self.program = None
         self.began_before = how == "attach"
 
-    def memslots(self, *words):
+    def memslots(self, *words, command="record"):
         return subprocess.Popen(
-            [sys.executable, "-m", "memslots", "record", "-q", "-o", self.path, *words],
+            [sys.executable, "-m", "memslots", command, "-q", "-o", self.path, *words],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
@@ -127,9 +140,11 @@ class Round:
             self.recorder = self.memslots("-p", str(self.pid))
             until(lambda: self.recorder.poll() is not None or self.is_recording() or self.early)
         else:
+            options = {"bpf": ["--bpf"], "emulate": ["--kernel", "6.1/x86_64"]}.get(self.how, [])
             self.recorder = self.memslots(
-                *(["--bpf"] if self.how == "bpf" else []), "--", *self.command
-            )
+                *options, "--", *self.command,
+                command="emulate" if self.how == "emulate" else "record",
+            )  # fmt: skip
             self.pid = 0
             until(lambda: self.find_program() or self.recorder.poll() is not None)
             if not self.early:
@@ -229,7 +244,7 @@ class Round:
         with open(self.path, "rb") as file:
             data = file.read()
         if data == OLD:
-            if self.is_logging() and self.how == "ptrace":
+            if self.is_logging() and self.how in STARTED:
                 self.faults.append("the older recording is there, though the program began")
             return
         if os.stat(self.path).st_mode & 0o777 != 0o600:
@@ -263,7 +278,7 @@ class Round:
         for slot in range(self.threads):
             if found[slot] > logged[slot] + 1:
                 self.faults.append(f"{found[slot]} calls in the file, {logged[slot]} made")
-            if self.how == "ptrace" and found[slot] < logged[slot]:
+            if self.how in STARTED and found[slot] < logged[slot]:
                 self.faults.append(f"{logged[slot]} calls came back, {found[slot]} in the file")
             if (
                 self.how == "bpf"
@@ -302,6 +317,8 @@ def run(rounds, seed, hows, report=lambda text: None):
 
 
 if __name__ == "__main__":
+    for each in (signal.SIGINT, signal.SIGHUP):  # a shell starts jobs with them ignored
+        signal.signal(each, signal.SIG_DFL)
     rounds, seed = map(int, [*sys.argv[1:3], *("100", "1")[len(sys.argv) - 1 :]][:2])
     kinds, calls, faults = run(
         rounds, seed, sys.argv[3:] or ["ptrace", "attach"], lambda text: print(text, flush=True)

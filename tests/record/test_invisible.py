@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from requires import missing, requires
 from test_record import memslots
+
+from memslots.record.processes import tracer_of
 
 pytestmark = requires("gcc", "kvm", "ptrace")
 PROGRAMS = os.path.join(os.path.dirname(__file__), "programs")
@@ -19,7 +23,7 @@ ROUNDS = "10"
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
-    for name in ("watching", "confined", "tracing"):
+    for name in ("watching", "confined", "ignoring", "tracing"):
         source = os.path.join(PROGRAMS, f"{name}.c")
         subprocess.run(["gcc", "-O1", "-pthread", source, "-o", str(folder / name)], check=True)
     return folder
@@ -72,11 +76,36 @@ RECORDERS = [
 
 
 @pytest.mark.parametrize("way", RECORDERS)
-@pytest.mark.parametrize("name", ["watching", "confined"])
+@pytest.mark.parametrize("name", ["watching", "confined", "ignoring"])
 def test_a_program_behaves_as_without_a_recorder(programs, tmp_path, name, way):
-    bare = seen(programs, tmp_path, name, "bare")
+    rounds = ROUNDS if name != "ignoring" else "2"
+    bare = seen(programs, tmp_path, name, "bare", rounds)
     assert all(lines[-2] == "3" for lines in bare.values())
-    assert seen(programs, tmp_path, name, way) == bare
+    assert seen(programs, tmp_path, name, way, rounds) == bare
+
+
+def is_waiting(pid):
+    with open(f"/proc/{pid}/syscall") as file:
+        return file.read().split()[0] in ("232", "281")  # epoll_wait, epoll_pwait
+
+
+def test_a_call_that_waits_does_not_notice_that_a_recorder_came_and_went(programs, tmp_path):
+    if os.uname().machine != "x86_64":
+        pytest.skip("calls are made again on x86 only")
+    program = subprocess.Popen(
+        [programs / "ignoring", "waits_for_input"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert program.stdout.readline() == b"waits 1\n"
+    recorder = memslots("record", "-q", "-o", str(tmp_path / "r"), "-p", str(program.pid))
+    while tracer_of(program.pid) != recorder.pid or not is_waiting(program.pid):
+        assert recorder.poll() is None
+        time.sleep(0.01)
+    recorder.send_signal(signal.SIGINT)
+    assert recorder.wait(60) == 0
+    program.stdin.write(b"x")
+    program.stdin.close()
+    assert program.stdout.read() == b"found 1\n"
+    assert program.wait(60) == 3
 
 
 @requires("strace")

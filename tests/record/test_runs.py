@@ -110,6 +110,7 @@ def test_a_memory_fault_says_where(tmp_path, monkeypatch, reason):
 def test_vcpus_of_other_vms_do_not_count(monkeypatch):
     asleep = {12}
     monkeypatch.setattr(runs, "state_of", lambda tid: "S" if tid in asleep else "R")
+    monkeypatch.setattr(runs, "ran_ns", lambda tid: 0)
     inside = runs.Runs()
     for vm_fd, vcpu_fd in ((4, 5), (4, 6), (7, 8)):
         inside.made(1, vm_fd, vcpu_fd)
@@ -125,6 +126,7 @@ def test_vcpus_of_other_vms_do_not_count(monkeypatch):
 
 def test_vcpus_that_wait_for_their_start_do_not_count(monkeypatch):
     monkeypatch.setattr(runs, "state_of", lambda tid: "R")
+    monkeypatch.setattr(runs, "ran_ns", lambda tid: 0)
     inside = runs.Runs()
     inside.returned(1, 4, "KVM_CREATE_IRQCHIP", (), 0)
     for vcpu_id in range(3):
@@ -137,11 +139,20 @@ def test_vcpus_that_wait_for_their_start_do_not_count(monkeypatch):
         assert inside.inside(1, 4) == count
 
 
-@pytest.mark.parametrize(("states", "runs_there"), [("RRRR", 1), ("S", 0), ("RS", 0), ("RRt", 1),
-                                                    ("t", 0)])  # fmt: skip
-def test_one_that_a_change_of_slots_woke_does_not_run(monkeypatch, states, runs_there):
-    seen = iter(states)
+@pytest.mark.parametrize(
+    ("states", "ran", "runs_there"),
+    [
+        ("RRRR", (0, 4), 1), ("S", (0,), 0), ("RS", (0,), 0), ("RRt", (0,), 1), ("t", (0,), 0),
+        ("RRRR", (-1,), 1), ("RRRRR" + 5 * "R", (0,) * 7 + (1,), 1),
+        ("R" * 50 + "S", (0,) * 51, 0), ("R" * 50 + "t", (0,) * 51, 1), ("R" * 100, (0,) * 101, 1),
+    ],
+)  # fmt: skip
+def test_one_that_a_change_of_slots_woke_does_not_run(monkeypatch, states, ran, runs_there):
+    """ran: processor time at the beginning and at each look from the fourth on, in ms."""
+    seen, times = iter(states), iter(ran)
     monkeypatch.setattr(runs, "state_of", lambda tid: next(seen))
+    monkeypatch.setattr(runs, "ran_ns", lambda tid: (next(times) + 1) * 1_000_000)
+    monkeypatch.setattr(runs.time, "sleep", lambda seconds: None)
     inside = runs.Runs()
     inside.made(1, 4, 5)
     inside.enters(11, 1, 5)

@@ -1,10 +1,11 @@
 """Looks at the VMs of programs while they run, beside a recording of the same run.
 
-    PYTHONPATH=src python tests/running/monitors.py [--seconds N] -- CMD ...
+    PYTHONPATH=src python tests/running/monitors.py [--seconds N] [--hold] -- CMD ...
 
-CMD runs under `memslots record`.  After N seconds every process below is asked, as
-`memslots live slots -p` does, and beside each VM stand the slots that the recorded calls make on
-the model.  Exit code 1 where they differ, 3 where no VM was seen.
+CMD runs under `memslots record`; with --hold its first KVM_RUN is held twice that long, so that a
+monitor whose guest ends at once is there to be looked at.  After N seconds every process below is
+asked, as `memslots live slots -p` does, and beside each VM stand the slots that the recorded calls
+make on the model.  Exit code 1 where they differ, 3 where no VM was seen.
 """
 
 from __future__ import annotations
@@ -62,12 +63,16 @@ def end(recorder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--hold", action="store_true")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "r")
+        how = ["record"]
+        if options.hold:
+            how = ["emulate", f"--inject=KVM_RUN:delay_us={options.seconds * 2e6:.0f}:when=1"]
         recorder = subprocess.Popen(
-            [sys.executable, "-m", "memslots", "record", "-q", "-o", path, "--", *options.command],
+            [sys.executable, "-m", "memslots", *how, "-q", "-o", path, "--", *options.command],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         time.sleep(options.seconds)

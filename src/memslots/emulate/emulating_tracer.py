@@ -205,6 +205,10 @@ class EmulatingTracer(Tracer):
 
     # -- its exit
 
+    def _made_again(self, tid: int) -> None:
+        super()._made_again(tid)
+        self._drop(tid)
+
     def _returned(self, tid: int, pending: Pending, result: int | None) -> None:
         fate = self._fates.pop(tid, None)
         if fate is None:

@@ -112,7 +112,7 @@ class FakingTracer(EmulatingTracer):
         super()._take_up(tid, fd, request, argument)
         if tid in self._pending or tid in self._held:
             return
-        made = MadeCall(CALLS["KVM_SET_MSRS"], tid, self._pid(tid), _signed(fd), {}, argument)
+        made = MadeCall(CALLS["KVM_SET_MSRS"], tid, self._pid(tid), ptrace.as_fd(fd), {}, argument)
         self.kernel.begin(made)  # whatever call it is: its descriptor tells
         if not made.on:
             return  # no file of KVM's: the kernel says so
@@ -247,8 +247,3 @@ def _resize(tid: int, fd: int, nbytes: int) -> None:
         return
     finally:
         os.close(file)
-
-
-def _signed(fd: int) -> int:
-    fd &= 0xFFFF_FFFF
-    return fd - (fd >> 31 << 32)

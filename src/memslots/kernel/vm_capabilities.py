@@ -47,6 +47,7 @@ _TOO_LATE_WITH: dict[int, tuple[tuple[str, ...], str, int]] = {
     239: (("vcpus",), "", EINVAL),
 }
 _EAGER_SPLIT = 228
+_SEV = frozenset((197, 206))
 
 
 def too_late(profile: Profile, capability: int, *, vcpus: bool, slots: bool) -> int:
@@ -68,9 +69,20 @@ def enable_with_zero(profile: Profile, capability: int) -> int | None:
         return None
     if capability == _EAGER_SPLIT and profile.option("protected-kvm"):
         return None if profile.has("arm64-protected-no-eager-split") else entry[2]
-    if entry[1] in ("cap-sev-copy", "cap-sev-move") and profile.option("vendor") != "amd":
+    if capability in _SEV and profile.option("vendor") != "amd":
         return None
     return entry[2]
+
+
+def offered(profile: Profile, capability: int) -> int | None:
+    """What KVM_CHECK_EXTENSION answers: 0 where the capability cannot be enabled; None where
+    nothing is known.  Those of SEV are offered by every x86-64 kernel that knows them, though only
+    AMD's module takes them.
+    """
+    if capability in _SEV and profile.arch.name == "x86_64":
+        return int(profile.has(_ENABLED_WITH_ZERO[capability][1]))
+    is_refused = is_known(capability) and enable_with_zero(profile, capability) is None
+    return 0 if is_refused else None
 
 
 def is_known(capability: int) -> bool:

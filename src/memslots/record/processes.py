@@ -15,6 +15,17 @@ def state_of(tid: int) -> str:
     return _state(f"/proc/{tid}/stat")[0]
 
 
+def ran_ns(tid: int) -> int:
+    """The processor time of a thread, in ns; 0 where the kernel does not say (it does with
+    CONFIG_SCHED_INFO).
+    """
+    try:
+        with open(f"/proc/{tid}/schedstat", "rb") as file:
+            return int(file.read().split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
 def process_of(tid: int) -> tuple[int, int] | None:
     """The process of a thread, and the parent of that; None for a thread that is gone."""
     found = _status(tid)
@@ -24,6 +35,25 @@ def process_of(tid: int) -> tuple[int, int] | None:
 def tracer_of(tid: int) -> int:
     """The process that traces a thread; 0 for none, and for a thread that is gone."""
     return int(_status(tid).get(b"TracerPid", 0))
+
+
+def signals_of(tid: int) -> tuple[int, int, int, int]:
+    """Sets of signals of a thread, bit 0 being signal 1: pending, blocked, ignored, caught."""
+    found = _status(tid)
+    own, shared, blocked, ignored, caught = (
+        int(found.get(name, b"0"), 16)
+        for name in (b"SigPnd", b"ShdPnd", b"SigBlk", b"SigIgn", b"SigCgt")
+    )
+    return own | shared, blocked, ignored, caught
+
+
+def attach_advice(pid: int) -> str:
+    """Why a process could not be attached to, and what to do."""
+    return (
+        f"process {pid} may not be traced by you: it belongs to another user, is being traced "
+        "already, or kernel.yama.ptrace_scope forbids it (start it with `memslots record -- ...` "
+        "instead)"
+    )
 
 
 def threads_below(pid: int, *, without: int) -> set[int]:

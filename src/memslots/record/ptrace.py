@@ -44,6 +44,11 @@ def ask(request: int, pid: int, address: int = 0, data: int = 0) -> bool:
     return bool(_ptrace(request, pid, address, data) != -1)
 
 
+def word(request: int, pid: int, address: int) -> int:
+    """What a request that looks at one word finds; -1 if the thread is gone or not stopped."""
+    return int(_ptrace(request, pid, address, 0))
+
+
 def demand(request: int, pid: int, address: int = 0, data: int = 0) -> None:
     """One request that must succeed.  Raises OSError."""
     if _ptrace(request, pid, address, data) == -1:
@@ -83,3 +88,9 @@ def result_at(pid: int) -> int | None:
         return None
     kind, value = _unpack_exit(_info)
     return int(value) if kind == INFO_EXIT else None
+
+
+def as_fd(number: int) -> int:
+    """A file descriptor as the int that the kernel takes it for."""
+    number &= 0xFFFF_FFFF
+    return number - (number >> 31 << 32)

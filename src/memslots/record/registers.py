@@ -1,4 +1,4 @@
-"""Changing a call before the kernel makes it: x86 only, elsewhere nothing is changed.
+"""Changing a call before the kernel makes it, and after: x86 only, elsewhere nothing is changed.
 
 Offsets of struct user_regs_struct (asm/user_64.h), which are those of a 64-bit
 tracer whatever the program is.
@@ -11,7 +11,7 @@ import os
 from . import ptrace
 from .seccomp import CLONE_UNTRACED
 
-_POKEUSER = 6
+_PEEKUSER, _POKEUSER = 3, 6
 _ORIG_RAX, _RAX = 8 * 15, 8 * 10
 _ARGUMENTS = (8 * 14, 8 * 13, 8 * 12)
 """rdi, rsi, rdx: the first three of a 64-bit call."""
@@ -54,6 +54,17 @@ def answer(tid: int, result: int) -> bool:
     False if the thread is gone.
     """
     return ptrace.ask(_POKEUSER, tid, _RAX, result & _NO_CALL)
+
+
+def result(tid: int) -> int:
+    """What a thread's call has returned; 0 where registers are not known."""
+    value = ptrace.word(_PEEKUSER, tid, _RAX) if _IS_X86 else 0
+    return (value + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def call_number(tid: int) -> int:
+    """The call in which a thread is; -1 for none, or where registers are not known."""
+    return ptrace.word(_PEEKUSER, tid, _ORIG_RAX) if _IS_X86 else -1
 
 
 def replace(tid: int, number: int, *arguments: int) -> bool:

@@ -12,7 +12,7 @@ import time
 
 from ..uapi.calls import CALLS
 from ..uapi.capabilities import KVM_CAP_SPLIT_IRQCHIP
-from .processes import state_of
+from .processes import ran_ns, state_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ _RUN_BYTES = 56
 """Of struct kvm_run: the reason, and three numbers of 64 bits in the union."""
 _NOT_FAILED = frozenset((errno.EINTR, errno.EAGAIN))
 """A signal, and a vCPU that waits to be started."""
-_LOOKS, _BETWEEN_SECONDS = 4, 0.0005
+_LOOKS, _MOST_LOOKS, _BETWEEN_SECONDS = 4, 100, 0.0005
+_WAKING_NS = 300_000
+"""More than a vCPU needs to find, when it was woken, that it has nothing to do."""
 _VCPU_FILE = "anon_inode:kvm-vcpu:"
 
 
@@ -77,14 +79,18 @@ def kvm_run_at(tid: int, fd: int) -> int:
 def _runs(tid: int) -> bool:
     """Whether a thread in KVM_RUN runs there.
 
-    A change of slots wakes those that sleep, for a moment.
+    A change of slots wakes those that sleep, for a moment; and that moment comes late where other
+    programs have the processors.
     """
-    for look in range(_LOOKS):
+    before_ns = ran_ns(tid)
+    for look in range(_MOST_LOOKS):
         if look:
             time.sleep(_BETWEEN_SECONDS)
         letter = state_of(tid)
         if letter != "R":
             return bool(look) and letter == "t"  # it ran, and has come back since
+        if look + 1 >= _LOOKS and (not before_ns or ran_ns(tid) - before_ns > _WAKING_NS):
+            break
     return True
 
 

@@ -17,9 +17,10 @@ from ..uapi.calls import REGION_CALLS
 from . import ptrace, registers
 from .backtrace import Backtraces
 from .calls import call_of
+from .interruptions import STOPPING, Interruptions
 from .mappings import CLONE, EXIT, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
-from .processes import is_alive, is_last_thread, process_of, tracer_of
+from .processes import attach_advice, is_alive, is_last_thread, process_of, tracer_of
 from .runs import PLAIN_RUN, RUN_REQUEST, RunCall, Runs, failed_run, has_failed
 from .seccomp import CLONE_NUMBERS, CLONE_UNTRACED, IOCTL_NUMBERS, OURS, PTRACE_NUMBERS
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .file import RecordingFile
 
     Pending = tuple[Call | MappingCall | RunCall, int, int, tuple[int, ...], int | None]
-
-_GROUP_STOPS = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 
 
 class Tracer:
@@ -70,6 +69,7 @@ class Tracer:
         self.trouble = ""
         """What went wrong here; the program goes on without regard to it."""
         self._memory = Memory()
+        self._interruptions = Interruptions()
 
     def has_root(self) -> bool:
         """Whether the first process is there, at least as one that was not waited for."""
@@ -106,7 +106,7 @@ class Tracer:
                         # it has ended, and its parent has not asked how; or one that was seized
                         # has just started it, and so it is followed already
                         continue
-                    raise PermissionError(error.errno, _attach_advice(pid)) from None
+                    raise PermissionError(error.errno, attach_advice(pid)) from None
                 finally:
                     seized.add(tid)
                 alive = True
@@ -202,7 +202,7 @@ class Tracer:
             call = NUMBERS.get(arch, {}).get(number)
             if call is not None:
                 arguments = ptrace.arguments()
-                fd = _signed(arguments[4]) if call is MMAP else -1
+                fd = ptrace.as_fd(arguments[4]) if call is MMAP else -1
                 values = call.values(arguments, PAGE_BYTES if arch in MMAP2 else 1)
                 self._pending[tid] = (call, time.time_ns(), fd, values, None)
 
@@ -210,8 +210,8 @@ class Tracer:
         call = call_of(request)
         if call is None:
             if self._runs is not None and request & 0xFFFF_FFFF == RUN_REQUEST:
-                self._runs.enters(tid, self._pid(tid), _signed(fd))
-                self._pending[tid] = (PLAIN_RUN, time.time_ns(), _signed(fd), (), None)
+                self._runs.enters(tid, self._pid(tid), ptrace.as_fd(fd))
+                self._pending[tid] = (PLAIN_RUN, time.time_ns(), ptrace.as_fd(fd), (), None)
             return
         values: tuple[int, ...] = ()
         if call.is_number:
@@ -222,8 +222,8 @@ class Tracer:
                 values = call.struct.unpack_from(data)
         inside = None
         if self._runs is not None and call.name in REGION_CALLS:
-            inside = self._runs.inside(self._pid(tid), _signed(fd))
-        self._pending[tid] = (call, time.time_ns(), _signed(fd), values, inside)
+            inside = self._runs.inside(self._pid(tid), ptrace.as_fd(fd))
+        self._pending[tid] = (call, time.time_ns(), ptrace.as_fd(fd), values, inside)
 
     def _pid(self, tid: int) -> int:
         """The process of a thread; 0 if it is gone."""
@@ -236,7 +236,10 @@ class Tracer:
         pending = self._pending.pop(tid, None)
         if pending is not None:
             result = ptrace.result_at(tid)
-            self._returned(tid, pending, result)
+            if self._interruptions.undo_at_exit(tid, result):
+                self._made_again(tid)
+            else:
+                self._returned(tid, pending, result)
         elif not self._filtered:
             entry = ptrace.call_at(tid)
             if entry is not None and entry[0] == ptrace.INFO_ENTRY:
@@ -245,6 +248,11 @@ class Tracer:
             self._let_go(tid, 0)
         else:
             ptrace.ask(self._resume, tid)
+
+    def _made_again(self, tid: int) -> None:
+        """The call that a thread was in will begin once more."""
+        if self._runs is not None:
+            self._runs.leaves(tid)
 
     def _returned(self, tid: int, pending: Pending, result: int | None) -> None:
         """A call has come back."""
@@ -280,9 +288,14 @@ class Tracer:
                 self._memory.open(child)
         if event == ptrace.EVENT_EXEC:
             self._executed(tid)
+        stands = event == ptrace.EVENT_STOP and number in STOPPING
+        if stands:
+            self._interruptions.stands(tid)
+        elif event in (0, ptrace.EVENT_STOP):
+            self._interruptions.undo(tid, 0 if event else number)
         if self._leaving:
             self._let_go(tid, 0 if event else number)
-        elif event == ptrace.EVENT_STOP and number in _GROUP_STOPS:
+        elif stands:
             ptrace.ask(ptrace.LISTEN, tid)  # stays stopped, as it would be without us
         else:
             resume = ptrace.SYSCALL if tid in self._pending else self._resume
@@ -374,6 +387,7 @@ class Tracer:
 
     def _unfinished(self, tid: int) -> None:
         """The thread is gone, or has become another program, in the middle of a call."""
+        self._interruptions.forget(tid)
         pending = self._pending.pop(tid, None)
         if self._runs is not None:
             self._runs.leaves(tid)
@@ -381,17 +395,3 @@ class Tracer:
         if pending is not None and pending[0] is not PLAIN_RUN:
             call, time_ns, fd, values, inside = pending
             self.file.add(call, tid, time_ns, None, fd, values, inside)
-
-
-def _signed(fd: int) -> int:
-    """A file descriptor as the int that the kernel takes it for."""
-    fd &= 0xFFFF_FFFF
-    return fd - (fd >> 31 << 32)
-
-
-def _attach_advice(pid: int) -> str:
-    return (
-        f"process {pid} may not be traced by you: it belongs to another user, is being traced "
-        "already,"
-        " or kernel.yama.ptrace_scope forbids it (start it with `memslots record -- ...` instead)"
-    )
