@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..patterns import lazy
-from ..uapi.flags import FLAGS_BY_NAME
 from . import decode as words
 from . import jsonl
 from .event import Event
@@ -18,6 +17,7 @@ from .strace import REQUEST, duration_ns, request_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from collections.abc import Mapping
 
     from .qemu import Qemu
     from .strace import Strace, Who
@@ -45,7 +45,7 @@ GOES_ON = lazy(rb" > |\s{0,4}\d{1,9}\s*(?:\n|\Z)")
 REGION = lazy(
     rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
     rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
-    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "
+    rb"\{slot=(\d{1,9}), flags=([\w|]{1,120}), "
     rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), memory_size=(\d{1,19}), "
     rb"userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
     rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))(?: <(\d{1,9}\.\d{1,9})>)?(?![^\n])"
@@ -59,11 +59,8 @@ TRACED = lazy(
     rb"(?:guest_memfd=-1 guest_memfd_offset=0x[0-9a-f]{1,16} )?ret=(0|-[1-9]\d{0,3})(?=\n)"
 )
 """Most region calls in QEMU's trace."""
+_KNOWN_MAX = 1024
 _REGION_CALL = "KVM_SET_USER_MEMORY_REGION"
-_FLAGS = {
-    b"0": 0, b"KVM_MEM_LOG_DIRTY_PAGES": FLAGS_BY_NAME["KVM_MEM_LOG_DIRTY_PAGES"],
-    b"KVM_MEM_READONLY": FLAGS_BY_NAME["KVM_MEM_READONLY"],
-}  # fmt: skip
 _RESULTS = {name.encode(): -number for name, number in words.ERRNO.items()}
 _RESULTS[b"0"] = 0
 
@@ -71,6 +68,11 @@ _RESULTS[b"0"] = 0
 @lru_cache(maxsize=1024)
 def _result(text: bytes) -> int | None:
     return words.result_in(text.decode())
+
+
+@lru_cache(maxsize=1024)
+def _flags(text: bytes) -> int | None:
+    return words.flags(text.decode())
 
 
 @lru_cache(maxsize=1024)
@@ -83,12 +85,12 @@ def _request(text: bytes) -> str | None:
 def region(found: re.Match[bytes], line: int, strace: Strace) -> Event | None:
     """The event of a match of REGION."""
     pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error, took = found.groups()
-    number = _RESULTS.get(error or result)
-    if number is None:
+    number, mask = _RESULTS.get(error or result), _flags(flags)
+    if number is None or mask is None or mask >> 32:
         return None
     fields = {
         "slot": int(slot),
-        "flags": _FLAGS[flags],
+        "flags": mask,
         "guest_phys_addr": int(gpa, 16),
         "memory_size": int(size),
         "userspace_addr": int(hva, 16),
@@ -128,9 +130,13 @@ Understood = tuple[bool, "Event | None"]
 class Clean:
     """The clean lines of one file."""
 
-    __slots__ = ("_own", "_qemu", "_strace", "forms")
+    __slots__ = ("_known", "_own", "_qemu", "_strace", "forms")
 
     def __init__(self, strace: Strace, qemu: Qemu) -> None:
+        self._known: dict[tuple[bytes, ...], tuple[str, Mapping[str, int], int | None, int]] = {}
+        """Descriptor, request, argument and result, as they are written again and again: the call,
+        its fields, its result and its descriptor.
+        """
         self._strace = strace
         self._qemu = qemu
         self._own: jsonl.OwnLines | None = None
@@ -173,12 +179,23 @@ class Clean:
             who = (int(pid) if pid else None, int(seconds) * 1_000_000_000 + int(us) * 1000)
         elif who is None:
             who = self._strace.prefix(before.decode())
-        if request is not None:
+        key = fd, request, given, result
+        known = self._known.get(key) if request is not None else None
+        if known is not None:
+            event = Event(known[0], known[1], known[2], fd=known[3])
+        elif request is not None:
             call = _request(request)
             if call is None:
                 return None
             argument = given.decode() if given else ""
             event = self._strace.called(call, int(fd), argument, _result(result))
+            if (
+                event is not None
+                and event.new_fd is None
+                and "=" not in argument
+                and len(self._known) < _KNOWN_MAX
+            ):
+                self._known[key] = call, event.fields, event.result, int(fd)
         else:
             event = self._strace.memory(name.decode(), args.decode(), result.decode())
         if event is None:

@@ -124,6 +124,8 @@ class Reader:
             yield from map(self._named, self._passing.events(style))
             if self.strace.relative:
                 return
+            if lines.grow():
+                continue
             if lines.jump(self._passing.place(style), BLOCK):
                 yield from self.line(lines.next() or b"")
 
@@ -149,6 +151,12 @@ class Reader:
         """The events of one line, with those lines after it that belong to it."""
         lines = self.lines
         number = lines.line if self._counter is None else lines.start
+        if lines.given <= PASTE:
+            buffer, at, end = lines.window()
+            if at < end and not clean.GOES_ON.match(buffer, at, end):
+                events = self._passing.of_line(raw, number)
+                if events is not None:
+                    return [self._named(event) for event in events]
         plain = self._plain(raw, number)
         if plain is None:
             return self._unusual(raw, number)
@@ -230,12 +238,18 @@ class Reader:
                 event.text = text[: strace.TEXT_MAX]
 
     def _named(self, event: Event) -> Event:
-        event.source = event.source or self.name
-        event.text = event.text[: strace.TEXT_MAX]
-        if event.pid is None and event.format == "strace":
+        if not event.source:
+            event.source = self.name
+        if len(event.text) > strace.TEXT_MAX:
+            event.text = event.text[: strace.TEXT_MAX]
+        form, reading = event.format, self.reading
+        if event.pid is None and form == "strace":
             event.pid = self.pid
-        self.reading.calls += 1
-        self.reading.formats[event.format] = self.reading.formats.get(event.format, 0) + 1
+        reading.calls += 1
+        try:
+            reading.formats[form] += 1
+        except KeyError:
+            reading.formats[form] = 1
         return event if self._counter is None else far.far(event, self._counter)
 
     def _events(self, shown: str, number: int, depth: int) -> list[Event]:
