@@ -30,9 +30,9 @@ in its wing:
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
         message_table guest_machine error_texts decode noise mend excerpt event lines command_line
-        libvirt_domain recording bpf jsonl line_numbers qemu strace kernel_warning perf blocks
-        resources syzlang c_reproducer clean search passing widths said messages selftest dispatch
-        reader
+        libvirt_domain bpf jsonl line_numbers qemu strace kernel_warning perf blocks resources
+        syzlang c_reproducer clean search passing widths said messages selftest dispatch
+        recorded_region recording reader
     replay/           events through the model, step by step
         follow region_of_event step tracked_vm host_places verdict replay
     explain/          why a call was refused, what would pass, what a recording tells
@@ -40,8 +40,8 @@ in its wing:
         causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
         causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
         which_kernel advice ranges text_events unread causes.catalogue rank possibility histories
-        hypotheses other_causes explain diagnosis known_places watched_vm findings slot_lives
-        analysis
+        hypotheses other_causes explain diagnosis known_places watched_vm who_could_look findings
+        slot_lives analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.qemu_machine layout.mistake layout.parse plan cost
         survey

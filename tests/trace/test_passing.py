@@ -17,11 +17,13 @@ import pytest
 from memslots.errors import TraceError
 from memslots.trace import Event, Reading, dispatch, read
 from memslots.trace import lines as source
+from memslots.trace.passing import Passing
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import fuzz_readers
 
+OF_LINE = Passing.of_line
 CORPUS = fuzz_readers.seeds()
 LINES = [line + b"\n" for data in CORPUS.values() for line in data.split(b"\n")]
 DAMAGE = (
@@ -31,10 +33,14 @@ DAMAGE = (
 
 
 def everything(
-    data: bytes, monkeypatch: pytest.MonkeyPatch, quick: bool, block: int
+    data: bytes, monkeypatch: pytest.MonkeyPatch, way: str, block: int
 ) -> tuple[list[dict[str, object]], dict[str, Any]]:
-    """All that is told of a recording."""
-    monkeypatch.setattr(dispatch, "PASTE", 0 if quick else 1 << 60)
+    """All that is told of a recording.
+
+    way: `quick`, as of a long one; `paste`, as of a short one; `slow`, no line is taken for clean.
+    """
+    monkeypatch.setattr(dispatch, "PASTE", 0 if way == "quick" else 1 << 60)
+    monkeypatch.setattr(Passing, "of_line", OF_LINE if way == "paste" else lambda *_: None)
     monkeypatch.setattr(source, "BLOCK", block)
     reading = Reading()
     events = []
@@ -51,8 +57,11 @@ def everything(
 def same(
     data: bytes, monkeypatch: pytest.MonkeyPatch, block: int, *, damaged: bool = False
 ) -> None:
-    slow, told_slow = everything(data, monkeypatch, False, block)
-    quick, told_quick = everything(data, monkeypatch, True, block)
+    slow, told_slow = everything(data, monkeypatch, "slow", block)
+    paste, told_paste = everything(data, monkeypatch, "paste", block)
+    assert paste == slow
+    assert told_paste == told_slow
+    quick, told_quick = everything(data, monkeypatch, "quick", block)
     for one, other in zip(slow, quick):
         assert one == other
     assert len(slow) == len(quick)

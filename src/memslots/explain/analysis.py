@@ -191,7 +191,7 @@ class Analysis:
                 summary = self.summaries[tracked.name] = VmSummary(number, event, tracked.name)
             if is_plain:
                 self._plain_calls += 1
-                summary.see_plain(number, event, tracked.vm.state)
+                summary.see_plain(number, event, replay.change, tracked.vm.state)
                 if accepted is not None:
                     accepted.see_accepted(number, event)
             else:

@@ -8,7 +8,6 @@ from .finding_kinds import BACKINGS, SLOTS, WARNING, FindingKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..replay.step import Step
     from ..state.slot import Slot
 
 MOST_SEEN = 3
@@ -47,11 +46,12 @@ class Seen:
     __slots__ = ("numbers", "other", "page_shift", "slot", "step", "what")
 
     def __init__(
-        self, step: Step, slot: Slot | None = None, other: Slot | None = None, what: str = "",
-        **numbers: int | None
+        self, step: int, page_shift: int, slot: Slot | None = None, other: Slot | None = None,
+        what: str = "", **numbers: int | None
     ) -> None:  # fmt: skip
-        self.step = step.number
-        self.page_shift = step.page_shift
+        self.step = step
+        """Its number."""
+        self.page_shift = page_shift
         self.slot = slot
         self.other = other
         """The slot that it has to do with."""

@@ -27,18 +27,17 @@ from .finding_kinds import (
     WARNING,
     FindingKind,
 )
-from .watched_vm import WatchedVm
+from .watched_vm import CHURN_CHANGES, WatchedVm
+from .who_could_look import nobody_could_look, time_between, vcpus_in_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model.vm import Vm
     from ..replay.replay import Replay
     from ..replay.step import Step
     from ..replay.tracked_vm import TrackedVm
     from ..trace.event import Event
 
 _MAIN_MEMORY_BYTES = 64 << 20
-_CHURN_CHANGES = 100
 _LARGE_BITMAPS_BYTES = 64 << 20
 _MOST_DELETED = 64
 _MOST_ALIASES = 256
@@ -79,13 +78,12 @@ class Watch:
         tracked = replay.tracked
         watched = self._vms.get(tracked.name)
         if watched is None:
-            watched = self._vms[tracked.name] = WatchedVm(from_start=tracked.from_start)
-            watched.most_changes = _CHURN_CHANGES - 1
-            watched.near_cap_pages = (tracked.vm.state.machine.ulong_max * 9 - 1) // 10
+            watched = WatchedVm(tracked.vm.state.machine, from_start=tracked.from_start)
+            self._vms[tracked.name] = watched
         if watched.unbacked or not is_plain:
             step = replay.step
             if step.below_slot:
-                self._see_mapping(step, tracked.vm, watched)
+                self._see_mapping(replay, step.event, watched)
                 return
             call, observed = step.event.call, step.observed
             if call == "KVM_CREATE_VCPU" and (observed or 0) >= 0:
@@ -96,7 +94,7 @@ class Watch:
                 self._see_use(step, watched)
             watched.region_calls += step.is_region
             for room in step.made_room:
-                watched.count_logging(room)
+                watched.count_logging(room.slot.slot_word, room.new)
         else:
             watched.region_calls += 1
         if replay.change is not None:
@@ -106,52 +104,69 @@ class Watch:
         self, replay: Replay, change: SlotChange, tracked: TrackedVm, watched: WatchedVm
     ) -> None:
         kind, old, new = change.kind, change.old, change.new
-        slot = change.slot
+        slot = old if new is None else new
+        if slot is None:
+            return
         word = slot.as_id << 16 | slot.id
         pages = tracked.vm.state.total_pages
         if pages > watched.most_pages:
             watched.most_pages = pages
         watched.changes[word] = changes = watched.changes.get(word, 0) + 1
-        if changes > watched.most_changes or changes == _CHURN_CHANGES:
+        if changes > watched.most_changes or changes == CHURN_CHANGES:
             self._see_churn(replay, slot, changes, watched)
         if kind == DELETE and old is not None:
             watched.deleted.append((old, replay.number, replay.event))
-            del watched.deleted[:-_MOST_DELETED]
-            watched.misaligned.pop(word, None)
+            if len(watched.deleted) > _MOST_DELETED:
+                del watched.deleted[0]
+            if watched.misaligned:
+                watched.misaligned.pop(word, None)
         elif kind & PLACING and new is not None:
             if watched.deleted:
                 self._see_window(replay, new, watched)
-            self._see_alias(replay, new, watched)
+            if len(watched.aliases) >= _MOST_ALIASES or not watched.places.is_alone(
+                new, watched.page_shift
+            ):
+                self._see_alias(replay, new, watched)
             self._see_place(replay, new, watched)
             if kind == CREATE:
-                self._see_slots(replay, new)
+                used = tracked.vm.state.spaces[new.as_id].count
+                if used >= watched.many_slots:
+                    most = tracked.vm.state.machine.user_slots
+                    self._once(SLOTS_NEARLY_USED, replay, used, used=used, most=most)
         elif kind == FLAGS_ONLY and new is not None and tracked.running:
             self._again(LOGGING_TOGGLED, replay, new)
         if watched.logged or (new is not None and new.flags & KVM_MEM_LOG_DIRTY_PAGES):
-            self._see_logging(replay, change, watched)
+            watched.count_logging(word, new)
+            nbytes = watched.dirty_pages // 4
+            if nbytes >= _LARGE_BITMAPS_BYTES and new is not None:
+                self._once(BITMAPS_LARGE, replay, nbytes, bitmap_bytes=nbytes)
         if pages > watched.near_cap_pages:
             most = tracked.vm.state.machine.ulong_max
             self._once(TOTAL_NEAR_CAP, replay, pages, pages=pages, most=most)
 
     def _see_churn(self, replay: Replay, slot: Slot, changes: int, watched: WatchedVm) -> None:
         watched.most_changes = max(watched.most_changes, changes)
-        seen = Seen(replay.step, slot, changes=changes)
-        if changes == _CHURN_CHANGES:
-            self._add(CHURN, replay.step, seen)
+        seen = Seen(replay.number, watched.page_shift, slot, changes=changes)
+        if changes == CHURN_CHANGES:
+            self._add(CHURN, replay, seen)
         finding = self.findings.get((replay.tracked.name, CHURN.id))
         if finding is not None:
             finding.rise(seen, changes)
 
-    def _see_mapping(self, step: Step, vm: Vm, watched: WatchedVm) -> None:
+    def _see_mapping(self, replay: Replay, event: Event, watched: WatchedVm) -> None:
         """A mapping call takes memory from below a slot, or puts some there."""
-        regained, (first, end) = _concerned_bytes(step.event)
+        vm = replay.tracked.vm
+        regained, (first, end) = _concerned_bytes(event)
         for as_id in range(len(vm.state.spaces)):
             for slot in vm.slots_at_hva(first, end, as_id) if first < end else ():
                 if regained:
                     watched.unbacked.discard(slot.slot_word)
                     continue
-                seen = Seen(step, slot, what=step.event.call, first_hva=first, end_hva=end)
-                self._add(BACKING_UNMAPPED, step, seen)
+                seen = Seen(
+                    replay.number, watched.page_shift, slot, what=event.call, first_hva=first,
+                    end_hva=end,
+                )  # fmt: skip
+                self._add(BACKING_UNMAPPED, replay, seen)
                 watched.unbacked.add(slot.slot_word)
 
     def _see_use(self, step: Step, watched: WatchedVm) -> None:
@@ -163,48 +178,41 @@ class Watch:
         elif (step.vm_name, BACKING_UNMAPPED.id) in self.findings:
             self.findings[step.vm_name, BACKING_UNMAPPED.id].severity = WARNING
 
-    def _see_slots(self, replay: Replay, new: Slot) -> None:
-        state = replay.tracked.vm.state
-        used, most = state.spaces[new.as_id].count, state.machine.user_slots
-        if used * 10 >= most * 9:
-            self._once(SLOTS_NEARLY_USED, replay, used, used=used, most=most)
-
-    def _see_logging(self, replay: Replay, change: SlotChange, watched: WatchedVm) -> None:
-        watched.count_logging(change)
-        nbytes = watched.dirty_pages // 4
-        if change.new is not None and nbytes >= _LARGE_BITMAPS_BYTES:
-            self._once(BITMAPS_LARGE, replay, nbytes, bitmap_bytes=nbytes)
-
     def _see_window(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
-        first, end, as_id = new.base_gfn, new.end_gfn, new.as_id
+        first, as_id = new.base_gfn, new.as_id
+        end = first + new.npages
+        deleted = watched.deleted
         taken = [
             entry
-            for entry in watched.deleted
-            if entry[0].base_gfn < end
-            and first < entry[0].base_gfn + entry[0].npages
-            and entry[0].as_id == as_id
+            for entry in deleted
+            if (old := entry[0]).base_gfn < end
+            and first < old.base_gfn + old.npages
+            and old.as_id == as_id
         ]
         if not taken:
             return
-        watched.deleted = [entry for entry in watched.deleted if entry not in taken]
+        if len(taken) == len(deleted):
+            deleted.clear()
+        else:
+            watched.deleted = [entry for entry in deleted if entry not in taken]
         tracked, event = replay.tracked, replay.event
-        for old, number, deleted in taken:
-            in_run = vcpus_in_run(deleted, event)
+        for old, number, gone in taken:
+            in_run = vcpus_in_run(gone, event)
             if in_run == 0:
                 continue
             if in_run is None and nobody_could_look(
-                event, deleted, tracked.vm, watched.vcpu_threads,
+                event, gone, tracked.vm, watched.vcpu_threads,
                 from_start=tracked.from_start, is_running=tracked.running,
             ):  # fmt: skip
                 continue
             start, stop = max(old.base_gfn, first), min(old.end_gfn, end)
-            shift = tracked.vm.page_shift
+            shift = watched.page_shift
             seen = Seen(
-                replay.step, old, first_gpa=start << shift, end_gpa=stop << shift,
+                replay.number, shift, old, first_gpa=start << shift, end_gpa=stop << shift,
                 deleted_step=number,
-                window_ns=_between(deleted, event), vcpus_in_run=in_run,
+                window_ns=time_between(gone, event), vcpus_in_run=in_run,
             )  # fmt: skip
-            finding = self._add(UNBACKED_WINDOW, replay.step, seen)
+            finding = self._add(UNBACKED_WINDOW, replay, seen)
             if finding is None:
                 continue
             finding.is_known = finding.is_known and in_run is not None
@@ -216,56 +224,53 @@ class Watch:
             del watched.windows[MOST_SEEN:]
 
     def _see_alias(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
-        tracked = replay.tracked
-        shift = tracked.vm.page_shift
-        is_many = len(watched.aliases) >= _MOST_ALIASES
-        if not is_many and watched.places.is_alone(new, shift):
+        tracked, shift = replay.tracked, watched.page_shift
+        if "userspace_addr" in replay.assumed:
             return
-        step = replay.step
-        if "userspace_addr" in step.assumed:
-            return
-        if is_many:
-            if (step.vm_name, HOST_ALIAS.id) in self.findings:
-                self.findings[step.vm_name, HOST_ALIAS.id].is_at_least = True
+        if len(watched.aliases) >= _MOST_ALIASES:
+            if (tracked.name, HOST_ALIAS.id) in self.findings:
+                self.findings[tracked.name, HOST_ALIAS.id].is_at_least = True
             return
         end = new.userspace_addr + (new.npages << shift)
         worst: Seen | None = None
-        for other in tracked.vm.slots_at_hva(new.userspace_addr, end, new.as_id):
-            if other.id == new.id:
-                continue
+        for other in watched.places.beside(new, end, tracked.vm):
             watched.aliases |= {new.slot_word, other.slot_word}
             first = max(new.userspace_addr, other.userspace_addr)
             nbytes = min(end, other.userspace_addr + (other.npages << shift)) - first
             seen = Seen(
-                step, new, other, first_hva=first, shared_bytes=nbytes,
+                replay.number, shift, new, other, first_hva=first, shared_bytes=nbytes,
                 is_window=int(_is_window(new, other, first, nbytes, shift)),
             )  # fmt: skip
             if worst is None or _weight(seen) > _weight(worst):
                 worst = seen
         if worst is None:
             return
-        finding = self._add(HOST_ALIAS, step, worst)
+        finding = self._add(HOST_ALIAS, replay, worst)
         if finding is not None and worst.other is not None:
             finding.slots.add(worst.other.slot_word)
             if _weight(worst) >= (1, _MAIN_MEMORY_BYTES):
                 finding.warn(worst)
 
     def _see_place(self, replay: Replay, new: Slot, watched: WatchedVm) -> None:
-        vm = replay.tracked.vm
-        start, nbytes = new.base_gfn << vm.page_shift, new.npages << vm.page_shift
-        is_near = start < _WINDOWS_END and start + nbytes > _WINDOWS_START
-        if is_near and vm.profile.arch.is_x86 and new.as_id == 0:
+        shift = watched.page_shift
+        start, nbytes = new.base_gfn << shift, new.npages << shift
+        if (
+            start < _WINDOWS_END
+            and start + nbytes > _WINDOWS_START
+            and replay.tracked.vm.profile.arch.is_x86
+            and new.as_id == 0
+        ):
             for name, gpa, window_bytes in DEVICE_WINDOWS:
                 if start < gpa + window_bytes and gpa < start + nbytes:
-                    seen = Seen(replay.step, new, what=name, gpa=gpa)
-                    self._add(SLOT_OVER_MMIO, replay.step, seen)
+                    seen = Seen(replay.number, shift, new, what=name, gpa=gpa)
+                    self._add(SLOT_OVER_MMIO, replay, seen)
         if watched.misaligned:
             watched.misaligned.pop(new.slot_word, None)
         if nbytes < 2 * _HUGE_BYTES or new.flags & KVM_MEM_GUEST_MEMFD:
             return  # private pages come from the file: its offset decides, not userspace_addr
         offset_bytes = (start - new.userspace_addr) % _HUGE_BYTES
-        if offset_bytes and "userspace_addr" not in replay.step.assumed:
-            seen = Seen(replay.step, new, slot_bytes=nbytes, offset_bytes=offset_bytes)
+        if offset_bytes and "userspace_addr" not in replay.assumed:
+            seen = Seen(replay.number, shift, new, slot_bytes=nbytes, offset_bytes=offset_bytes)
             watched.misaligned[new.slot_word] = seen
             if nbytes >= _MAIN_MEMORY_BYTES:
                 self._misaligned(replay.tracked.name, seen)
@@ -304,10 +309,13 @@ class Watch:
         """The finding of that kind on a VM, begun if there is none; None if it is not wanted."""
         if kind.id in self._ignored:
             return None
-        return self.findings.setdefault((vm_name, kind.id), Finding(kind, vm_name))
+        finding = self.findings.get((vm_name, kind.id))
+        if finding is None:
+            finding = self.findings[vm_name, kind.id] = Finding(kind, vm_name)
+        return finding
 
-    def _add(self, kind: FindingKind, step: Step, seen: Seen) -> Finding | None:
-        finding = self._finding(kind, step.vm_name)
+    def _add(self, kind: FindingKind, replay: Replay, seen: Seen) -> Finding | None:
+        finding = self._finding(kind, replay.tracked.name)
         if finding is not None:
             finding.add(seen)
         return finding
@@ -317,7 +325,7 @@ class Watch:
         finding = self._finding(kind, replay.tracked.name)
         if finding is not None:
             if len(finding.seen) < MOST_SEEN:
-                finding.add(Seen(replay.step, slot))
+                finding.add(Seen(replay.number, replay.tracked.vm.page_shift, slot))
             else:
                 finding.count_one(replay.number, slot)
 
@@ -326,44 +334,11 @@ class Watch:
         finding = self.findings.get((replay.tracked.name, kind.id))
         if finding is not None and height <= finding.height:
             return
-        seen = Seen(replay.step, None, None, "", **numbers)
+        seen = Seen(replay.number, replay.tracked.vm.page_shift, **numbers)
         if finding is None:
-            finding = self._add(kind, replay.step, seen)
+            finding = self._add(kind, replay, seen)
         if finding is not None:
             finding.rise(seen, height)
-
-
-def vcpus_in_run(*events: Event) -> int | None:
-    """The most vCPUs that were in KVM_RUN at one of the calls; None if the recording does not
-    say.
-    """
-    known = [event.vcpus_in_run for event in events if event.vcpus_in_run is not None]
-    return max(known) if known else None
-
-
-def nobody_could_look(
-    event: Event,
-    deleted: Event,
-    vm: Vm,
-    vcpu_threads: set[int | None],
-    *,
-    from_start: bool,
-    is_running: bool,
-) -> bool:
-    """Whether no vCPU was in the guest: there was none, or the only one's thread made the calls
-    itself.
-    """
-    if not from_start:
-        return False
-    if not is_running:
-        return True
-    threads = {deleted.pid, event.pid}
-    is_alone = len(vm.state.config.vcpu_ids) == 1 and None not in threads
-    return is_alone and threads == vcpu_threads
-
-
-def _between(first: Event, last: Event) -> int | None:
-    return None if first.time_ns is None or last.time_ns is None else last.time_ns - first.time_ns
 
 
 def _is_window(new: Slot, other: Slot, first_hva: int, nbytes: int, page_shift: int) -> bool:

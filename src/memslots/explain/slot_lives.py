@@ -12,7 +12,7 @@ from ..replay.step import ACCEPTED, ECHO, REFUSED, Step
 from ..rules.answer import Accepted, Refused
 from ..state.change import FLAGS_ONLY, PLACING, OwnSlotsMade, SlotChange
 from ..state.slot import Slot
-from .findings import nobody_could_look, vcpus_in_run
+from .who_could_look import nobody_could_look, vcpus_in_run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ..state.change import CREATE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..replay.step import Step
+    from ..state.change import SlotChange
     from ..state.vm_state import VmState
     from ..trace.event import Event
 
@@ -60,22 +63,26 @@ class VmSummary:
         self.most_slots = max(self.most_slots, slots)
         self.most_pages = max(self.most_pages, pages)
 
-    def see_plain(self, number: int, event: Event, state: VmState) -> None:
-        """Count a region call that was accepted, after which the VM is in this state."""
+    def see_plain(
+        self, number: int, event: Event, change: SlotChange | None, state: VmState
+    ) -> None:
+        """Count a region call that was accepted: what it changed, and the VM after it."""
         self.last_step = number
-        if state.total_pages > self.most_pages:
-            self.most_pages = state.total_pages
-        nr_slots = state.nr_slots
-        if nr_slots > self.most_slots:
-            self.most_slots = nr_slots
+        if not self.region_calls or (change is not None and change.kind == CREATE):
+            if state.total_pages > self.most_pages:
+                self.most_pages = state.total_pages
+            nr_slots = state.nr_slots
+            if nr_slots > self.most_slots:
+                self.most_slots = nr_slots
         self._see_region(number, event)
 
     def _see_region(self, number: int, event: Event) -> None:
         self.region_calls += 1
-        if event.pid is not None and len(self.threads) < _MOST_THREADS:
-            self.threads.add(event.pid)
-        if event.duration_ns is not None:
+        tid, duration_ns = event.taken()
+        if tid is not None and tid not in self.threads and len(self.threads) < _MOST_THREADS:
+            self.threads.add(tid)
+        if duration_ns is not None:
             self.timed_calls += 1
-            self.region_ns += event.duration_ns
-            if event.duration_ns > self.longest_ns:
-                self.longest_ns, self.longest_step = event.duration_ns, number
+            self.region_ns += duration_ns
+            if duration_ns > self.longest_ns:
+                self.longest_ns, self.longest_step = duration_ns, number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..state.change import SlotChange
 from ..state.slot import Slot
 from ..uapi.flags import KVM_MEM_LOG_DIRTY_PAGES
 from .finding import Seen
@@ -10,19 +9,43 @@ from .known_places import KnownPlaces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..kernel.machine import Machine
     from ..trace.event import Event
+
+CHURN_CHANGES = 100
+"""Changes of one slot that are worth telling."""
 
 
 class WatchedVm:
     """What is remembered of one VM."""
 
     __slots__ = (
-        "aliases", "changes", "deleted", "dirty_pages", "from_start", "logged", "misaligned",
-        "most_changes", "most_pages", "near_cap_pages", "places",
-        "region_calls", "run_failed", "unbacked", "vcpu_threads", "windows",
+        "aliases",
+        "changes",
+        "deleted",
+        "dirty_pages",
+        "from_start",
+        "logged",
+        "many_slots",
+        "misaligned",
+        "most_changes",
+        "most_pages",
+        "near_cap_pages",
+        "page_shift",
+        "places",
+        "region_calls",
+        "run_failed",
+        "unbacked",
+        "vcpu_threads",
+        "windows",
     )  # fmt: skip
 
-    def __init__(self, *, from_start: bool) -> None:
+    def __init__(self, machine: Machine, *, from_start: bool) -> None:
+        self.page_shift = machine.page_shift
+        self.many_slots = (machine.user_slots * 9 + 9) // 10
+        """Slots of an address space from which most of its numbers are used."""
+        self.near_cap_pages = (machine.ulong_max * 9 - 1) // 10
+        """A larger total is near the most that the kernel counts."""
         self.from_start = from_start
         """Whether its creation was recorded."""
         self.places = KnownPlaces()
@@ -44,9 +67,7 @@ class WatchedVm:
         """Words of slots that share host memory with another."""
         self.most_pages = 0
         """The largest page total so far."""
-        self.near_cap_pages = 0
-        """A larger total is near the most that the kernel counts."""
-        self.most_changes = 0
+        self.most_changes = CHURN_CHANGES - 1
         """The most changes of a slot that were told, or one less than is worth telling."""
         self.region_calls = 0
         self.vcpu_threads: set[int | None] = set()
@@ -56,10 +77,11 @@ class WatchedVm:
         self.run_failed = False
         """Whether a KVM_RUN failed."""
 
-    def count_logging(self, change: SlotChange) -> None:
-        """Keep the pages of all slots that log as a running total."""
-        logged, new = self.logged, change.new
-        self.dirty_pages -= logged.pop(change.slot.slot_word, 0)
+    def count_logging(self, word: int, new: Slot | None) -> None:
+        """Keep the pages of all slots that log as a running total: a slot is like this now."""
+        logged = self.logged
+        if word in logged:
+            self.dirty_pages -= logged.pop(word)
         if new is not None and new.flags & KVM_MEM_LOG_DIRTY_PAGES:
-            logged[new.slot_word] = new.npages
+            logged[word] = new.npages
             self.dirty_pages += new.npages

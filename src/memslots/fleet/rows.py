@@ -20,6 +20,7 @@ from ..rules.answer import Refused
 from ..rules.decide import DECISIONS
 from ..state.change import KIND_NAMES
 from ..trace.event import MESSAGE, Reading, printable
+from ..trace.recorded_region import FD, FIRST, RecordedRegion
 from ..uapi.calls import CALLS, REGION_CALLS
 from .monitors import vmm_of
 from .part import quoted
@@ -134,7 +135,7 @@ class OneRecording:
 
     def _replayed(self, head: list[Event], chosen: Chosen) -> bool:
         """Replay the first events; False if they show that it is another kernel."""
-        self._replay = replay = Replay((), chosen.profile, most_kept=0)
+        self._replay = replay = Replay((), chosen.profile, most_kept=0, with_sets=False)
         for number, event in enumerate(head, 1):
             if replay.advance(number, event):
                 self._see_plain(replay)
@@ -147,24 +148,36 @@ class OneRecording:
     def _see_plain(self, replay: Replay) -> None:
         """Look at a region call that was accepted, as the model has it: what most calls are."""
         event, tracked, number = replay.event, replay.tracked, replay.number
-        state = tracked.vm.state
-        if event.time_ns is not None:
+        vm, change, counts = tracked.vm, replay.change, self._counts
+        state = vm.state
+        tid, time_ns, _ = event.moment()
+        if time_ns is not None:
             if self._first_ns is None:
-                self._first_ns = event.time_ns
-            self._last_ns = event.time_ns
-        self._counts["kvm"] += 1
-        self._counts["region"] += 1
+                self._first_ns = time_ns
+            self._last_ns = time_ns
+        counts["kvm"] += 1
+        counts["region"] += 1
         self._watch.see(replay, is_plain=True)
         summary = self._summaries.get(tracked.name)
         if summary is None:
             summary = self._summaries[tracked.name] = VmSummary(number, event, tracked.name)
-        summary.see_plain(number, event, state)
-        change, budget = replay.change, tracked.vm.mmu_budget
-        kind = "" if change is None else KIND_NAMES[change.kind]
+        summary.see_plain(number, event, change, state)
+        line = 0
+        if event.__class__ is RecordedRegion:
+            row = event.row  # type: ignore[attr-defined]
+            slot, flags, gpa, nbytes, hva = row[FIRST : FIRST + _REGION_FIELDS]
+            called = (
+                f"{self._id},{number},{time_ns},{tid},{quoted(tracked.process)},{row[FD]},,"
+                f"{quoted(tracked.name)},{REGION_CALLS[0]},{slot},{flags},{gpa},{nbytes},{hva},,0"
+            )
+        else:
+            called = self._call_columns(number, event, tracked, is_region=True)
+            line = event.line
+        duration_ns, budget = event.taken()[1], vm.mmu_budget
         self.rows.steps.append(
-            f"{self._call_columns(number, event, tracked, is_region=True)},0,,{ACCEPTED},{kind},"
+            f"{called},0,,{ACCEPTED},{'' if change is None else KIND_NAMES[change.kind]},"
             f"{state.total_pages},{state.nr_slots},{'' if budget is None else budget},"
-            f"{'' if event.duration_ns is None else event.duration_ns},{event.line}\n"
+            f"{'' if duration_ns is None else duration_ns},{line}\n"
         )
 
     def _see(self, replay: Replay) -> None:

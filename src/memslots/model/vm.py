@@ -172,8 +172,15 @@ class Vm(SlotLookups):
                 return None
         except TypeError:
             return None
+        return self.take_fitting(slot, flags, guest_phys_addr, memory_size, userspace_addr)
+
+    def take_fitting(
+        self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> SlotChange | None:
+        """As `take_plain`, for numbers that are known to fit."""
+        low_bits = (guest_phys_addr | memory_size | userspace_addr) & 0xFFFF
         change = plain_change(
-            slot, flags, guest_phys_addr, memory_size, userspace_addr, wide & 0xFFFF, self.state,
+            slot, flags, guest_phys_addr, memory_size, userspace_addr, low_bits, self.state,
             self._plain
         )  # fmt: skip
         if change is not None and change is not UNCHANGED:

@@ -19,15 +19,12 @@ if TYPE_CHECKING:
 
 
 class HostPlaces:
-    """The host memory of VMs, process by process, of those that made mapping calls; false while
-    there is none.
-    """
+    """The host memory of VMs, process by process, of those that made mapping calls."""
 
     def __init__(self) -> None:
+        self.are_asked = False
+        """Whether any process made one: until then, nobody asks where slots are."""
         self._of: dict[str, PlacesOfProcess] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._of)
 
     def vm_behind(self, event: Event, process: str, vms: Iterable[TrackedVm]) -> TrackedVm | None:
         """The VM with a slot on the host memory that a mapping call is about.
@@ -40,6 +37,7 @@ class HostPlaces:
             return None
         if process not in self._of:
             self._of[process] = PlacesOfProcess(vms)
+            self.are_asked = True
         return self._of[process].vm_behind(first, first + nbytes)
 
     def see(self, tracked: TrackedVm, step: Step) -> None:

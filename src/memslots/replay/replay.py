@@ -17,6 +17,7 @@ from ..state.change import SlotChange
 from ..state.process import Process
 from ..trace.decode import CLONE
 from ..trace.event import KERNEL_WARNING, MESSAGE, TEXT, Event
+from ..trace.recorded_region import FD, TID, RecordedRegion
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 from .follow import follow_accepted
@@ -52,6 +53,7 @@ class Replay:
         kept_steps: Container[int] = (),
         wanted: Callable[[Step], bool] | None = None,
         only_answers: bool = False,
+        with_sets: bool = True,
     ) -> None:
         """irqchip: VMs whose creation was not recorded have an in-kernel irqchip and a vCPU.
 
@@ -60,7 +62,8 @@ class Replay:
         observed. most_kept: steps that keep the VM before them, so that they can be explained
         (None: all that want it). kept_steps: numbers of steps that keep it whatever they come to.
         wanted: asked of a step that may want an explanation whether it shall keep that VM (default:
-        it shall). only_answers: steps need not say what the VM is like after them.
+        it shall). only_answers: steps need not say what the VM is like after them. with_sets: they
+        say what its slot sets are like, too.
         """
         self.profile = profile
         self.vms: list[TrackedVm] = []
@@ -87,6 +90,7 @@ class Replay:
         self._kept_steps = kept_steps
         self._wanted = wanted
         self._only_answers = only_answers
+        self._with_sets = with_sets
         self._session: Session[TrackedVm] = Session()
         self._names: dict[str, int] = {}
         self._system: TrackedVm | None = None
@@ -117,37 +121,47 @@ class Replay:
         and `tracked` do not.
         """
         self.number, self.event, self.change = number, event, None
-        if (
-            event.call == REGION_CALLS[0]
-            and not event.result
-            and event.format not in _WORDS
-            and (not self._kept_steps or number not in self._kept_steps)
-        ):
+        if event.__class__ is RecordedRegion:
+            caller = event.of_process, event.row[TID], event.row[FD]  # type: ignore[attr-defined]
+        elif event.call == REGION_CALLS[0] and not event.result and event.format not in _WORDS:
             caller = event.process, event.pid, event.fd
-            tracked = self._same if caller == self._caller else None
+        else:
+            return self._look_closer(number, event)
+        if self._kept_steps and number in self._kept_steps:
+            return self._look_closer(number, event)
+        tracked = self._same if caller == self._caller else None
+        if tracked is None:
+            process = self._session.process(caller[0], caller[1])
+            tracked = self._session.vm_on(process, caller[2])
             if tracked is None:
-                tracked = self._find_vm(event)
-            if tracked is not None:
-                change = tracked.take_plain(number, event)
-                if change is not None:
-                    if self._same is not tracked:
-                        self._session.use(self._session.process(*caller[:2]), tracked)
-                        self._caller, self._same = caller, tracked
-                    self.tracked, self._step = tracked, None
-                    if change is not UNCHANGED:
-                        self.change = change
-                        if self._host_places:
-                            self._host_places.see_change(tracked, change)
-                    return True
-        self._same = None
+                return self._look_closer(number, event)
+        change = tracked.take_plain(number, event)
+        if change is None:
+            return self._look_closer(number, event)
+        if self._same is not tracked:
+            self._session.use(self._session.process(caller[0], caller[1]), tracked)
+            self._caller, self._same = caller, tracked
+        self.tracked, self._step = tracked, None
+        if change is not UNCHANGED:
+            self.change = change
+            if self._host_places.are_asked:
+                self._host_places.see_change(tracked, change)
+        return True
+
+    def _look_closer(self, number: int, event: Event) -> bool:
+        """Take a call that is not plain."""
         self._step = step = self._take(number, event)
+        if self.tracked is not self._same or event.call not in REGION_CALLS:
+            self._same = None  # what the descriptor is, or who made the last call, may be another
         self.change = step.change
-        if self._host_places:
+        if self._host_places.are_asked:
             self._host_places.see(self.tracked, step)
         return False
 
-    def _find_vm(self, event: Event) -> TrackedVm | None:
-        return self._session.vm_on(self._session.process(event.process, event.pid), event.fd)
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Arguments of the last call that the recording does not have."""
+        return () if self._step is None else self._step.assumed
 
     @property
     def step(self) -> Step:
@@ -196,7 +210,8 @@ class Replay:
         """Write down the VM as it is after the call."""
         vm = tracked.vm
         step.totals = (vm.total_pages, vm.mmu_budget, vm.state.nr_slots)
-        step.sets = vm.state.sets
+        if self._with_sets:
+            step.sets = vm.state.sets
         step.is_running, step.uncertain_since = tracked.running, tracked.uncertain_since
 
     # -- which VM
@@ -217,16 +232,10 @@ class Replay:
             return (known.vm if known else current or self._system_vm(event, process)), SYSTEM, True
         if name == "KVM_CREATE_VM":
             if event.result is not None and event.result < 0:
-                return (
-                    self._session.current(process) or self._system_vm(event, process),
-                    SYSTEM,
-                    True,
-                )
-            return (
-                self._new_vm(f"VM {len(self.vms) + 1}", event, process, from_start=True),
-                SYSTEM,
-                True,
-            )
+                current = self._session.current(process)
+                return current or self._system_vm(event, process), SYSTEM, True
+            made = self._new_vm(f"VM {len(self.vms) + 1}", event, process, from_start=True)
+            return made, SYSTEM, True
         place = self._session.place(name, process, event.fd)
         if place.vm is not None:
             return place.vm, place.on, place.is_sure

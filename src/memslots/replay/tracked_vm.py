@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..model.vm import Vm
 from ..rules.fast_path import UNCHANGED
 from ..state.change import SlotChange
+from ..trace.recorded_region import FIRST, RecordedRegion
 from ..uapi.calls import CALLS, REGION_CALLS
 from .step import Before
 
@@ -75,17 +76,24 @@ class TrackedVm:
 
         What it changes (UNCHANGED: nothing); None if the call wants a closer look.
         """
-        fields = event.fields
-        if len(fields) != _PLAIN_FIELDS:
-            return None
-        try:
-            slot = fields["slot"]
-            change = self.vm.take_plain(
-                slot, fields["flags"], fields["guest_phys_addr"], fields["memory_size"],
-                fields["userspace_addr"]
-            )  # fmt: skip
-        except KeyError:
-            return None
+        if event.__class__ is RecordedRegion:
+            row = event.row  # type: ignore[attr-defined]
+            slot = row[FIRST]
+            change = self.vm.take_fitting(
+                slot, row[FIRST + 1], row[FIRST + 2], row[FIRST + 3], row[FIRST + 4]
+            )
+        else:
+            fields = event.fields
+            if len(fields) != _PLAIN_FIELDS:
+                return None
+            try:
+                slot = fields["slot"]
+                change = self.vm.take_plain(
+                    slot, fields["flags"], fields["guest_phys_addr"], fields["memory_size"],
+                    fields["userspace_addr"]
+                )  # fmt: skip
+            except KeyError:
+                return None
         if change is None:
             return None
         if change is not UNCHANGED:

@@ -6,7 +6,7 @@ only at starts in [x - 2^k, x] in each class, and nothing is a tree.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 
 from ..errors import InvariantBrokenError
 from .slot import Slot
@@ -47,15 +47,12 @@ class RangeIndex:
         found: list[int] = []
         if start >= end:
             return found
-        ranges = self._ranges
+        ranges, high = self._ranges, end << _NUMBER_BITS
         for length_class, keys in self._classes.items():
-            longest = 1 << length_class
-            first = max(start - longest, 0) << _NUMBER_BITS
-            found += [
-                key
-                for key in keys.between(first, end << _NUMBER_BITS)
-                if ranges[key & 0xFFFF_FFFF][1] > start
-            ]
+            low = start - (1 << length_class)
+            for key in keys.between(low << _NUMBER_BITS if low > 0 else 0, high):
+                if ranges[key & 0xFFFF_FFFF][1] > start:
+                    found.append(key)  # noqa: PERF401 (seldom more than one)
         found.sort()
         return [key & 0xFFFF_FFFF for key in found]
 
@@ -120,8 +117,8 @@ class _SortedKeys:
             yield from chunk
 
     def _find(self, key: int) -> int:
-        i = bisect_left(self._firsts, key + 1) - 1
-        return max(i, 0)
+        i = bisect_right(self._firsts, key) - 1
+        return i if i > 0 else 0
 
     def add(self, key: int) -> None:
         if not self._chunks:
@@ -151,9 +148,17 @@ class _SortedKeys:
         found: list[int] = []
         if not self._chunks:
             return found
-        i = self._find(low)
-        while i < len(self._chunks) and self._firsts[i] < high:
-            chunk = self._chunks[i]
-            found.extend(chunk[bisect_left(chunk, low) : bisect_left(chunk, high)])
+        firsts, chunks = self._firsts, self._chunks
+        i = bisect_right(firsts, low) - 1 if len(firsts) > 1 else 0
+        if i < 0:
+            i = 0
+        chunk = chunks[i]
+        begin = bisect_left(chunk, low)
+        stop = bisect_left(chunk, high, begin)
+        found = chunk[begin:stop]
+        while stop == len(chunk) and i + 1 < len(chunks) and firsts[i + 1] < high:
             i += 1
+            chunk = chunks[i]
+            stop = bisect_left(chunk, high)
+            found += chunk[:stop]
         return found

@@ -149,6 +149,12 @@ class Reader:
         """The events of one line, with those lines after it that belong to it."""
         lines = self.lines
         number = lines.line if self._counter is None else lines.start
+        if lines.given <= PASTE:
+            buffer, at, end = lines.window()
+            if at < end and not clean.GOES_ON.match(buffer, at, end):
+                events = self._passing.of_line(raw, number)
+                if events is not None:
+                    return [self._named(event) for event in events]
         plain = self._plain(raw, number)
         if plain is None:
             return self._unusual(raw, number)

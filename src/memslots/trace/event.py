@@ -32,6 +32,8 @@ ANSWERERS = (HOST, MODEL, INJECTED)
 
 def printable(text: str) -> str:
     """A text of another program's, without what a terminal would obey."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
@@ -112,6 +114,16 @@ class Event:
     def get(self, name: str) -> int | None:
         """The argument of that name, or None if it was not recorded."""
         return self.fields.get(name)
+
+    def moment(self) -> tuple[int | None, int | None, int | None]:
+        """The thread, the time in ns, and the vCPUs in KVM_RUN; None: the recording does not
+        say.
+        """
+        return self.pid, self.time_ns, self.vcpus_in_run
+
+    def taken(self) -> tuple[int | None, int | None]:
+        """The thread, and the nanoseconds that the call took; None: the recording does not say."""
+        return self.pid, self.duration_ns
 
     @property
     def errno(self) -> int | None:

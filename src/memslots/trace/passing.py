@@ -82,6 +82,20 @@ class Passing:
                 again = style is None or form is REGION
                 yield event
 
+    def of_line(self, raw: bytes, number: int) -> list[Event] | None:
+        """The events of a line by itself, if it is clean."""
+        line = raw + b"\n"
+        for form, understand in self._clean.forms:
+            found = form.match(line)
+            if found:
+                if found.end() != len(raw):
+                    return None
+                is_clean, event = understand(found, number)
+                if not is_clean:
+                    return None
+                return [] if event is None else [event]
+        return None
+
     def _wanted(self, buffer: bytes, at: int, end: int) -> int:
         """The start of the next line that a reader may want."""
         stride = 0

@@ -16,7 +16,7 @@ from .widths import fitting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import IO
 
     One = str | os.PathLike[str] | bytes | IO[bytes]
@@ -47,14 +47,12 @@ def read(
     """
     reading = Reading() if reading is None else reading
     if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-        events = _several(_files(os.fspath(source)), reading, context)
-    elif isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
+        return _several(_files(os.fspath(source)), reading, context)
+    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(
         source, "read"
     ):
-        events = _one(source, reading, context)  # type: ignore[arg-type]
-    else:
-        events = _several([os.fspath(path) for path in source], reading, context)
-    return fitting(events, reading)
+        return _one(source, reading, context)  # type: ignore[arg-type]
+    return _several([os.fspath(path) for path in source], reading, context)
 
 
 def recordings_of(paths: Iterable[str]) -> list[list[str]]:
@@ -104,6 +102,19 @@ def _one(
     if head.startswith(binary.MAGIC):
         reading.excerpt.is_text = False
         return binary.events(read_some, reading, name)
+    return fitting(_text(source, read_some, size, name, reading, context, files), reading)
+
+
+def _text(
+    source: One,
+    read_some: Callable[[int], bytes],
+    size: int | None,
+    name: str,
+    reading: Reading,
+    context: bool,
+    files: int,
+) -> Iterator[Event]:
+    """The calls of a recording that is text."""
     read_some = reading.excerpt.watched(read_some)
     thread = _THREAD_FILE.match(name) if files > 1 else None
     reader = Reader(

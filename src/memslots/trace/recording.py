@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import lru_cache
 
 from ..errnos import EFAULT
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
 from .event import ANSWERERS, Event, Reading, printable
+from .recorded_region import FD, FIRST, FORMAT, RESULT, TID, TIME_NS, RecordedRegion, RowKind
+from .widths import fitted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .recorded_region import Row
+
     Read = Callable[[int], bytes]
-    Unpack = Callable[[bytes, int], tuple[int, ...]]
+    Rows = Callable[[bytes], Iterator[Row]]
 
 MAGIC = b"memslots-recording "
 _BLOCK = 1 << 16
+_FIRST_RUN = 8
+"""Records that are looked at to see whether many of one kind follow each other."""
 _DESCRIPTION_MAX = 1 << 20
 _FIELDS_MAX = 64
 _EDITS_MAX = 16
@@ -34,6 +41,8 @@ _EDIT = re.compile(r"[+-][a-z0-9-]{2,24}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
 """Bytes of the record, its kind, and five whole numbers."""
+_HEADER_NOW = "<HBBIqqi"
+"""As it has always been: threads and descriptors have 32 bits, times and results 64."""
 
 
 def peeked(read_some: Read) -> tuple[Read, bytes]:
@@ -91,9 +100,14 @@ def _text(value: object) -> str:
 
 def _name(value: object) -> str:
     """The name of a call or an argument.  Raises ValueError for anything else."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not _is_name(value):
         raise ValueError("names of calls and of their fields")
     return value
+
+
+@lru_cache(maxsize=512)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def _edits(host: object) -> tuple[str, ...]:
@@ -142,9 +156,9 @@ def _records(
     while True:
         shape = shapes.known.get(data[at : at + 4])
         if shape is not None and at + shape.nbytes <= len(data):
-            yield shapes.event(shape, data, at)
-            at += shape.nbytes
-            ended = False
+            end = run_end(data, at, shape.start, shape.nbytes)
+            yield from shapes.events(shape, data[at:end])
+            at, ended = end, False
             continue
         if len(data) - at < 2 or len(data) - at < length_of(data, at)[0]:
             chunk = read_some(_BLOCK)
@@ -174,7 +188,7 @@ def _records(
                         f"{name}: begins with the VMs as they were then, as calls that lead there "
                         "(snapshot)"
                     )
-                yield event
+                yield fitted(event, reading)
         elif kind in ("process", "lost", "frame"):
             _remark(record, kind, description, reading, name)
         ended = kind == "end"
@@ -187,16 +201,31 @@ def _records(
 class _Shape:
     """Records of one call with all its fields: how to read them."""
 
-    __slots__ = ("beside", "call", "makes", "names", "nbytes", "unpack_from")
+    __slots__ = ("kind", "makes", "names", "nbytes", "rows", "start")
 
-    def __init__(self, nbytes: int, call: str, names: tuple[str, ...], unpack_from: Unpack) -> None:
+    def __init__(self, start: bytes, nbytes: int, kind: RowKind, rows: Rows) -> None:
+        self.start = start
+        """The first four bytes: the length, the kind and the call."""
         self.nbytes = nbytes
-        self.call = call
-        self.names = names
-        self.unpack_from = unpack_from
-        self.makes = call in MAKERS
-        self.beside: dict[str, int] = {}
-        """Name of a number that is kept beside the fields: where it is among the numbers."""
+        self.kind = kind
+        self.rows = rows
+        """Takes records apart."""
+        self.names = kind.names
+        self.makes = kind.call in MAKERS
+
+
+def run_end(data: bytes, at: int, start: bytes, nbytes: int) -> int:
+    """Where the run of records that begins at `at` ends: each has so many bytes, and begins so."""
+    there, most = (len(data) - at) // nbytes, _FIRST_RUN
+    while True:
+        most = min(most, there)
+        count = most
+        for place in range(len(start)):
+            column = data[at + place : at + count * nbytes : nbytes]
+            count -= len(column.lstrip(start[place : place + 1]))
+        if count < most or most == there:
+            return at + count * nbytes
+        most *= 8
 
 
 class _Shapes:
@@ -213,32 +242,42 @@ class _Shapes:
         """Remember how a record is read, if it is a call that returned, with all its fields."""
         description = self._description
         header = description.header
-        if kind != "call" or header.format[:4] != "<HBB" or record[3] >= len(description.calls):
+        if kind != "call" or header.format != _HEADER_NOW or record[3] >= len(description.calls):
             return
         call, names = description.calls[record[3]]
         count = (len(record) - header.size) // 8
         if count < len(names) or not call.startswith("KVM_"):
             return
+        beside = dict(zip(description.beside, range(FIRST + len(names), FIRST + count)))
         whole = struct.Struct(f"{header.format}{count}Q")
-        shape = _Shape(len(record), call, names, whole.unpack_from)
-        shape.beside = dict(zip(description.beside, range(len(names), count)))
-        self.known[record[:4]] = shape
+        self.known[record[:4]] = _Shape(
+            record[:4], len(record), RowKind(call, names, beside, self._name), whole.iter_unpack
+        )
 
-    def event(self, shape: _Shape, data: bytes, at: int) -> Event:
-        """What `_event` makes of the record."""
-        _, _, _, tid, time_ns, result, fd, *values = shape.unpack_from(data, at)
-        reading, frames = self._reading, self._description.frames
-        reading.calls += 1
-        reading.formats["recording"] += 1
+    def events(self, shape: _Shape, records: bytes) -> Iterator[Event]:
+        """What `_event` makes of records of one shape."""
+        reading, kind = self._reading, shape.kind
+        formats, process_of = reading.formats, self._description.processes.get
+        is_region = kind.is_region and not self._description.frames
+        for row in shape.rows(records):
+            reading.calls += 1
+            formats[FORMAT] += 1
+            if is_region and not row[RESULT] and not (row[FIRST] | row[FIRST + 1]) >> 32:
+                yield RecordedRegion(kind, row, process_of(row[TID]))
+            else:
+                yield self._event(shape, row)
+
+    def _event(self, shape: _Shape, row: Row) -> Event:
+        kind, result, tid, frames = shape.kind, row[RESULT], row[TID], self._description.frames
         event = Event(
-            shape.call, dict(zip(shape.names, values)), result, fd=fd, pid=tid, time_ns=time_ns,
-            source=self._name, new_fd=result if shape.makes and result >= 0 else None,
-            process=self._description.processes.get(tid), format="recording",
+            kind.call, dict(zip(kind.names, row[FIRST:])), result, fd=row[FD], pid=tid,
+            time_ns=row[TIME_NS], source=kind.source,
+            new_fd=result if shape.makes and result >= 0 else None,
+            process=self._description.processes.get(tid), format=FORMAT,
             backtrace=tuple(frames.pop(tid, ())) if frames else (),
         )  # fmt: skip
-        if shape.beside:
-            _put_beside(event, {name: values[place] for name, place in shape.beside.items()})
-        return event
+        kind.put_beside(event, row)
+        return fitted(event, self._reading)
 
 
 def _put_beside(event: Event, beside: dict[str, int]) -> None:
@@ -293,7 +332,7 @@ def _event(record: bytes, kind: str, description: _Description, reading: Reading
         call, dict(zip(names, values)), None if kind == "unfinished" else result, pid=tid,
         time_ns=time_ns,
         fd=fd if fd >= 0 or is_ioctl else None,
-        format="snapshot" if kind == "snapshot" else "recording",
+        format="snapshot" if kind == "snapshot" else FORMAT,
         process=description.processes.get(tid),
         backtrace=tuple(description.frames.pop(tid, ())),
     )  # fmt: skip

@@ -23,32 +23,36 @@ _BESIDE = (("pid", _U32_BITS), ("duration_ns", _I64_BITS), ("vcpus_in_run", _U32
 
 def fitting(events: Iterator[Event], reading: Reading) -> Iterator[Event]:
     """The events, without numbers that do not fit."""
-    bits_of = _BITS.get
     for event in events:
-        bits, fields = bits_of(event.call, _NONE), event.fields
-        for name, value in fields.items():
-            if value >> bits.get(name, 64):  # a negative number stays one
-                event.fields = _without_wide(event, reading)
-                break
-        result = event.result
-        if result is not None and not -_MOST_ERRNO <= result < _I64:
-            event.result = _result(event, result, reading)
-        fd = event.fd
-        if fd is not None and (fd + 0x8000_0000) >> 32:
-            reading.skip(f"descriptor of {event.call} that does not fit 32 bits")
-            event.fd = None
-        if event.new_fd is not None and event.new_fd >> 31:
-            event.new_fd = None
-        if event.time_ns is not None and (event.time_ns + _I64) >> 64:
-            event.time_ns = None
-        if ((event.pid or 0) | (event.vcpus_in_run or 0)) >> _U32_BITS or (
-            event.duration_ns or 0
-        ) >> _I64_BITS:
-            for name, most in _BESIDE:
-                value = getattr(event, name)
-                if value is not None and value >> most:
-                    setattr(event, name, None)
-        yield event
+        yield fitted(event, reading)
+
+
+def fitted(event: Event, reading: Reading) -> Event:
+    """An event, without its numbers that do not fit."""
+    bits = _BITS.get(event.call, _NONE)
+    for name, value in event.fields.items():
+        if value >> bits.get(name, 64):  # a negative number stays one
+            event.fields = _without_wide(event, reading)
+            break
+    result = event.result
+    if result is not None and not -_MOST_ERRNO <= result < _I64:
+        event.result = _result(event, result, reading)
+    fd = event.fd
+    if fd is not None and (fd + 0x8000_0000) >> 32:
+        reading.skip(f"descriptor of {event.call} that does not fit 32 bits")
+        event.fd = None
+    if event.new_fd is not None and event.new_fd >> 31:
+        event.new_fd = None
+    if event.time_ns is not None and (event.time_ns + _I64) >> 64:
+        event.time_ns = None
+    if ((event.pid or 0) | (event.vcpus_in_run or 0)) >> _U32_BITS or (
+        event.duration_ns or 0
+    ) >> _I64_BITS:
+        for name, most in _BESIDE:
+            value = getattr(event, name)
+            if value is not None and value >> most:
+                setattr(event, name, None)
+    return event
 
 
 def _without_wide(event: Event, reading: Reading) -> dict[str, int]:
