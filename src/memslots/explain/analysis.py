@@ -165,35 +165,40 @@ class Analysis:
 
     def run(self) -> Iterator[tuple[Step, Explanation | None]]:
         """Each step with its explanation, if it needs one and is the first of its kind."""
-        for is_plain in self._looked_at():
+        for is_plain in self._looked_at(every=True):
             step = self.replay.step
             yield step, None if is_plain else self._explained(step)
 
     def finish(self) -> Analysis:
         """Run to the end."""
-        for is_plain in self._looked_at():
-            if not is_plain:
-                self._explained(self.replay.step)
+        for _ in self._looked_at(every=False):
+            self._explained(self.replay.step)
         return self
 
-    def _looked_at(self) -> Iterator[bool]:
-        """Take all calls and look at each; whether it was plain (see Replay.advance)."""
+    def _looked_at(self, *, every: bool) -> Iterator[bool]:
+        """Take all calls and look at each; whether it was plain (see Replay.advance).
+
+        every: say it of plain ones, too.
+        """
         replay, accepted = self.replay, self._accepted
-        advance, see = replay.advance, self.watch.see
+        advance, see, summaries = replay.advance, self.watch.see, self.summaries
         is_explained = self.explained > 0
+        is_kept = accepted is not None
         for number, event in enumerate(self._events, 1):
             is_plain = advance(number, event)
             if is_explained:
                 see(replay, is_plain=is_plain)
             tracked = replay.tracked
-            summary = self.summaries.get(tracked.name)
+            summary = summaries.get(tracked.name)
             if summary is None:
-                summary = self.summaries[tracked.name] = VmSummary(number, event, tracked.name)
+                summary = summaries[tracked.name] = VmSummary(number, event, tracked.name)
             if is_plain:
                 self._plain_calls += 1
                 summary.see_plain(number, event, replay.change, tracked.vm.state)
-                if accepted is not None:
-                    accepted.see_accepted(number, event)
+                if is_kept and accepted is not None:
+                    is_kept = accepted.see_accepted(number, event)
+                if every:
+                    yield True
             else:
                 step = replay.step
                 self._other_calls += event.call.startswith(_KVM)
@@ -201,9 +206,10 @@ class Analysis:
                 summary.see(step)
                 if accepted is not None:
                     accepted.see(step)
-            yield is_plain
+                yield False
         self.watch.finish()
         if accepted is not None:
+            accepted.left_out += self._plain_calls - accepted.plain_calls
             self.elsewhere = accepted.refused_elsewhere(self.profile)
 
     @property

@@ -334,7 +334,7 @@ class Watch:
         finding = self.findings.get((replay.tracked.name, kind.id))
         if finding is not None and height <= finding.height:
             return
-        seen = Seen(replay.number, replay.tracked.vm.page_shift, **numbers)
+        seen = Seen(replay.number, replay.tracked.vm.page_shift, None, None, "", **numbers)
         if finding is None:
             finding = self._add(kind, replay, seen)
         if finding is not None:

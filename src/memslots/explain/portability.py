@@ -54,7 +54,7 @@ class RefusedElsewhere:
 class AcceptedCalls:
     """The accepted calls of a recording, as something to ask other releases."""
 
-    __slots__ = ("_is_limited", "_surprises", "events", "left_out", "numbers")
+    __slots__ = ("_is_limited", "_surprises", "events", "left_out", "numbers", "plain_calls")
 
     def __init__(self, *, is_limited: bool = True) -> None:
         self._is_limited = is_limited
@@ -63,18 +63,24 @@ class AcceptedCalls:
         """Their steps."""
         self.left_out = 0
         """Accepted region calls that were not kept."""
+        self.plain_calls = 0
+        """Those that `see_accepted` has kept."""
         self._surprises: set[int] = set()
         """Steps that the recording's own kernel would have refused: they are reported as
         surprises.
         """
 
-    def see_accepted(self, number: int, event: Event) -> None:
-        """Keep a region call that was accepted, by the recording's own kernel too."""
+    def see_accepted(self, number: int, event: Event) -> bool:
+        """Keep a region call that was accepted, by the recording's own kernel too.
+
+        False if it was not kept, nor any that comes after it.
+        """
         if self._is_limited and len(self.events) >= MOST_CALLS:
-            self.left_out += 1
-        else:
-            self.events.append(event)
-            self.numbers.append(number)
+            return False
+        self.plain_calls += 1
+        self.events.append(event)
+        self.numbers.append(number)
+        return True
 
     def see(self, step: Step) -> None:
         """Keep a step's call if it was accepted and may decide about slots."""

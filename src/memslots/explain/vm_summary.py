@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..state.change import CREATE
+from ..trace.recorded_region import TID, RecordedRegion
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class VmSummary:
 
     def _see_region(self, number: int, event: Event) -> None:
         self.region_calls += 1
+        if event.__class__ is RecordedRegion:
+            tid = event.row[TID]
+            if tid in self.threads and not event.kind.duration_at:
+                return
         tid, duration_ns = event.taken()
         if tid is not None and tid not in self.threads and len(self.threads) < _MOST_THREADS:
             self.threads.add(tid)

@@ -164,7 +164,7 @@ class OneRecording:
         summary.see_plain(number, event, change, state)
         line = 0
         if event.__class__ is RecordedRegion:
-            row = event.row  # type: ignore[attr-defined]
+            row = event.row
             slot, flags, gpa, nbytes, hva = row[FIRST : FIRST + _REGION_FIELDS]
             called = (
                 f"{self._id},{number},{time_ns},{tid},{quoted(tracked.process)},{row[FD]},,"

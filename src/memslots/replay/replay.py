@@ -121,8 +121,9 @@ class Replay:
         and `tracked` do not.
         """
         self.number, self.event, self.change = number, event, None
+        caller: tuple[str | None, int | None, int | None]
         if event.__class__ is RecordedRegion:
-            caller = event.of_process, event.row[TID], event.row[FD]  # type: ignore[attr-defined]
+            caller = event.of_process, event.row[TID], event.row[FD]
         elif event.call == REGION_CALLS[0] and not event.result and event.format not in _WORDS:
             caller = event.process, event.pid, event.fd
         else:

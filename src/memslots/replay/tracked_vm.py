@@ -77,7 +77,7 @@ class TrackedVm:
         What it changes (UNCHANGED: nothing); None if the call wants a closer look.
         """
         if event.__class__ is RecordedRegion:
-            row = event.row  # type: ignore[attr-defined]
+            row = event.row
             slot = row[FIRST]
             change = self.vm.take_fitting(
                 slot, row[FIRST + 1], row[FIRST + 2], row[FIRST + 3], row[FIRST + 4]
