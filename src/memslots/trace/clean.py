@@ -18,6 +18,7 @@ from .strace import REQUEST, duration_ns, request_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from collections.abc import Mapping
 
     from .qemu import Qemu
     from .strace import Strace, Who
@@ -59,6 +60,7 @@ TRACED = lazy(
     rb"(?:guest_memfd=-1 guest_memfd_offset=0x[0-9a-f]{1,16} )?ret=(0|-[1-9]\d{0,3})(?=\n)"
 )
 """Most region calls in QEMU's trace."""
+_KNOWN_MAX = 1024
 _REGION_CALL = "KVM_SET_USER_MEMORY_REGION"
 _FLAGS = {
     b"0": 0, b"KVM_MEM_LOG_DIRTY_PAGES": FLAGS_BY_NAME["KVM_MEM_LOG_DIRTY_PAGES"],
@@ -128,9 +130,13 @@ Understood = tuple[bool, "Event | None"]
 class Clean:
     """The clean lines of one file."""
 
-    __slots__ = ("_own", "_qemu", "_strace", "forms")
+    __slots__ = ("_known", "_own", "_qemu", "_strace", "forms")
 
     def __init__(self, strace: Strace, qemu: Qemu) -> None:
+        self._known: dict[tuple[bytes, ...], tuple[str, Mapping[str, int], int | None, int]] = {}
+        """Descriptor, request, argument and result, as they are written again and again: the call,
+        its fields, its result and its descriptor.
+        """
         self._strace = strace
         self._qemu = qemu
         self._own: jsonl.OwnLines | None = None
@@ -173,12 +179,23 @@ class Clean:
             who = (int(pid) if pid else None, int(seconds) * 1_000_000_000 + int(us) * 1000)
         elif who is None:
             who = self._strace.prefix(before.decode())
-        if request is not None:
+        key = fd, request, given, result
+        known = self._known.get(key) if request is not None else None
+        if known is not None:
+            event = Event(known[0], known[1], known[2], fd=known[3])
+        elif request is not None:
             call = _request(request)
             if call is None:
                 return None
             argument = given.decode() if given else ""
             event = self._strace.called(call, int(fd), argument, _result(result))
+            if (
+                event is not None
+                and event.new_fd is None
+                and "=" not in argument
+                and len(self._known) < _KNOWN_MAX
+            ):
+                self._known[key] = call, event.fields, event.result, int(fd)
         else:
             event = self._strace.memory(name.decode(), args.decode(), result.decode())
         if event is None:

@@ -236,12 +236,18 @@ class Reader:
                 event.text = text[: strace.TEXT_MAX]
 
     def _named(self, event: Event) -> Event:
-        event.source = event.source or self.name
-        event.text = event.text[: strace.TEXT_MAX]
-        if event.pid is None and event.format == "strace":
+        if not event.source:
+            event.source = self.name
+        if len(event.text) > strace.TEXT_MAX:
+            event.text = event.text[: strace.TEXT_MAX]
+        form, reading = event.format, self.reading
+        if event.pid is None and form == "strace":
             event.pid = self.pid
-        self.reading.calls += 1
-        self.reading.formats[event.format] = self.reading.formats.get(event.format, 0) + 1
+        reading.calls += 1
+        try:
+            reading.formats[form] += 1
+        except KeyError:
+            reading.formats[form] = 1
         return event if self._counter is None else far.far(event, self._counter)
 
     def _events(self, shown: str, number: int, depth: int) -> list[Event]:

@@ -89,11 +89,13 @@ INTERRUPTED = (
 )
 
 
-def tells_nothing(before: bytes = b"") -> bytes:
+def tells_nothing(before: bytes = b"", *, begun: bool) -> bytes:
     """An ioctl from its request to the end of its line, that tells nothing.
 
     It is one that is not wanted, however it ended, or one that would tell something had it failed.
-    before: how its request begins, which is not part of the pattern.
+    before: how its request begins, which is not part of the pattern.  begun: or one that is not
+    wanted and goes on elsewhere; while another call is unfinished, whose end comes next has to be
+    known.
     """
     cut = len(before)
     lookalikes = any_of(
@@ -108,8 +110,8 @@ def tells_nothing(before: bytes = b"") -> bytes:
     return (
         rb"(?:" + run + rb", 0(?:\) {1,40}+= (?:0|" + INTERRUPTED + rb")" + TOOK
         + rb"| <unfinished \.\.\.>)"
-        + rb"|(?!" + wanted + rb")" + request + arguments + rb"\) {1,40}+= (?:" + OK + rb"|"
-        + REFUSED + rb")" + TOOK
+        + rb"|(?!" + wanted + rb")" + request + arguments + rb"(?:\) {1,40}+= (?:" + OK + rb"|"
+        + REFUSED + rb")" + TOOK + (rb"| ?<unfinished \.\.\.>" if begun else b"") + rb")"
         + rb"|" + lookalikes + arguments + rb"\) {1,40}+= " + OK + TOOK + rb")"
     )  # fmt: skip
 
@@ -119,19 +121,19 @@ WHO = rb"(?:\d++ ++|\[pid ++\d++\] *+|)(?:\d{9,12}+\.\d++ ++|\d\d:\d\d:\d\d(?:\.
 _NOISE = any_of(NOISE)
 
 
-def _runs_of_lines(resumed: bytes) -> bytes:
+def _runs_of_lines(resumed: bytes, *, begun: bool) -> bytes:
     return (
         rb"(?:(?: > .*\[0x[0-9a-f]++\]|" + WHO + rb"(?:\[ *+\w++\] ++|)(?:ioctl\(\d++(?:"
-        + LABEL + rb"|), " + tells_nothing() + rb"|" + _NOISE + rb"\(.*+"
+        + LABEL + rb"|), " + tells_nothing(begun=begun) + rb"|" + _NOISE + rb"\(.*+"
         rb"|<\.\.\. (?:" + resumed + _NOISE + rb") resumed>.*+"
         rb"|--- SIG[A-Z0-9_+]++ \{[\w=, ]*+\} ---))\n)++"
     )  # fmt: skip
 
 
 # Relative times (-r) must be added up line by line, so lines with them are left to `line`.
-QUIET = lazy(_runs_of_lines(b"ioctl|"))
+QUIET = lazy(_runs_of_lines(b"ioctl|", begun=True))
 """Runs of lines of strace that tell nothing while no call is unfinished."""
-QUIET_WHILE_UNFINISHED = lazy(_runs_of_lines(b""))
+QUIET_WHILE_UNFINISHED = lazy(_runs_of_lines(b"", begun=False))
 """The same while the second half of an ioctl may tell something."""
 
 _TRACED = any_of(frozenset(b"set_user vm_ioctl ioctl init_vcpu convert clear vcpu_ioctl".split()))

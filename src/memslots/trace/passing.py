@@ -48,7 +48,7 @@ class Passing:
         if style is not None and not self._reading.runs and b"KVM_RUN, 0" in buffer:
             self._reading.runs = 1  # a search counts few of them, and whether there are any counts
         form, understand = forms[0]
-        again = False
+        again = was_quiet = False
         while at < end:
             # Calls often come one after the other in the same form.
             found = form.match(buffer, at, end) if again else None
@@ -60,15 +60,22 @@ class Passing:
                 lines.pass_to(at)
                 if at == end:
                     return
-                for form, understand in forms:  # noqa: B007 (the last one is used below)
-                    found = form.match(buffer, at, end)
-                    if found:
-                        break
-                else:
-                    passed = self._quiet(buffer, at, end) if style else at
-                    if passed == at:
-                        return
-                    at = passed
+                # Most lines are like the one before.
+                quiet = self._quiet_line(buffer, at) if was_quiet else at
+                found = form.match(buffer, at, end) if quiet == at else None
+                if found is None and quiet == at:
+                    for one, makes_event in forms:
+                        found = one.match(buffer, at, end)
+                        if found:
+                            form, understand = one, makes_event
+                            break
+                    else:
+                        quiet = self._quiet_line(buffer, at) if style and not was_quiet else at
+                        if quiet == at:
+                            return
+                was_quiet = quiet > at
+                if found is None:
+                    at = quiet
                     continue
             after = found.end() + 1
             if after >= end or GOES_ON.match(buffer, after, end):
@@ -117,6 +124,13 @@ class Passing:
                 return at
         return at
 
+    def _quiet_line(self, buffer: bytes, at: int) -> int:
+        """Where a line ends that tells nothing; `at` if it tells something.
+
+        A search goes on from there faster than an expression could look at the next lines.
+        """
+        return self._quiet(buffer, at, buffer.find(b"\n", at) + 1)
+
     def _quiet(self, buffer: bytes, at: int, end: int) -> int:
         """Where a run of lines that tell nothing ends."""
         for in_trace in (self._in_trace, not self._in_trace):
@@ -147,7 +161,7 @@ class Passing:
             return style.place
 
         def place_or_resumed(buffer: bytes, start: int, end: int) -> int:
-            place = style.place(buffer, start, end)
+            place = style.place_while_unfinished(buffer, start, end)
             resumed = buffer.find(b" resumed>", start, end if place < 0 else place)
             return resumed if resumed >= 0 else place
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         def place(self, buffer: bytes, start: int, end: int) -> int:
             """Within a line that tells something, from `start` on; -1 if there is none."""
 
+        def place_while_unfinished(self, buffer: bytes, start: int, end: int) -> int:
+            """The same while a call of another line is unfinished."""
+
 
 SEARCHED = (
     "a huge recording, so only KVM's calls were looked for, not mmap, close, fork and messages"
@@ -34,10 +37,13 @@ _STRACE_LINE = lazy(
     rb"(?:[a-z_0-9]+\(|<\.\.\. |\+\+\+ |--- )| > "
 )
 _TRACE_LINE = lazy(rb"\d+@\d+\.\d+:[a-z]")
-_NAMED = (
-    rb"KVM_(?!RUN, 0(?:\) {1,12}= 0| <unfinished)|CAP_|(?<=[\d>], KVM_)" + tells_nothing(b"KVM_")
-    + rb"\n)"
-)  # fmt: skip
+
+
+def _named(begun: bool) -> bytes:
+    return (
+        rb"KVM_(?!RUN, 0(?:\) {1,12}= 0| <unfinished)|CAP_|(?<=[\d>], KVM_)"
+        + tells_nothing(b"KVM_", begun=begun) + rb"\n)"
+    )  # fmt: skip
 
 
 class StraceStyle:
@@ -46,26 +52,62 @@ class StraceStyle:
     note = SEARCHED
 
     def __init__(self, sample: bytes) -> None:
-        patterns = [_NAMED]
+        patterns = []
         codes = rb"(?:" + any_of(frozenset(code[2:] for code in WANTED_CODES)) + rb")"
         if b"_IOC(" in sample:
-            patterns.append(rb"_IOC\([^,\n]{1,40}, 0xae, 0x" + codes + rb"\b")
+            patterns.append(
+                rb"_IOC\([^,\n]{1,40}, 0xae, 0x(?!80, 0\), 0\) {1,40}= 0[\n ])" + codes + rb"\b"
+            )
         if re.search(rb"ioctl\([^,\n]{1,60}, 0x[0-9a-f]{0,4}ae[0-9a-f]{2}[, ]", sample):
             patterns.append(
                 rb", 0x(?:[0-9a-f]{4})?ae(?=" + codes + rb"[^0-9a-f])(?!80, 0\) {1,40}= 0)"
             )
         if b"kvm_set_" in sample:
             patterns.append(rb"kvm_set_(?:user|phys)_mem")
-        self._searches = [re.compile(pattern).search for pattern in patterns]
+        self._others = [_Search(pattern) for pattern in patterns]
+        self._named, self._named_or_begun = _Search(_named(True)), _Search(_named(False))
 
     def place(self, buffer: bytes, start: int, end: int) -> int:
         """Where the next such word stands; -1 if there is none."""
-        best = -1
-        for search in self._searches:
-            found = search(buffer, start, end)
-            if found:
-                best = end = found.start()
-        return best
+        place = self._named.place(buffer, start, end)
+        return self._first(place, buffer, start, end) if self._others else place
+
+    def place_while_unfinished(self, buffer: bytes, start: int, end: int) -> int:
+        """The same while a call of another line is unfinished."""
+        place = self._named_or_begun.place(buffer, start, end)
+        return self._first(place, buffer, start, end) if self._others else place
+
+    def _first(self, place: int, buffer: bytes, start: int, end: int) -> int:
+        for search in self._others:
+            other = search.place(buffer, start, end)
+            if other >= 0 and (other < place or place < 0):
+                place = other
+        return place
+
+
+class _Search:
+    """One of several expressions that are searched for side by side, each place once."""
+
+    __slots__ = ("_buffer", "_end", "_found", "_search", "_start")
+
+    def __init__(self, pattern: bytes) -> None:
+        self._search = re.compile(pattern).search
+        self._buffer = b""
+        self._start = self._end = self._found = -1
+
+    def place(self, buffer: bytes, start: int, end: int) -> int:
+        """Where it is found next; -1 if it is not."""
+        if (
+            buffer is self._buffer
+            and end == self._end
+            and self._start <= start
+            and (self._found < 0 or start <= self._found)
+        ):
+            return self._found
+        found = self._search(buffer, start, end)
+        self._buffer, self._start, self._end = buffer, start, end
+        self._found = -1 if found is None else found.start()
+        return self._found
 
 
 class TraceStyle:
@@ -97,6 +139,8 @@ class TraceStyle:
         if other:
             return other.end()
         return end if event else -1
+
+    place_while_unfinished = place
 
 
 def style_of(sample: bytes, running: set[int]) -> Style | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _BITS = {name: {field.name: field.bits for field in call.fields} for name, call in CALLS.items()}
 _NONE: dict[str, int] = {}
-_I64, _U32_BITS, _I64_BITS = 1 << 63, 32, 63
+_I32, _I64, _U32_BITS, _I64_BITS = 1 << 31, 1 << 63, 32, 63
 _MOST_ERRNO = 4095
 _BESIDE = (("pid", _U32_BITS), ("duration_ns", _I64_BITS), ("vcpus_in_run", _U32_BITS))
 """Numbers that are not negative, with their bits."""
@@ -29,25 +29,28 @@ def fitting(events: Iterator[Event], reading: Reading) -> Iterator[Event]:
 
 def fitted(event: Event, reading: Reading) -> Event:
     """An event, without its numbers that do not fit."""
-    bits = _BITS.get(event.call, _NONE)
-    for name, value in event.fields.items():
-        if value >> bits.get(name, 64):  # a negative number stays one
-            event.fields = _without_wide(event, reading)
-            break
-    result = event.result
+    if event.fields:
+        bits = _BITS.get(event.call, _NONE)
+        for name, value in event.fields.items():
+            if value >> bits.get(name, 64):  # a negative number stays one
+                event.fields = _without_wide(event, reading)
+                break
+    result, fd, time_ns = event.result, event.fd, event.time_ns
     if result is not None and not -_MOST_ERRNO <= result < _I64:
         event.result = _result(event, result, reading)
-    fd = event.fd
-    if fd is not None and (fd + 0x8000_0000) >> 32:
+    if fd is not None and not -_I32 <= fd < _I32:
         reading.skip(f"descriptor of {event.call} that does not fit 32 bits")
         event.fd = None
     if event.new_fd is not None and event.new_fd >> 31:
         event.new_fd = None
-    if event.time_ns is not None and (event.time_ns + _I64) >> 64:
+    if time_ns is not None and not -_I64 <= time_ns < _I64:
         event.time_ns = None
-    if ((event.pid or 0) | (event.vcpus_in_run or 0)) >> _U32_BITS or (
-        event.duration_ns or 0
-    ) >> _I64_BITS:
+    pid = event.pid
+    if (
+        (pid is not None and pid >> _U32_BITS)
+        or event.vcpus_in_run is not None
+        or event.duration_ns is not None
+    ):
         for name, most in _BESIDE:
             value = getattr(event, name)
             if value is not None and value >> most:
