@@ -137,6 +137,19 @@ def test_kernels_that_answer_alike_replay_alike(arch):
             assert alike.find(kernel) == verdicts(kernel), kernel.name
 
 
+@pytest.mark.parametrize("kernel", ["5.15/x86_64", "5.17/x86_64-tdp", "6.1/x86_64", "5.17/i386"])
+def test_arrays_of_metadata_that_are_just_too_large(kernel, monkeypatch):
+    events = [Event("KVM_CREATE_VM", {"type": 0}, 10, fd=9, new_fd=10)]
+    for shift in (40, 41, 42):
+        for pages in (-2, -1, 0, 1):
+            for gpa in (0, 1 << 20):
+                call = (1, 0, gpa, (1 << shift) + pages * 4096, HVA)
+                events.append(Event(REGION, dict(zip(NAMES, call)), None, fd=10, pid=1))
+                events.append(Event(REGION, dict(zip(NAMES, (*call[:3], 0, HVA))), None, fd=10))
+    quick, slow = both_ways(events, find(kernel), monkeypatch)
+    assert quick == slow
+
+
 def test_a_limit_that_nothing_reaches_does_not_tell_kernels_apart():
     old, new = find("5.10/x86_64"), find("6.1/x86_64")
     asked = AskedProfile(new, [old, new])

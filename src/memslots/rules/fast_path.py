@@ -24,6 +24,8 @@ from .answer import NO_CHANGE, Accepted
 _OTHER_FLAGS = ~KVM_MEM_LOG_DIRTY_PAGES
 _PLAIN_ARCHES = frozenset({"x86_64", "i386", "ppc32", "mips"})
 """Architectures whose hooks look at nothing but the range."""
+_SMALL_ARRAYS_PAGES = ((1 << 31) - 1) // 8
+"""A slot of no more pages has no array of metadata of 2 GiB: an entry has at most 8 bytes."""
 
 
 class PlainLimits:
@@ -42,14 +44,17 @@ class PlainLimits:
 
     def __init__(self, machine: Machine) -> None:
         profile = machine.profile
-        plain = not profile.option("page-track") and not profile.has("x86-kvmalloc-2g")
-        self.slots = machine.user_slots if machine.arch in _PLAIN_ARCHES and plain else 0
+        plain = machine.arch in _PLAIN_ARCHES and not profile.option("page-track")
+        self.slots = machine.user_slots if plain else 0
         """Slot ids below this; 0: no call is plain."""
         self.spaces = machine.spaces
         self.odd_bits = machine.page_mask | ODD_CALL
         """Bits that no address or size may have."""
         self.odd_flags = ~machine.flags_plain
-        self.gpa_end = min(machine.gfn_end, KVM_MEM_MAX_NR_PAGES) << machine.page_shift
+        gfn_end = min(machine.gfn_end, KVM_MEM_MAX_NR_PAGES)
+        if profile.has("x86-kvmalloc-2g"):
+            gfn_end = min(gfn_end, _SMALL_ARRAYS_PAGES)
+        self.gpa_end = gfn_end << machine.page_shift
         """End of guest-physical bytes that every such host accepts."""
         self.hva_end = machine.hva_end
         self.page_shift = machine.page_shift
