@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ..patterns import lazy
-from ..uapi.flags import FLAGS_BY_NAME
 from . import decode as words
 from . import jsonl
 from .event import Event
@@ -46,7 +45,7 @@ GOES_ON = lazy(rb" > |\s{0,4}\d{1,9}\s*(?:\n|\Z)")
 REGION = lazy(
     rb"(?:(?:(\d{1,7}) +)?(\d{9,12})\.(\d{6}) |([\[\]\w .:]{0,60})(?<![\w.:]))"
     rb"ioctl\((\d{1,9})(?:<[\w:/-]{0,60}>)?, KVM_SET_USER_MEMORY_REGION, "
-    rb"\{slot=(\d{1,9}), flags=(0|KVM_MEM_LOG_DIRTY_PAGES|KVM_MEM_READONLY), "
+    rb"\{slot=(\d{1,9}), flags=([\w|]{1,120}), "
     rb"guest_phys_addr=(0|0x[0-9a-f]{1,16}), memory_size=(\d{1,19}), "
     rb"userspace_addr=(0|0x[0-9a-f]{1,16})\}\) {1,40}= "
     rb"(0|-1 (E[A-Z0-9]{2,12}) \([\w /]{1,60}\))(?: <(\d{1,9}\.\d{1,9})>)?(?![^\n])"
@@ -62,10 +61,6 @@ TRACED = lazy(
 """Most region calls in QEMU's trace."""
 _KNOWN_MAX = 1024
 _REGION_CALL = "KVM_SET_USER_MEMORY_REGION"
-_FLAGS = {
-    b"0": 0, b"KVM_MEM_LOG_DIRTY_PAGES": FLAGS_BY_NAME["KVM_MEM_LOG_DIRTY_PAGES"],
-    b"KVM_MEM_READONLY": FLAGS_BY_NAME["KVM_MEM_READONLY"],
-}  # fmt: skip
 _RESULTS = {name.encode(): -number for name, number in words.ERRNO.items()}
 _RESULTS[b"0"] = 0
 
@@ -73,6 +68,11 @@ _RESULTS[b"0"] = 0
 @lru_cache(maxsize=1024)
 def _result(text: bytes) -> int | None:
     return words.result_in(text.decode())
+
+
+@lru_cache(maxsize=1024)
+def _flags(text: bytes) -> int | None:
+    return words.flags(text.decode())
 
 
 @lru_cache(maxsize=1024)
@@ -85,12 +85,12 @@ def _request(text: bytes) -> str | None:
 def region(found: re.Match[bytes], line: int, strace: Strace) -> Event | None:
     """The event of a match of REGION."""
     pid, seconds, us, before, fd, slot, flags, gpa, size, hva, result, error, took = found.groups()
-    number = _RESULTS.get(error or result)
-    if number is None:
+    number, mask = _RESULTS.get(error or result), _flags(flags)
+    if number is None or mask is None or mask >> 32:
         return None
     fields = {
         "slot": int(slot),
-        "flags": _FLAGS[flags],
+        "flags": mask,
         "guest_phys_addr": int(gpa, 16),
         "memory_size": int(size),
         "userspace_addr": int(hva, 16),

@@ -124,6 +124,8 @@ class Reader:
             yield from map(self._named, self._passing.events(style))
             if self.strace.relative:
                 return
+            if lines.grow():
+                continue
             if lines.jump(self._passing.place(style), BLOCK):
                 yield from self.line(lines.next() or b"")
 

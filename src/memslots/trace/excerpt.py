@@ -68,8 +68,10 @@ class Excerpt:
             chunk = read(size)
             if len(self._head) < HEAD:
                 self._head += chunk[: HEAD - len(self._head)]
+            elif len(chunk) >= TAIL:
+                self._tail = chunk[-TAIL:]
             elif chunk:
-                self._tail = (self._tail + chunk[-TAIL:])[-TAIL:]
+                self._tail = (self._tail + chunk)[-TAIL:]
             return chunk
 
         return watching

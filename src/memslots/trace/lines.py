@@ -50,7 +50,7 @@ def open_source(
 
             if sys.stdin is None:
                 raise TraceError("standard input is closed: name a file")
-            return _decoded(_reader(sys.stdin.buffer), reading)[0], None
+            return _decoded(sys.stdin.buffer.read1, reading)[0], None
         try:
             if os.path.isdir(path):
                 raise TraceError(f"{path}: is a directory")
@@ -68,7 +68,8 @@ def open_source(
         return _sized(_decoded(_guard(read, path), reading), status.st_size)
     if not hasattr(source, "read"):
         raise TypeError(f"a path, bytes or a binary file, not {type(source).__name__}")
-    return _decoded(_guard(_reader(source), getattr(source, "name", "input")), reading)[0], None
+    read = getattr(source, "read1", None) or source.read  # a pipe is handled as it comes
+    return _decoded(_guard(read, getattr(source, "name", "input")), reading)[0], None
 
 
 def _sized(decoded: tuple[Read, bool], size: int) -> tuple[Read, int | None]:
@@ -76,10 +77,7 @@ def _sized(decoded: tuple[Read, bool], size: int) -> tuple[Read, int | None]:
 
 
 def _reopened(path: str) -> Read:
-    """Reads a regular file without keeping it open between blocks.
-
-    A recording of strace -ff may have thousands of files, more than a process may open.
-    """
+    """Reads a file that is not kept open: strace -ff may write more than a process may open."""
     offset = 0
 
     def read(size: int) -> bytes:
@@ -90,12 +88,6 @@ def _reopened(path: str) -> Read:
         offset += len(block)
         return block
 
-    return read
-
-
-def _reader(file: IO[bytes]) -> Read:
-    """read1 where there is one, so that a pipe is handled as it comes."""
-    read: Read = getattr(file, "read1", None) or file.read
     return read
 
 
@@ -294,6 +286,13 @@ class Lines:
         while len(self._buffer) - self._at < len(start) and not self._ended:
             self._fill()
         return self._buffer.startswith(start, self._at)
+
+    def grow(self) -> bool:
+        """Read on if no whole line is left; whether there was anything to do."""
+        if self._pushed or self._ended or self._buffer.find(b"\n", self._at) >= 0:
+            return False
+        self._fill()
+        return True
 
     def push(self, lines: list[bytes]) -> None:
         """Put back parts of a line that was several; they keep its number."""

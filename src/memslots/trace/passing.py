@@ -45,7 +45,7 @@ class Passing:
         """
         lines, forms = self._lines, self._clean.forms
         buffer, at, end = lines.window()
-        if style is not None and not self._reading.runs and b"KVM_RUN, 0" in buffer:
+        if style is not None and style.run and not self._reading.runs and style.run in buffer:
             self._reading.runs = 1  # a search counts few of them, and whether there are any counts
         form, understand = forms[0]
         again = was_quiet = False

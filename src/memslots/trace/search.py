@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
         note: str
         """What the user must know of it; empty if nothing is missed."""
+        run: bytes
+        """What stands in a buffer with a KVM_RUN that is not searched for; empty for no such."""
 
         def place(self, buffer: bytes, start: int, end: int) -> int:
             """Within a line that tells something, from `start` on; -1 if there is none."""
@@ -50,6 +52,7 @@ class StraceStyle:
     """Which words lead to every KVM call of a strace recording, and how to search for them."""
 
     note = SEARCHED
+    run = b"KVM_RUN, 0"
 
     def __init__(self, sample: bytes) -> None:
         patterns = []
@@ -114,6 +117,7 @@ class TraceStyle:
     """The same for QEMU's trace: lines that do not begin as its lines do are looked at too."""
 
     note = ""
+    run = b""
 
     def __init__(self, running: set[int]) -> None:
         self._running = running
