@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import statistics
 import struct
 import subprocess
 import sys
@@ -32,24 +33,24 @@ def fill_calls(nslots: int) -> list[tuple[int, int, int, int, int]]:
 
 
 def model_times(nslots: int) -> tuple[float, float]:
-    """Seconds a slot of the fill, and an event of the mixed trace: the best batch of all rounds."""
+    """Seconds a slot of the fill, and an event of the mixed trace: medians of all batches."""
     profile = find("6.18/x86_64+pvm-smm-tdp")
     requests = [Region(*call) for call in mixed(nslots, EVENTS)]
     filling = [Region(*call) for call in fill_calls(nslots)]
-    best_fill = best_event = float("inf")
+    fills, events = [], []
     for _ in range(ROUNDS):
         submit = Vm(profile).submit
         start = time.perf_counter()
         for request in filling:
             submit(request)
-        best_fill = min(best_fill, (time.perf_counter() - start) / nslots)
+        fills.append((time.perf_counter() - start) / nslots)
         for first in range(0, EVENTS, BATCH):
             batch = requests[first : first + BATCH]
             start = time.perf_counter()
             for request in batch:
                 submit(request)
-            best_event = min(best_event, (time.perf_counter() - start) / BATCH)
-    return best_fill, best_event
+            events.append((time.perf_counter() - start) / BATCH)
+    return statistics.median(fills), statistics.median(events)
 
 
 def build_kernel_peer(folder: str) -> str | None:
@@ -65,7 +66,7 @@ def build_kernel_peer(folder: str) -> str | None:
 
 
 def kernel_times(program: str, folder: str, nslots: int) -> tuple[float, float]:
-    """The same on the real kernel, driven from C: the best of three runs."""
+    """The same on the real kernel, driven from C: medians of five runs."""
     trace = os.path.join(folder, f"trace{nslots}")
     with open(trace, "wb") as out:
         for call in fill_calls(nslots) + mixed(nslots, EVENTS):
@@ -74,9 +75,10 @@ def kernel_times(program: str, folder: str, nslots: int) -> tuple[float, float]:
         subprocess.run(
             [program, trace, str(nslots)], capture_output=True, text=True, check=True
         ).stdout.split()
-        for _ in range(3)
+        for _ in range(ROUNDS)
     ]
-    return min(float(row[0]) for row in rows) / 1e6, min(float(row[1]) for row in rows) / 1e6
+    filled, event = (statistics.median(float(row[place]) for row in rows) for place in (0, 1))
+    return filled / 1e6, event / 1e6
 
 
 def lookup_row(nslots: int) -> None:

@@ -5,14 +5,26 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memslots.trace import Event, Reading, event_from_json, event_to_json, read
+from memslots.trace import (
+    Event,
+    Reading,
+    dispatch,
+    event_from_json,
+    event_to_json,
+    jsonl,
+    read,
+)
 from memslots.trace.event import printable
 
+REGION = "KVM_SET_USER_MEMORY_REGION"
+NAMES = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ATTRIBUTES = (
     "call",
@@ -94,3 +106,40 @@ def test_damaged_events_are_counted() -> None:
     reading = Reading()
     assert list(read(b'{"v": 1, "call": "KVM_RUN", "fields": {\n', reading=reading)) == []
     assert reading.skipped == {"damaged event in JSON": 1}
+
+
+def test_region_calls_read_at_a_glance_are_those_read_in_full(monkeypatch):
+    draw, lines = random.Random(5), []
+    numbers = (0, 1, 7, 4096, 1 << 31, (1 << 49) - 1) * 6 + (1 << 50, 1 << 53, (1 << 63) + 1)
+    texts = ("", "vm", 'a "b"', "x=3Dy", "ioctl(1, {slot=0}) = 0", "<b>", "\n", "é", "z" * 299)
+    for _ in range(400):
+        fields = {name: draw.choice(numbers) for name in NAMES}
+        if draw.random() < 0.1:
+            del fields[draw.choice(NAMES)]
+        event = Event(REGION, fields, draw.choice((0, 0, 0, -17, -4096, 5, None)))
+        for name in ("fd", "pid", "time_ns", "line", "duration_ns", "vcpus_in_run", "new_fd"):
+            if draw.random() < 0.4 - 0.3 * (name == "new_fd"):
+                setattr(event, name, draw.choice(numbers))
+        for name in ("source", "text", "process", "format", "answered_by"):
+            if draw.random() < 0.15:
+                setattr(event, name, draw.choice(texts))
+        lines.append(event_to_json(event))
+        if draw.random() < 0.1:
+            lines[-1] = lines[-1].replace(": 0", draw.choice((": 00", ": -0", ":0", ": true")))
+    data = "".join(f"{line}\n" for line in lines).encode()
+
+    def told():
+        reading = Reading()
+        events = [
+            {name: getattr(event, name) for name in Event.__slots__}
+            for event in read(data, reading=reading)
+        ]
+        return events, reading.skipped
+
+    monkeypatch.setattr(dispatch, "PASTE", 0)
+    quick = told()
+    assert sum(jsonl.REGION.match(line.encode() + b"\n") is not None for line in lines) > 40
+    monkeypatch.setattr(jsonl, "REGION", re.compile(rb"(?!)"))
+    assert told() == quick
+    monkeypatch.setattr(jsonl, "LINE", re.compile(rb"(?!)"))
+    assert told() == quick

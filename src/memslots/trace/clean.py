@@ -142,7 +142,8 @@ class Clean:
         self._own: jsonl.OwnLines | None = None
         self.forms = (
             (REGION, self.region), (CALL, self.call), (TRACED, self.traced),
-            (jsonl.LINE, self.own), (UNFINISHED, self.unfinished), (RESUMED, self.resumed),
+            (jsonl.REGION, self.own_region), (jsonl.LINE, self.own),
+            (UNFINISHED, self.unfinished), (RESUMED, self.resumed),
         )  # fmt: skip
         """Each form of a clean line, and what makes an event of a match."""
 
@@ -156,6 +157,12 @@ class Clean:
         event = _traced(found, line)
         self._qemu.told(event.pid)
         return True, event
+
+    def own_region(self, found: re.Match[bytes], line: int) -> Understood:
+        """A match of jsonl.REGION."""
+        if b"=3D" in found.group():
+            return False, None
+        return True, jsonl.region(found, line)
 
     def own(self, found: re.Match[bytes], line: int) -> Understood:
         """A match of jsonl.LINE."""

@@ -15,6 +15,7 @@ import re
 from functools import lru_cache
 
 from ..patterns import lazy
+from ..uapi.calls import REGION_CALLS
 from . import decode as words
 from .event import Event, printable
 from .mend import split
@@ -36,6 +37,21 @@ _NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _MESSAGE = lazy(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
 LINE = lazy(rb"\{\"v\": ?\d{1,4}, ?\"call\": ?\"[\x20-\x7e]{1,60000}\}(?=\n)")
 """A line that is an event of ours and nothing else, undamaged."""
+_NUMBER = rb"(0|[1-9]\d{0,14})"
+_REGION_NAMES = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
+REGION = lazy(
+    rb"\{\"v\": 1, \"call\": \"" + REGION_CALLS[0].encode() + rb"\", \"fields\": \{"
+    + b", ".join(b'"%s": ' % name.encode() + _NUMBER for name in _REGION_NAMES)
+    + rb"\}, \"result\": (0|-?[1-9]\d{0,8})"
+    + b"".join(rb"(?:, \"" + name + rb"\": " + _NUMBER + rb")?" for name in (b"fd", b"pid"))
+    + rb"(?:, \"time_ns\": (?:" + _NUMBER + rb"|\"0x([0-9a-f]{1,15})\"))?"
+    + b"".join(rb"(?:, \"" + name + rb"\": " + _NUMBER + rb")?"
+               for name in (b"line", b"duration_ns", b"vcpus_in_run"))
+    + b"".join(rb"(?:, \"" + name + rb"\": \"([^\"\\<&\x00-\x1f\x7f-\xff]{1,300})\")?"
+               for name in (b"source", b"text", b"vm", b"format"))
+    + rb"\}(?=\n)"
+)  # fmt: skip
+"""A region call as `event_to_json` writes it, with nothing that would have to be undone."""
 _DEPTH = 3
 _MESSAGES = 64
 
@@ -70,6 +86,32 @@ def event_from_json(line: str | bytes) -> Event:
     event = _event(row)
     if event is None:
         raise ValueError("a JSON value, but no event of memslots")
+    return event
+
+
+def region(found: re.Match[bytes], line: int) -> Event:
+    """The event of a match of REGION."""
+    slot, flags, gpa, nbytes, hva, result, fd, pid, time_ns, hex_ns, *others = found.groups()
+    told, duration_ns, vcpus, source, text, process, form = others
+    fields = {
+        "slot": int(slot),
+        "flags": int(flags),
+        "guest_phys_addr": int(gpa),
+        "memory_size": int(nbytes),
+        "userspace_addr": int(hva),
+    }
+    event = Event(
+        REGION_CALLS[0], fields, int(result), fd=None if fd is None else int(fd),
+        pid=None if pid is None else int(pid), line=int(told or 0) or line,
+        source=source.decode() if source else "", text=text.decode() if text else "",
+        process=process.decode() if process else None, format=form.decode() if form else "jsonl",
+        duration_ns=None if duration_ns is None else int(duration_ns),
+        vcpus_in_run=None if vcpus is None else int(vcpus),
+    )  # fmt: skip
+    if time_ns is not None:
+        event.time_ns = int(time_ns)
+    elif hex_ns is not None:
+        event.time_ns = int(hex_ns, 16)
     return event
 
 
