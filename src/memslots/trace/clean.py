@@ -186,6 +186,7 @@ class Clean:
             who = (int(pid) if pid else None, int(seconds) * 1_000_000_000 + int(us) * 1000)
         elif who is None:
             who = self._strace.prefix(before.decode())
+        event: Event | None
         key = fd, request, given, result
         known = self._known.get(key) if request is not None else None
         if known is not None:

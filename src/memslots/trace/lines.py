@@ -50,7 +50,8 @@ def open_source(
 
             if sys.stdin is None:
                 raise TraceError("standard input is closed: name a file")
-            return _decoded(sys.stdin.buffer.read1, reading)[0], None
+            file = sys.stdin.buffer
+            return _decoded(getattr(file, "read1", None) or file.read, reading)[0], None
         try:
             if os.path.isdir(path):
                 raise TraceError(f"{path}: is a directory")
