@@ -79,9 +79,12 @@ class VmSummary:
 
     def _see_region(self, number: int, event: Event) -> None:
         self.region_calls += 1
-        if event.__class__ is RecordedRegion:
-            if event.row[TID] in self.threads and not event.kind.duration_at:
-                return
+        if (
+            event.__class__ is RecordedRegion
+            and event.row[TID] in self.threads
+            and not event.kind.duration_at
+        ):
+            return
         tid, duration_ns = event.taken()
         if tid is not None and tid not in self.threads and len(self.threads) < _MOST_THREADS:
             self.threads.add(tid)
