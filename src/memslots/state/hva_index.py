@@ -50,9 +50,9 @@ class RangeIndex:
         ranges, high = self._ranges, end << _NUMBER_BITS
         for length_class, keys in self._classes.items():
             low = start - (1 << length_class)
-            for key in keys.between(low << _NUMBER_BITS if low > 0 else 0, high):
-                if ranges[key & 0xFFFF_FFFF][1] > start:
-                    found.append(key)  # noqa: PERF401 (seldom more than one)
+            there = keys.between(low << _NUMBER_BITS if low > 0 else 0, high)
+            if there:
+                found += [key for key in there if ranges[key & 0xFFFF_FFFF][1] > start]
         found.sort()
         return [key & 0xFFFF_FFFF for key in found]
 
