@@ -161,9 +161,7 @@ class Vm(SlotLookups):
     def decide_plain(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> SlotChange | None:
-        """The quick way of `decide` for a call of the first form, with numbers that fit: what it
-        changes (UNCHANGED: nothing), if it is plainly acceptable; None: `decide` looks closer.
-        """
+        """What a call of the first form plainly changes, if its numbers fit; None: ask `decide`."""
         low_bits = (guest_phys_addr | memory_size | userspace_addr) & 0xFFFF
         return plain_change(
             slot, flags, guest_phys_addr, memory_size, userspace_addr, low_bits, self.state,
