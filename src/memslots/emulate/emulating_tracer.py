@@ -15,6 +15,7 @@ from ..record.processes import process_of
 from ..record.runs import PLAIN_RUN
 from ..record.tracer import Tracer
 from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
+from ..rules.fast_path import UNCHANGED
 from ..trace import decode
 from ..trace.event import ANSWERERS, HOST, INJECTED, MODEL
 from ..uapi.calls import CALLS, QUERIES, SYSTEM, VCPU, VM
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..record.tracer import Pending
+    from ..state.change import SlotChange
     from .emulated_file import EmulatedFile
     from .injection import Injection
 
@@ -42,6 +44,7 @@ ANSWERED_ALONE = QUERIES | {"KVM_GET_NR_MMU_PAGES"}
 """Calls whose value is the model's: the kernel under us is not asked."""
 _BITMAPS = frozenset(call.name for call in CALLS.values() if call.name.endswith("_DIRTY_LOG"))
 _REQUESTS = {name: call.request() for name, call in CALLS.items()}
+_REGION = CALLS["KVM_SET_USER_MEMORY_REGION"]
 MOST_REMARKS = 10_000
 
 
@@ -87,6 +90,10 @@ class EmulatingTracer(Tracer):
         self._spaces = spaces
         self._fates: dict[int, Fate] = {}
         """Thread: the call in which it is, where that is one of KVM's."""
+        self._plain: dict[int, tuple[EmulatedVm, SlotChange]] = {}
+        """Thread: the region call in which it is, which the model accepts at first sight: the
+        kernel makes it, and there is nothing to say.  Most calls are of this kind.
+        """
         self._held: set[int] = set()
         """Threads that wait at the entry of a call."""
 
@@ -107,6 +114,12 @@ class EmulatingTracer(Tracer):
         if pending is None:
             return
         call, _, signed_fd, values, _ = pending
+        if call is _REGION and request & 0xFFFF_FFFF == _REQUESTS[call.name]:
+            change = self._plain_change(tid, signed_fd, values)
+            if change is not None:
+                self._plain[tid] = change
+                change[0].taken_by = tid
+                return
         known = CALLS.get(call.name)
         if known is None:
             return
@@ -128,6 +141,18 @@ class EmulatingTracer(Tracer):
             vm.taken_by = tid
         self.kernel.decide(made)
         self._decree(Fate(made))
+
+    def _plain_change(
+        self, tid: int, fd: int, values: tuple[int, ...]
+    ) -> tuple[EmulatedVm, SlotChange] | None:
+        """The VM of a region call and what it changes, if the kernel has only to make it."""
+        if self._injections or not self._decides or not values or values[0] >> 16 >= self._spaces:
+            return None
+        vm = self.kernel.vm_made_by(self._pids.get(tid) or self._pid(tid), fd)
+        if vm is None or vm.taken_by:
+            return None
+        change = vm.model.decide_plain(*values)
+        return None if change is None else (vm, change)
 
     def _begin_again(self, tid: int, fd: int, request: int, argument: int) -> None:
         """It is the turn of a thread that waited."""
@@ -210,6 +235,14 @@ class EmulatingTracer(Tracer):
         self._drop(tid)
 
     def _returned(self, tid: int, pending: Pending, result: int | None) -> None:
+        if tid in self._plain:
+            vm = self._plain[tid][0]
+            try:
+                self._note_plain(tid, pending, result)
+            finally:
+                if vm.waiting:
+                    self._let_in(vm)
+            return
         fate = self._fates.pop(tid, None)
         if fate is None:
             super()._returned(tid, pending, result)
@@ -218,6 +251,25 @@ class EmulatingTracer(Tracer):
             self._note(fate, pending, result)
         finally:
             self._let_next_in(fate)
+
+    def _note_plain(self, tid: int, pending: Pending, result: int | None) -> None:
+        """A call has come back that the model accepts: nothing but recording is left to do."""
+        vm, change = self._plain.pop(tid)
+        vm.taken_by = 0
+        call, time_ns, fd, values, inside = pending
+        if result == 0:
+            if change is not UNCHANGED:
+                vm.model.state.apply(change)
+            calls = self._emulated.calls
+            self._emulated.answered_by = HOST
+            took_ns = max(0, time.time_ns() - time_ns)
+            self.file.add(call, tid, time_ns, 0, fd, values, inside, took_ns)
+            self.answered[HOST] += self._emulated.calls - calls
+        else:
+            made = MadeCall(_REGION, tid, vm.pid, fd, dict(zip(call.names, values)))
+            made.on, made.vm = VM, vm
+            self.kernel.decide(made)
+            self._note(Fate(made), pending, result)
 
     def _note(self, fate: Fate, pending: Pending, result: int | None) -> None:
         """A call of KVM's has come back: record it, and go on with what it did."""
@@ -276,9 +328,12 @@ class EmulatingTracer(Tracer):
             self._leave(fate.made.vm, fate.made.tid)
 
     def _leave(self, vm: EmulatedVm, tid: int) -> None:
-        if vm.taken_by != tid:
-            return
-        vm.taken_by = 0
+        if vm.taken_by == tid:
+            vm.taken_by = 0
+            self._let_in(vm)
+
+    def _let_in(self, vm: EmulatedVm) -> None:
+        """Let the next thread begin its call on a VM."""
         while vm.waiting and not vm.taken_by:
             _, begin = vm.waiting.pop(0)
             begin()
@@ -286,6 +341,7 @@ class EmulatingTracer(Tracer):
     def _drop(self, tid: int) -> None:
         """A thread is gone, with the call in which it was or for which it waited."""
         self._held.discard(tid)
+        self._plain.pop(tid, None)
         fate = self._fates.pop(tid, None)
         if fate is not None:
             self._let_next_in(fate)
@@ -298,6 +354,8 @@ class EmulatingTracer(Tracer):
         fate = self._fates.get(tid)
         if fate is not None:
             self._emulated.answered_by = self._said_of(fate)
+        elif tid in self._plain:
+            self._emulated.answered_by = HOST
         super()._unfinished(tid)
         self._emulated.answered_by = ""
         self._pids.pop(tid, None)

@@ -125,6 +125,9 @@ class FakingTracer(EmulatingTracer):
                 self._say(NOT_FAKED, f"ioctl {request & 0xFFFF_FFFF:#x}", {}, result)
         self._skips[tid] = result
 
+    def _plain_change(self, tid: int, fd: int, values: tuple[int, ...]) -> None:
+        """None: no kernel makes the call."""
+
     def _rule(self, fate: Fate) -> None:
         made, answer = fate.made, fate.made.answer
         fate.answered_by = MODEL

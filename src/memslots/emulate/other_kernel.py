@@ -143,6 +143,12 @@ class OtherKernel:
             made.vm = self._found_by_file(made)
         self._find_process(made)
 
+    def vm_made_by(self, pid: int, fd: int) -> EmulatedVm | None:
+        """The VM that a process has made on this descriptor, and uses itself."""
+        known = self._session.look_up(self._name(pid), fd)
+        vm = known.vm if known is not None and known.kind == VM else None
+        return vm if vm is not None and vm.pid == pid and vm.fd == fd else None
+
     def _find_process(self, made: MadeCall) -> None:
         if made.vm is not None and made.vm.pid != made.pid:
             made.by_other_process = not has_same_memory(made.pid, made.vm.pid)

@@ -158,6 +158,16 @@ class Vm(SlotLookups):
         self.carry_out(answer)
         return answer
 
+    def decide_plain(
+        self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
+    ) -> SlotChange | None:
+        """What a call of the first form plainly changes, if its numbers fit; None: ask `decide`."""
+        low_bits = (guest_phys_addr | memory_size | userspace_addr) & 0xFFFF
+        return plain_change(
+            slot, flags, guest_phys_addr, memory_size, userspace_addr, low_bits, self.state,
+            self._plain
+        )  # fmt: skip
+
     def take_plain(
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> SlotChange | None:

@@ -16,6 +16,7 @@ import signal
 from . import ptrace, registers
 from .processes import signals_of
 
+INTERRUPTED = -errno.EINTR
 _AGAIN = -513
 """ERESTARTNOINTR, which the kernel keeps for itself: on its way out it makes the call again."""
 _NUMBERS = {
@@ -54,13 +55,13 @@ class Interruptions:
         self._again.discard(tid)
         self._stood.discard(tid)
 
-    def undo_at_exit(self, tid: int, result: int | None) -> bool:
-        """At the exit of a call, with its result: whether the kernel will make it again.
+    def undo_at_exit(self, tid: int) -> bool:
+        """At the exit of a call that was interrupted: whether the kernel will make it again.
 
         It does so only where a signal is pending: else the program would see a result that it
         cannot know.
         """
-        if result != -errno.EINTR or not _can_be_made_again(tid):
+        if not _can_be_made_again(tid):
             return False
         came, seen = _signals_at(tid)
         return came != 0 and not seen and self._have_made_again(tid)
@@ -72,15 +73,15 @@ class Interruptions:
         if number in STOPPING:
             self._stood.add(tid)
         result = registers.result(tid)
-        if result not in (-errno.EINTR, _AGAIN) or not _can_be_made_again(tid):
+        if result not in (INTERRUPTED, _AGAIN) or not _can_be_made_again(tid):
             return
         _, seen = _signals_at(tid, number)
-        if result == -errno.EINTR and not seen and not stood and number != signal.SIGCONT:
+        if result == INTERRUPTED and not seen and not stood and number != signal.SIGCONT:
             self._have_made_again(tid)
         elif result == _AGAIN and seen and number and tid in self._again:
             # a signal that the program sees came after all, and would have interrupted the call
             self._again.discard(tid)
-            registers.answer(tid, -errno.EINTR)
+            registers.answer(tid, INTERRUPTED)
 
     def _have_made_again(self, tid: int) -> bool:
         self._again.add(tid)

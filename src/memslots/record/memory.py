@@ -24,26 +24,34 @@ class Memory:
         """Bytes of a thread's memory; None if not all can be read."""
         fd = self._fds.get(tid)
         if fd is None:
-            fd = self.open(tid) or self._of_process(tid)
+            fd = self.open(tid)
+            if fd is None:
+                fd = self._of_process(tid)
         try:
-            data = os.pread(fd, nbytes, address) if fd else _read_without_proc(tid, address, nbytes)
+            if fd is not None:
+                data = os.pread(fd, nbytes, address)
+            else:
+                data = _read_without_proc(tid, address, nbytes)
         except (OSError, OverflowError):
             return None
         return data if len(data) == nbytes else None
 
-    def open(self, tid: int) -> int:
-        """Get ready to read; the descriptor, 0 if it cannot be opened."""
+    def open(self, tid: int) -> int | None:
+        """Get ready to read; the descriptor, None if it cannot be opened.
+
+        It may be 0: recorders close the standard streams that they do not use.
+        """
         try:
             fd = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return 0
+            return None
         return self._keep(tid, fd)
 
-    def _of_process(self, tid: int) -> int:
+    def _of_process(self, tid: int) -> int | None:
         """What was opened for another thread of the process, when that was allowed still."""
         ids = process_of(tid)
         fd = self._fds.get(ids[0]) if ids else None
-        return self._keep(tid, os.dup(fd)) if fd else 0
+        return self._keep(tid, os.dup(fd)) if fd is not None else None
 
     def _keep(self, tid: int, fd: int) -> int:
         self.forget(tid)

@@ -17,7 +17,7 @@ from ..uapi.calls import REGION_CALLS
 from . import ptrace, registers
 from .backtrace import Backtraces
 from .calls import call_of
-from .interruptions import STOPPING, Interruptions
+from .interruptions import INTERRUPTED, STOPPING, Interruptions
 from .mappings import CLONE, EXIT, FORK, MMAP, MMAP2, NUMBERS, PAGE_BYTES, MappingCall
 from .memory import Memory
 from .processes import attach_advice, is_alive, is_last_thread, process_of, tracer_of
@@ -236,7 +236,7 @@ class Tracer:
         pending = self._pending.pop(tid, None)
         if pending is not None:
             result = ptrace.result_at(tid)
-            if self._interruptions.undo_at_exit(tid, result):
+            if result == INTERRUPTED and self._interruptions.undo_at_exit(tid):
                 self._made_again(tid)
             else:
                 self._returned(tid, pending, result)
