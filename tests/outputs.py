@@ -1,8 +1,8 @@
 """What commands print for every example, as digests: two builds that differ print other digests.
 
-    python tests/wheel/outputs.py > pure.json
+    python tests/outputs.py > outputs.json
 
-Run with the build under test first on the path; the working directory is the top of the source.
+Run with the package under test first on the path; the working directory is the top of the source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from memslots.cli.main import main
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[1]
 FORMS = (
     ("explain",),
     ("explain", "--json", "--evidence"),
