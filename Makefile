@@ -78,7 +78,7 @@ pyz:
 	rm -rf build/pyz && mkdir -p build/pyz
 	cp -r src/memslots build/pyz/ && find build/pyz -name __pycache__ -prune -exec rm -r {} +
 	cp -r examples build/pyz/memslots/
-	printf 'import sys\nfrom memslots.cli.main import main\nsys.exit(main())\n' > build/pyz/__main__.py
+	printf 'import sys\nfrom memslots.cli.main import program\nsys.exit(program())\n' > build/pyz/__main__.py
 	$(PYTHON) -m compileall -q -b --invalidation-mode unchecked-hash build/pyz
 	$(PYTHON) -m zipapp build/pyz -p '/usr/bin/env python3' -o build/memslots.pyz
 

@@ -29,7 +29,8 @@ from memslots.errors import (
     errno_name,
 )
 from memslots.kernel.profile import dated
-from memslots.rules.answer import ASSUMPTIONS, UndeterminedError, UnmodelledError
+from memslots.rules.answer import ASSUMPTIONS
+from memslots.rules.raised import UndeterminedError, UnmodelledError
 from memslots.state.slot import Slot
 from memslots.uapi.region import checked_uint
 

@@ -10,7 +10,7 @@ Start here:
 
 Map of the package.  A wing imports only what stands above it, a file only what stands before it
 in its wing:
-    units patterns errnos errors    numbers; patterns compiled late; Linux's errnos; what is raised
+    units patterns late errnos errors    numbers; what is compiled or loaded late; errnos; errors
     uapi/             what user space and KVM say to each other; knows no release
         capabilities encoding flags fields calls region state_calls
     kernel/           what is known about kernels; the only wing that knows releases
@@ -20,12 +20,12 @@ in its wing:
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
         change hva_index mmu_pages_designs set_pairs slot_set apply invariants vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
-        answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch region.arch.mips
-        region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86 region.gmem_bind
-        region.overlap region.same_id dirty_log dirty_ring guest_memfd irqchip memory_attributes
-        nr_mmu_pages region.arch.arm64 region.arch.riscv region.arguments enable_cap
-        region.arch.hooks check_extension unobserved region.set_memory_region own_slots create_vcpu
-        tss_and_identity catalogue decide presence
+        raised answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch
+        region.arch.mips region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86
+        region.gmem_bind region.overlap region.same_id dirty_log dirty_ring guest_memfd irqchip
+        memory_attributes nr_mmu_pages region.arch.arm64 region.arch.riscv region.arguments
+        enable_cap region.arch.hooks check_extension unobserved region.set_memory_region own_slots
+        create_vcpu tss_and_identity catalogue decide presence
     model/            descriptors, and `Vm`: decide, carry out
         kvm session slot_lookups vm
     trace/            recordings in, as neutral events
@@ -98,7 +98,8 @@ if TYPE_CHECKING:
     from .kernel.names import find
     from .kernel.profile import Profile
     from .model.vm import Vm
-    from .rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+    from .rules.answer import Accepted, Refused, Undetermined, Unmodelled
+    from .rules.raised import RefusedError
     from .state.process import Mapping, Process
     from .state.process import Process as Host
     from .state.slot import Slot
@@ -133,7 +134,7 @@ _HOMES = {
     "Process": "state.process",
     "Profile": "kernel.profile",
     "Refused": "rules.answer",
-    "RefusedError": "rules.answer",
+    "RefusedError": "rules.raised",
     "Region": "uapi.region",
     "Slot": "state.slot",
     "Undetermined": "rules.answer",

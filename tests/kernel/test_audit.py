@@ -10,7 +10,8 @@ import pytest
 
 from memslots.errors import errno_name
 from memslots.model.vm import Vm
-from memslots.rules.answer import Accepted, Refused, RefusedError
+from memslots.rules.answer import Accepted, Refused
+from memslots.rules.raised import RefusedError
 from memslots.state.process import Process
 from memslots.uapi.capabilities import CAPS
 from memslots.uapi.flags import GUEST_MEMFD_FLAG_MMAP, KVM_MEM_GUEST_MEMFD

@@ -24,7 +24,7 @@ from memslots.kernel.limits import LIMITS
 from memslots.kernel.names import find
 from memslots.kernel.profile import FACT_NAMES, OPTIONS
 from memslots.rules.catalogue import REGION_RULES, all_rules, find_rule
-from memslots.rules.region.arch.hooks import PREPARE_HOOKS
+from memslots.rules.region.arch.hooks import PREPARE_HOOKS, prepare_hook
 
 RULES = all_rules()
 
@@ -96,6 +96,7 @@ def test_that_can_fail():
 
 def test_every_architecture_has_a_hook():
     assert set(PREPARE_HOOKS) == set(ARCHES)
+    assert all(callable(prepare_hook(arch)) for arch in ARCHES)
 
 
 ALL_LIMITS = (*LIMITS, DESCRIPTOR, HEAD_FIXED, HEAD_ENTRIES)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import memslots
+from memslots.late import load
 
 ROOT = Path(__file__).parents[2] / "src" / "memslots"
 UPWARD = {
@@ -25,6 +26,7 @@ UPWARD = {
     ("model.vm", "views.space_time"): "a notebook shows a VM as a picture; loaded when it does",
     ("replay.replay", "views.space_time"): "a notebook shows VMs as a picture; loaded when it does",
     ("rules.answer", "views.notebook"): "a notebook shows a refusal as a table; loaded then",
+    ("rules.raised", "rules.answer"): "an error holds its answer; the name is for type checkers",
     (
         "state.apply",
         "state.vm_state",
@@ -171,6 +173,31 @@ def test_other_files_use_declared_names_only():
         if what.startswith("_") and not what.startswith("__")
     }
     assert private == set()
+
+
+def _places_of(path):
+    """Modules that a file names as the places of what it loads late (`memslots.late`)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = re.fullmatch(r"([a-z_]+(?:\.[a-z0-9_]+)+):\w+", node.value)
+            if found and found[1] in MODULES:
+                yield found[1], node.value
+
+
+LATE = {
+    name: list(_places_of(path))
+    for name, path in MODULES.items()
+    if any(target == "late" for target, _, _ in IMPORTS[name])
+}
+
+
+def test_what_is_loaded_late_is_there_and_stands_above():
+    assert sum(map(len, LATE.values())) > 20
+    for places in LATE.values():
+        for _, place in places:
+            assert load(place) is not None
+    asked = {name: [(module, "", False) for module, _ in places] for name, places in LATE.items()}
+    assert violations(asked, order_of(memslots.__doc__)) == set()
 
 
 def test_it_can_fail(tmp_path):

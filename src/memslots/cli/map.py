@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from ..explain.slot_lives import SlotLives
 from ..views.guest_map import SCHEMA, map_lines, map_rows
 from ..views.report import totals_lines
-from ..views.space_time import space_time
 from .each import JSON, TEXT, each_recording
 from .recording import add_recording, analysis_of, say_unread
 from .run import FINE, write_text
@@ -71,12 +68,16 @@ def _run(options: argparse.Namespace) -> int:
     if not analysis.replay.vms:
         return say_unread("map", options, analysis)
     if options.svg:
+        from ..views.space_time import space_time
+
         picture = space_time(
             list(lives.vms.values()), analysis.profile.name, by_time=options.by_time
         )
         write_text(options.svg, picture)
         return FINE
     if options.json:
+        import json
+
         vms = [
             {
                 "vm": tracked.name,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from ..trace.event import Reading
@@ -23,6 +23,8 @@ def progress(reading: Reading) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    import threading
+
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(reading, done), daemon=True)
     watcher.start()

@@ -6,7 +6,7 @@ import os
 import sys
 
 from ..errors import DeviceUnavailableError, MemslotsError, UnobservedError
-from ..rules.answer import UndeterminedError, UnmodelledError
+from ..rules.raised import UndeterminedError, UnmodelledError
 from .harmless import Harmless, say
 from .parsers import parser_of
 from .terminal import text_output
@@ -67,7 +67,7 @@ def output_of(line: str) -> str:
 
 def _with_examples(words: Sequence[str]) -> list[str]:
     """`examples/NAME` where there is no such folder: the example that came with memslots."""
-    if not any(word.startswith("examples/") for word in words):
+    if not any(word.startswith("examples/") and not os.path.exists(word) for word in words):
         return list(words)
     from .example_files import with_examples
 

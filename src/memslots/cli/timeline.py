@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from ..views.timeline import SCHEMA, timeline_lines, timeline_rows
 from .each import JSON, TEXT, each_recording
 from .recording import add_recording, analysis_of, say_unread
@@ -43,6 +41,8 @@ def _run(options: argparse.Namespace) -> int:
     if not analysis.is_about_kvm:
         return say_unread("timeline", options, analysis)
     if options.json:
+        import json
+
         print(json.dumps({"schema": SCHEMA, "changes": timeline_rows(steps)}))
     else:
         print("\n".join(timeline_lines(steps)) if steps else "no slot was changed")

@@ -10,8 +10,9 @@ behaviour that a program can notice shows in one of them.
 from __future__ import annotations
 
 from ..model.vm import Vm
-from ..rules.answer import Accepted, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import Accepted, Refused, Undetermined, Unmodelled
 from ..rules.create_vm import usual_vm_type
+from ..rules.raised import RefusedError
 from ..uapi.capabilities import (
     KVM_CAP_DIRTY_LOG_RING,
     KVM_CAP_DIRTY_LOG_RING_ACQ_REL,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from ..model.session import Session
 from ..model.vm import Vm
 from ..replay.follow import follow_accepted
-from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Unmodelled
+from ..rules.answer import NO_CHANGE, Accepted, Refused, Unmodelled
 from ..rules.create_vm import check_vm_type
 from ..rules.decide import DECISIONS
+from ..rules.raised import RefusedError
 from ..state.change import SlotChange
 from ..state.process import Process
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM

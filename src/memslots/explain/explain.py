@@ -12,11 +12,10 @@ from ..errnos import EFAULT
 from ..errors import errno_name
 from ..replay.step import DIFFERS, ECHO, REFUSED, UNDETERMINED, Step
 from ..rules.answer import Refused, Rule, Undetermined
-from ..rules.catalogue import find_rule
+from ..rules.ioctl import IOCTL_UNKNOWN
 from ..state.slot import Slot
 from ..trace.event import INJECTED
 from ..units import format_bytes
-from .advice import fitted, recording
 from .facts import no_facts
 from .other_causes import OTHER_HYPERVISOR, candidates_of, hypervisor_named, is_probe, since
 from .other_kernels import kernels_line
@@ -93,6 +92,8 @@ def explain(step: Step, facts: Facts | None = None) -> Explanation:
     facts = no_facts() if facts is None else facts
     explanation = _explained(step, facts)
     if not explanation.advice and explanation.certainty == POSSIBLE:
+        from .advice import recording
+
         explanation.advice = recording(facts)
     return explanation
 
@@ -128,7 +129,6 @@ def _explained(step: Step, facts: Facts) -> Explanation:
     return explanation
 
 
-IOCTL_UNKNOWN = find_rule("ioctl-unknown")
 _UNNAMED = "an error whose words name no cause that is known here"
 _WHOLE_LOG = (
     "the lines before and after it, the command line of the program, uname -rm, and the end of "
@@ -140,6 +140,8 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
     """What is no region call: the causes and rules that the call, its errno and the words speak
     for.
     """
+    from .advice import fitted, recording
+
     found = candidates_of(step, facts)
     if not found:
         explanation = Explanation(step, POSSIBLE, _UNNAMED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..errors import UnknownKernelError
-from ..kernel.dated_text import dated
 
 WARNING, NOTE = "warning", "note"
 """Warnings count for the exit code, notes do not."""
@@ -32,6 +31,8 @@ class FindingKind:
     @property
     def page(self) -> str:
         """What it is, and when it is told."""
+        from ..kernel.dated_text import dated
+
         return dated(" ".join(self._page.split()))
 
     @property

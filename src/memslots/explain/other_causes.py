@@ -8,13 +8,9 @@ from ..errnos import EEXIST
 from ..kernel.history import FACTS
 from ..replay.step import REFUSED, Step
 from ..replay.verdict import CAPABILITIES_OF_MEMORY
-from ..rules import ioctl
 from ..rules.answer import Rule
-from ..rules.catalogue import OTHER_RULES, find_rule
 from ..trace.event import MESSAGE, TEXT
 from ..uapi.calls import CALLS
-from .histories import by_errno
-from .possibility import Possibility
 from .rank import ENOUGH, rank_causes, rule_points, rules_named
 from .text_events import call_in
 from .words import Words
@@ -22,6 +18,7 @@ from .words import Words
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .facts import Facts
+    from .possibility import Possibility
 
 OWN_SLOTS = (
     "It may be one of KVM's own: the APIC access page at 0xfee00000, the TSS, the identity map"
@@ -59,6 +56,11 @@ def candidates_of(step: Step, facts: Facts) -> list[Possibility]:
     """What may be behind it, the likeliest first, as far as the call, its errno and the words
     say.
     """
+    from ..rules import ioctl
+    from ..rules.catalogue import OTHER_RULES, find_rule
+    from .histories import by_errno
+    from .possibility import Possibility
+
     event = step.event
     near = Words("\n".join(event.text.split("\n")[:_LINES]))
     errno = -(event.result or 0)

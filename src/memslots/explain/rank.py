@@ -5,10 +5,8 @@ name.
 from __future__ import annotations
 
 from ..errors import errno_name
-from ..rules.catalogue import find_rule
 from .causes.catalogue import CAUSES
 from .causes.cause import Cause
-from .rule_signs import RULE_SIGNS
 from .words import Words
 
 TYPE_CHECKING = False
@@ -119,12 +117,17 @@ def rank_causes(
 
 def rule_points(facts: Facts, rule_id: str, near: Words | None = None) -> float:
     """Points that the words give to a rule."""
+    from .rule_signs import RULE_SIGNS
+
     signs = RULE_SIGNS.get(rule_id)
     return evidence(facts.words, near, signs.names, signs.supports, ())[0] if signs else 0.0
 
 
 def rules_named(facts: Facts) -> list[Candidate]:
     """Rules that the text names in words, the likeliest first."""
+    from ..rules.catalogue import find_rule
+    from .rule_signs import RULE_SIGNS
+
     found = []
     for rule_id, signs in RULE_SIGNS.items():
         points, place = evidence(facts.words, None, signs.names, signs.supports, ())

@@ -18,12 +18,10 @@ from ..kernel.arch import find_arch
 from ..kernel.asked import AlikeKernels
 from ..kernel.history import BRANCHES
 from ..kernel.names import find
-from ..kernel.profile import Profile, of_branches
-from ..kernel.vendors import release_of, vendor_of
+from ..kernel.profile import Profile, dated, of_branches
 from ..patterns import lazy
 from ..replay.replay import Replay
 from ..replay.step import DIFFERS, Step
-from ..rules.catalogue import find_rule
 from ..trace.event import Event
 from ..uapi.calls import X86_CALLS
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from ..kernel.version import Version
     from .facts import Facts
 
-DELETE_MISSING, SLOT_NOT_LOGGING = find_rule("delete-missing"), find_rule("slot-not-logging")
 _X86_VM_TYPES = 32
 """Types that KVM_CAP_VM_TYPES, a mask of 32 bits, can name."""
 MOST_EVENTS = 1500
@@ -47,6 +44,8 @@ _PROGRAM_ARCH = (
     (lazy(r"qemu-system-loongarch64|loongarch"), "loongarch64"),
     (lazy(r"qemu-system-i386\b|i[3-6]86"), "i386"),
 )
+_ARCH_WORDS = ("arm", "aarch64", "s390", "ppc64", "powerpc", "riscv64", "loongarch", "86")
+"""One of them stands in every text that names an architecture."""
 
 
 class Evidence:
@@ -74,7 +73,7 @@ class Evidence:
         """Candidates that contradict nothing, oldest first."""
         self.ruled_out: dict[str, str] = {}
         """Candidate: the first call that it would have answered otherwise."""
-        self.chosen: Profile = find(f"{BRANCHES[-1]}/{arch}")
+        self.chosen: Profile = dated(BRANCHES[-1], find_arch(arch))
         """The newest consistent one, or the one with the fewest contradictions."""
         self.remark = ""
         """What the recording itself says of the kernel."""
@@ -106,6 +105,8 @@ def weigh(
         evidence = Evidence(stated.arch.name, f"the recording says {machine}")
         _try_candidates(events, evidence, [stated])
         if not evidence.contradictions:
+            from ..kernel.vendors import vendor_of
+
             evidence.remark = f"{release}, says the recording"
             evidence.vendor = vendor_of(release)
             return evidence
@@ -124,6 +125,8 @@ def weigh(
         if profile is not None:
             _try_candidates(events, evidence, [profile])
             if not evidence.contradictions:
+                from ..kernel.vendors import vendor_of
+
                 evidence.remark = f"{facts.release.value}: {facts.release.reason}"
                 evidence.vendor = vendor_of(str(facts.release.value))
                 return evidence
@@ -147,6 +150,8 @@ def _edits(arch: str, facts: Facts | None) -> str:
 
 def _of_text(name: str, edits: str) -> Profile | None:
     """The profile of a release that a text names; None if it is not known."""
+    from ..kernel.vendors import release_of
+
     release, _, arch = name.partition("/")
     try:
         return _edited(f"{release_of(release)}/{arch}", edits)
@@ -164,6 +169,10 @@ def _edited(name: str, edits: str) -> Profile:
 
 def _stated(release: str, machine: str, page_bytes: int, host: Sequence[str]) -> Profile | None:
     """The profile of what uname said; None if it said nothing that is known."""
+    if not release:
+        return None
+    from ..kernel.vendors import release_of
+
     try:
         profile = find(f"{release_of(release)}/{find_arch(machine).name}")
         usual = page_bytes in (0, 1 << profile.page_shift)
@@ -292,6 +301,9 @@ def _guess_arch(events: Sequence[Event], facts: Facts | None) -> tuple[str, str]
     for event in events[:MOST_EVENTS]:
         if event.call in X86_CALLS and (event.result or 0) >= 0:
             return "x86_64", f"{event.call} is a call of x86"
+        text = event.text.lower()
+        if not any(word in text for word in _ARCH_WORDS):
+            continue
         for pattern, arch in _PROGRAM_ARCH:
             match = pattern.search(event.text)
             if match:

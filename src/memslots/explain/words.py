@@ -76,7 +76,19 @@ def _canonical(text: str) -> str:
         out += [text[at : found.start()], f" {name} ", "\n" * whole.count("\n")]
         at = found.end()
     text = "".join((*out, text[at:]))
-    return _MIXED.sub(lambda found: found.group().lower(), _NUMBER.sub(_named_too, text))
+    if _may_have_numbers(lowered):
+        text = _NUMBER.sub(_named_too, text)
+    return _MIXED.sub(lambda found: found.group().lower(), text)
+
+
+def _may_have_numbers(lowered: str) -> bool:
+    """Whether a text has what stands in each number of an errno.  Most recordings have nothing of
+    it, and the pattern takes long to compile.
+    """
+    if any(word in lowered for word in ("error", "errno", "code: ", "): ", "broken: ")):
+        return True
+    rest = lowered.replace("-1 ", "")  # -1 is no errno
+    return any(f"-{digit}" in rest for digit in range(10))
 
 
 def _named_too(found: re.Match[str]) -> str:
@@ -87,7 +99,7 @@ def _named_too(found: re.Match[str]) -> str:
 class Words:
     """A text as one string of lower-case words with single spaces, and where each stood."""
 
-    __slots__ = ("_lines", "_places", "_starts", "flat")
+    __slots__ = ("_all", "_lines", "_places", "_starts", "flat")
 
     def __init__(self, text: str, first_line: int = 1) -> None:
         parts: list[str] = [" "]
@@ -104,6 +116,7 @@ class Words:
                 parts.append(joined)
         self.flat = "".join(parts)
         """Begins and ends with a space."""
+        self._all = frozenset(self.flat.split())
         self._places: dict[str, int] = {}
         """Sign: where it stands first.  Each failure of a text asks for the same ones."""
 
@@ -117,7 +130,10 @@ class Words:
             return self._find(sign, start, end)
         place = self._places.get(sign)
         if place is None:
-            place = self._places[sign] = self._find(sign, 0, None)
+            first = sign.partition(" ")[0]
+            # most signs are in no text: their first word is not
+            is_possible = first in self._all or first.endswith("~")
+            place = self._places[sign] = self._find(sign, 0, None) if is_possible else -1
         return place
 
     def _find(self, sign: str, start: int, end: int | None) -> int:

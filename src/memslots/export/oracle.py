@@ -21,8 +21,9 @@ from ..errnos import EBADF
 from ..errors import errno_name
 from ..kernel.names import find
 from ..model.vm import Vm
-from ..rules.answer import NO_CHANGE, Refused, RefusedError, Undetermined, Unmodelled
+from ..rules.answer import NO_CHANGE, Refused, Undetermined, Unmodelled
 from ..rules.decide import DECISIONS
+from ..rules.raised import RefusedError
 from ..rules.region.gmem_bind import GMEM_FD_CLOSED
 from ..uapi.calls import BESIDE_MEMORY, CALLS, REGION_CALLS, VCPU, VM
 from ..uapi.region import Region

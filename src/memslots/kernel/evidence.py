@@ -18,7 +18,7 @@ class Commit:
     branches.
     """
 
-    __slots__ = ("hash", "release", "stable", "subject", "tag", "unsure")
+    __slots__ = ("_first", "hash", "release", "stable", "subject", "tag", "unsure")
 
     def __init__(self, hash: str, subject: str, tag: str, *stable: str | Bound) -> None:
         self.hash = hash
@@ -31,6 +31,7 @@ class Commit:
         too.
         """
         self.release = Version.parse(tag)
+        self._first = _first_of(self.release)
         self.stable = tuple(Version.parse(text) for text in stable if isinstance(text, str))
         """Point releases in which it came to older branches."""
         self.unsure = tuple(bound for bound in stable if isinstance(bound, Bound))
@@ -44,7 +45,7 @@ class Commit:
         for bound in self.unsure:
             if version.branch == bound.absent.branch:
                 return bound.reached(version)
-        return _at_or_after(version, self.release)
+        return version.key >= self._first
 
     def __str__(self) -> str:
         return f'commit {self.hash} ("{self.subject}")' if self.hash else f'commit "{self.subject}"'
@@ -70,7 +71,8 @@ class Bound:
         """Whether it is in this release.  None: nobody looked."""
         if version <= self.absent:
             return False
-        return True if self.present is not None and _at_or_after(version, self.present) else None
+        present = self.present
+        return True if present is not None and version.key >= _first_of(present) else None
 
     @property
     def is_exact(self) -> bool:
@@ -153,9 +155,9 @@ class Asked:
         return f"asked: {', '.join(self.kernels)}"
 
 
-def _at_or_after(version: Version, dated: Version) -> bool:
-    """Whether the release is at or after the dated one.  A date without a patch level means its
+def _first_of(dated: Version) -> tuple[int, int, int]:
+    """The key of the first release that a date means.  A date without a patch level means its
     branch, candidates too.
     """
     patch = MERGE_WINDOW if dated.patch == NEWEST else dated.patch
-    return (version.branch, version.patch) >= (dated.branch, patch)
+    return dated.major, dated.minor, patch

@@ -20,10 +20,8 @@ import re
 from ..errors import UnknownKernelError
 from ..patterns import lazy
 from .arch import ARCH_AND_EDITS, find_arch
-from .distributions import distributed, is_distribution
 from .history import LAST_BRANCH, NEWEST_KNOWN, OLDEST
 from .profile import FACT_NAMES, OPTIONS, Profile, dated
-from .vendors import profile_of, uname_name
 from .version import Version
 
 TYPE_CHECKING = False
@@ -43,10 +41,12 @@ _SHORT: dict[str, tuple[str, OptionValue]] = {
 }
 
 
-_WORDS = sorted((*FACT_NAMES, *OPTIONS, *_SHORT), key=len, reverse=True)
-_EDIT = lazy(rf"([+-])({'|'.join(map(re.escape, _WORDS))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)")
+def _edit_pattern() -> str:
+    words = sorted((*FACT_NAMES, *OPTIONS, *_SHORT), key=len, reverse=True)
+    return rf"([+-])({'|'.join(map(re.escape, words))}|pa\d\d)(?:=([^+\s-]+))?(?=[+-]|$)"
 
 
+_EDIT = lazy(_edit_pattern)
 _MOVING = frozenset(("next", "linux-next", "mainline", "master", "latest", "torvalds", "tip"))
 
 
@@ -62,10 +62,13 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
         from ..live.probe import probe
 
         return probe().edited(_parse_edits(name, name[4:]), "stated", name)
-    vendor = uname_name(name.strip())
-    if vendor is not None:
-        profile = profile_of(vendor, find_arch(vendor.arch or default_arch))
-        return _edited(profile, name, vendor.edits)
+    if "-" in name.partition("/")[0]:  # all that `uname -r` says beside plain releases has one
+        from .vendors import profile_of, uname_name
+
+        vendor = uname_name(name.strip())
+        if vendor is not None:
+            profile = profile_of(vendor, find_arch(vendor.arch or default_arch))
+            return _edited(profile, name, vendor.edits)
     match = _NAME.match(name.strip()) or _distribution(name.strip())
     if not match and name.strip().lower() in _MOVING:
         raise UnknownKernelError(
@@ -80,7 +83,12 @@ def find(name: str, *, default_arch: str = "x86_64") -> Profile:
         )
     arch = find_arch(match["arch"] or default_arch)
     release = match.groupdict().get("release")
-    profile = distributed(match["name"], arch) if release is None else dated(_known(release), arch)
+    if release is None:
+        from .distributions import distributed
+
+        profile = distributed(match["name"], arch)
+    else:
+        profile = dated(_known(release), arch)
     return _edited(profile, name, match["edits"])
 
 
@@ -107,6 +115,8 @@ def _known(release: str) -> Version:
 
 def _distribution(name: str) -> re.Match[str] | None:
     """A distribution's name contains "-" itself, as edits do: the longest known name wins."""
+    from .distributions import is_distribution
+
     word = re.split(r"[/+]", name, maxsplit=1)[0]
     for end in range(len(word), 0, -1):
         if is_distribution(word[:end]):

@@ -329,10 +329,11 @@ def dated(version: Version, arch: Arch) -> Profile:
         raise UnknownKernelError(f"KVM facts for {arch.name} begin with {first}, not {version}")
     facts: dict[str, str] = {}
     unobserved: dict[str, str] = {}
+    dated_by = f"dated, {version}: "
     for fact in FACTS:
         holds = fact.holds(version, arch.name)
         if holds:
-            facts[fact.name] = f"dated, {version}: {fact.source}"
+            facts[fact.name] = dated_by + fact.source
         elif holds is None:
             unobserved[fact.name] = _question(fact, version)
     return Profile(f"{version}/{arch.name}", version, arch, facts, {}, unobserved)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from ..errors import UnknownKernelError
+from ..patterns import lazy
 
-_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[-~]rc(\d{1,3}))?")
+_RELEASE = lazy(r"v?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,6}))?(?:[-~]rc(\d{1,3}))?")
 NEWEST = 1 << 30
 """Patch level that stands for the newest point release of a branch."""
 MERGE_WINDOW = -1000
@@ -16,12 +15,16 @@ MERGE_WINDOW = -1000
 class Version:
     """`6.1.176` or `7.3-rc7`; without a patch level, the newest point release of the branch."""
 
-    __slots__ = ("major", "minor", "patch")
+    __slots__ = ("branch", "key", "major", "minor", "patch")
 
     def __init__(self, major: int, minor: int, patch: int = NEWEST) -> None:
         self.major = major
         self.minor = minor
         self.patch = patch
+        self.branch = (major, minor)
+        """`(6, 1)`: what stable releases of one kernel have in common."""
+        self.key = (major, minor, patch)
+        """What orders releases."""
 
     @classmethod
     def parse(cls, text: str) -> Version:
@@ -30,6 +33,11 @@ class Version:
         Debian writes `7.3~rc7`.  A candidate of a point release (`6.1.7-rc1`) has all that the
         release has. Raises UnknownKernelError with the text.
         """
+        numbers = text.split(".")
+        if len(numbers) in (2, 3) and all(
+            number.isdecimal() and len(number) <= 3 for number in numbers
+        ):
+            return cls(*map(int, numbers))  # most of them, of which the tables have hundreds
         match = _RELEASE.match(text)
         if not match:
             raise UnknownKernelError(
@@ -40,25 +48,17 @@ class Version:
             return cls(int(major), int(minor), MERGE_WINDOW + int(candidate))
         return cls(int(major), int(minor), NEWEST if patch is None else int(patch))
 
-    @property
-    def branch(self) -> tuple[int, int]:
-        """`(6, 1)`: what stable releases of one kernel have in common."""
-        return (self.major, self.minor)
-
-    def _key(self) -> tuple[int, int, int]:
-        return (self.major, self.minor, self.patch)
-
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Version) and self._key() == other._key()
+        return isinstance(other, Version) and self.key == other.key
 
     def __lt__(self, other: Version) -> bool:
-        return self._key() < other._key()
+        return self.key < other.key
 
     def __le__(self, other: Version) -> bool:
-        return self._key() <= other._key()
+        return self.key <= other.key
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return hash(self.key)
 
     def __str__(self) -> str:
         patch = "" if self.patch == NEWEST else f".{self.patch}"

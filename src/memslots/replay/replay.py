@@ -10,9 +10,10 @@ from __future__ import annotations
 from ..kernel.profile import Profile
 from ..model.session import Session
 from ..model.vm import Vm
-from ..rules.answer import NO_CHANGE, Accepted, Refused, RefusedError, Undetermined
+from ..rules.answer import NO_CHANGE, Accepted, Refused, Undetermined
 from ..rules.decide import DECISIONS
 from ..rules.fast_path import UNCHANGED
+from ..rules.raised import RefusedError
 from ..state.change import SlotChange
 from ..state.process import Process
 from ..trace.decode import CLONE
@@ -20,7 +21,6 @@ from ..trace.event import KERNEL_WARNING, MESSAGE, TEXT, Event
 from ..trace.recorded_region import FD, TID, RecordedRegion
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD
-from .follow import follow_accepted
 from .host_places import HostPlaces
 from .region_of_event import region_of_event
 from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, Step
@@ -376,6 +376,8 @@ class Replay:
             tracked.carry_out(answer)
             step.change = answer.change if isinstance(answer.change, SlotChange) else None
         else:
+            from .follow import follow_accepted
+
             tracked.changed()
             step.made_room, step.change = follow_accepted(tracked.vm, region, answer)
         if step.verdict == DIFFERS and not tracked.uncertain_since:

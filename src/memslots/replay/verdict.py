@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..errnos import EBADF
 from ..model.vm import Vm
 from ..rules.answer import Refused, Undetermined, Unmodelled
-from ..rules.dirty_log import NOT_LOGGING
 from ..rules.region.same_id import DELETE_MISSING
 from ..state.guest_memfd import GuestMemfd
 from ..trace.event import INJECTED, MESSAGE, Event
@@ -19,8 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..rules.answer import Answer
 
-_OF_A_MISSING_SLOT = frozenset((DELETE_MISSING, NOT_LOGGING))
-"""Rules that refuse because there is no such slot."""
 CAPABILITIES_OF_MEMORY = frozenset(
     number
     for name, number in CAPS.items()
@@ -42,8 +39,11 @@ def tells_of_older_slot(event: Event, answer: Answer, tracked: TrackedVm) -> boo
         or not isinstance(answer, Refused)
     ):
         return False
+    from ..rules.dirty_log import NOT_LOGGING
+
     slot = event.get("slot")
-    return answer.rule in _OF_A_MISSING_SLOT and slot is not None and tracked.vm.slot(slot) is None
+    is_missing = answer.rule in (DELETE_MISSING, NOT_LOGGING)
+    return is_missing and slot is not None and tracked.vm.slot(slot) is None
 
 
 def learn_guest_memfd(vm: Vm, event: Event, fd: int) -> None:

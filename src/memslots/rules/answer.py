@@ -6,9 +6,7 @@ on the real device would see: the return value, or an OSError.
 
 from __future__ import annotations
 
-from ..errnos import errno_name, errno_text
-from ..errors import MemslotsError
-from ..kernel.dated_text import dated
+from ..errnos import errno_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,11 +79,15 @@ class Rule:
     @property
     def page(self) -> str:
         """Why KVM checks it, and what is easy to miss."""
+        from ..kernel.dated_text import dated
+
         return dated(" ".join(self._page.split()))
 
     @property
     def remedy(self) -> str:
         """What to do."""
+        from ..kernel.dated_text import dated
+
         return dated(" ".join(self._remedy.split()))
 
     def refuse(self, **numbers: int | str) -> Refused:
@@ -196,6 +198,8 @@ class Refused:
 
     def unwrap(self) -> NoReturn:
         """Raise RefusedError, an OSError with the true errno."""
+        from .raised import RefusedError
+
         raise RefusedError(self)
 
     def _repr_html_(self) -> str:
@@ -232,6 +236,8 @@ class Undetermined:
 
     def unwrap(self) -> NoReturn:
         """Raise UndeterminedError."""
+        from .raised import UndeterminedError
+
         raise UndeterminedError(self)
 
     def __repr__(self) -> str:
@@ -256,6 +262,8 @@ class Unmodelled:
 
     def unwrap(self) -> NoReturn:
         """Raise UnmodelledError."""
+        from .raised import UnmodelledError
+
         raise UnmodelledError(self.what)
 
     def __repr__(self) -> str:
@@ -267,26 +275,3 @@ def shown_number(name: str, value: int | str) -> str:
     if isinstance(value, str):
         return value
     return str(value) if name.endswith(("pages", "slots", "count", "fd", "id")) else hex(value)
-
-
-class RefusedError(MemslotsError, OSError):
-    """KVM would refuse the call; `errno` is the real one, `refused` the reason."""
-
-    def __init__(self, refused: Refused) -> None:
-        OSError.__init__(self, refused.errno, f"{errno_text(refused.errno)}: {refused.reason}")
-        self.refused = refused
-
-    def __reduce__(self) -> tuple[type[RefusedError], tuple[Refused]]:
-        return RefusedError, (self.refused,)
-
-
-class UndeterminedError(MemslotsError):
-    """The answer depends on something that was not observed."""
-
-    def __init__(self, undetermined: Undetermined) -> None:
-        super().__init__(undetermined.question)
-        self.undetermined = undetermined
-
-
-class UnmodelledError(MemslotsError):
-    """memslots has no model of this; it does not guess."""

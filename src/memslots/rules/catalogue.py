@@ -25,10 +25,11 @@ from . import (
 )
 from .answer import Rule
 from .region import arguments, gmem_bind, overlap, same_id
-from .region.arch import hooks
+from .region.arch.hooks import hook_rules
 
 REGION_RULES = (
-    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES, *hooks.RULES,
+    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES,
+    *hook_rules(),
 )  # fmt: skip
 """Rules of the region calls, in order."""
 OTHER_RULES = (

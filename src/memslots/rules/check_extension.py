@@ -40,9 +40,6 @@ from ..uapi.flags import (
 from .answer import Accepted, Unmodelled
 from .attempt import Attempt
 from .create_vm import x86_vm_types
-from .dirty_ring import ring_capability
-from .enable_cap import manual_protect_mask
-from .guest_memfd import guest_memfd_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,14 +92,20 @@ def _readonly(state: VmState, on_system: bool) -> int:
 
 
 def _manual_protect(state: VmState, on_system: bool) -> int:
+    from .enable_cap import manual_protect_mask
+
     return manual_protect_mask(state.machine.profile)
 
 
 def _ring(state: VmState, on_system: bool) -> int:
+    from .dirty_ring import ring_capability
+
     return ring_capability(state.machine.profile, acq_rel=False)
 
 
 def _ring_acq_rel(state: VmState, on_system: bool) -> int:
+    from .dirty_ring import ring_capability
+
     return ring_capability(state.machine.profile, acq_rel=True)
 
 
@@ -159,6 +162,8 @@ def _guest_memfd_flags(state: VmState, on_system: bool) -> int:
         return 0
     if on_system:
         return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED
+    from .guest_memfd import guest_memfd_flags
+
     return guest_memfd_flags(machine)
 
 

@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 from ..errors import InvariantBrokenError, UnobservedError
-from . import create_vm, dirty_log, enable_cap, ioctl, irqchip
+from ..late import load
 from .answer import Undetermined
-from .region import arguments, gmem_bind, overlap, same_id
-from .region.arch import hooks, vma
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,25 +18,21 @@ if TYPE_CHECKING:
 
     A = TypeVar("A")
 
-_RULES = (
-    *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES, *hooks.RULES,
-    *create_vm.RULES,
-)  # fmt: skip
-_WITHIN: dict[str, Rule] = {
-    "arm64-vma-write-check": vma.VMA_NOT_WRITABLE,
-    "avic-stopped-by-pit": overlap.SLOT_OVERLAP,
-    "cap-arm64-external-aborts": enable_cap.CAPABILITY_UNKNOWN,
-    "cap-riscv-reset": enable_cap.CAPABILITY_UNKNOWN,
-    "cap-sev-copy": enable_cap.CAPABILITY_UNKNOWN,
-    "cap-sev-move": enable_cap.CAPABILITY_UNKNOWN,
-    "clear-to-odd-end": dirty_log.CLEAR_RANGE,
-    "dirty-log-initially-set": enable_cap.MANUAL_PROTECT_ARGUMENT,
-    "guest-memfd-offset-unsigned": gmem_bind.GMEM_RANGE,
-    "loongarch-irqchip": ioctl.IOCTL_UNKNOWN,
-    "mips-trap-and-emulate": create_vm.VM_TYPE_UNSUPPORTED,
-    "mips-vm-type-auto": create_vm.VM_TYPE_UNSUPPORTED,
-    "pre-fault-memory": ioctl.IOCTL_UNKNOWN,
-    "tdx-irqchip-split-only": irqchip.IRQCHIP_PROTECTED,
+_WITHIN = {
+    "arm64-vma-write-check": "rules.region.arch.vma:VMA_NOT_WRITABLE",
+    "avic-stopped-by-pit": "rules.region.overlap:SLOT_OVERLAP",
+    "cap-arm64-external-aborts": "rules.enable_cap:CAPABILITY_UNKNOWN",
+    "cap-riscv-reset": "rules.enable_cap:CAPABILITY_UNKNOWN",
+    "cap-sev-copy": "rules.enable_cap:CAPABILITY_UNKNOWN",
+    "cap-sev-move": "rules.enable_cap:CAPABILITY_UNKNOWN",
+    "clear-to-odd-end": "rules.dirty_log:CLEAR_RANGE",
+    "dirty-log-initially-set": "rules.enable_cap:MANUAL_PROTECT_ARGUMENT",
+    "guest-memfd-offset-unsigned": "rules.region.gmem_bind:GMEM_RANGE",
+    "loongarch-irqchip": "rules.ioctl:IOCTL_UNKNOWN",
+    "mips-trap-and-emulate": "rules.create_vm:VM_TYPE_UNSUPPORTED",
+    "mips-vm-type-auto": "rules.create_vm:VM_TYPE_UNSUPPORTED",
+    "pre-fault-memory": "rules.ioctl:IOCTL_UNKNOWN",
+    "tdx-irqchip-split-only": "rules.irqchip:IRQCHIP_PROTECTED",
 }
 """Facts that decide within a rule, not whether it exists; of the others the rule itself says so
 (`needs`).
@@ -48,9 +42,17 @@ _WITHIN: dict[str, Rule] = {
 def rule_about(fact: str) -> Rule:
     """The rule that cannot be decided without this fact."""
     if fact in _WITHIN:
-        return _WITHIN[fact]
-    for rule in _RULES:
-        if fact in (*rule.needs, *rule.without):
+        rule: Rule = load(_WITHIN[fact])
+        return rule
+    from . import create_vm, ioctl
+    from .region import arguments, gmem_bind, overlap, same_id
+    from .region.arch.hooks import hook_rules
+
+    for rule in (
+        *ioctl.RULES, *arguments.RULES, *same_id.RULES, *overlap.RULES, *gmem_bind.RULES,
+        *hook_rules(), *create_vm.RULES,
+    ):  # fmt: skip
+        if fact in rule.needs or fact in rule.without:
             return rule
     raise InvariantBrokenError(f"no rule is known to hang on {fact}")
 

@@ -20,16 +20,20 @@ from .mmu_pages import (
 )
 from .page_total import total_would_wrap
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
 
 class Design:
     """One accounting design on a host whose unsigned long has `long_bits` bits."""
 
     __slots__ = ("long_bits",)
-    letter = "?"
-    title = ""
-    commits_on = CREATE | DELETE
+    letter: ClassVar[str] = "?"
+    title: ClassVar[str] = ""
+    commits_on: ClassVar[int] = CREATE | DELETE
     """Kinds of change after which the budget is set."""
-    caps_total = False
+    caps_total: ClassVar[bool] = False
 
     def __init__(self, long_bits: int) -> None:
         self.long_bits = long_bits
@@ -51,7 +55,8 @@ class Walk(Design):
     """(a) Sum every slot at each commit; both sum and product may wrap, silently."""
 
     __slots__ = ()
-    letter, title = "a", "walk of all slots, sum * 20 / 1000 (up to 5.16)"
+    letter = "a"
+    title = "walk of all slots, sum * 20 / 1000 (up to 5.16)"
     commits_on = CREATE | DELETE | MOVE | FLAGS_ONLY
 
     def total(self, total_pages: int) -> int:
@@ -69,7 +74,8 @@ class Constant(Design):
     """
 
     __slots__ = ()
-    letter, title = "b", "cached total * (20 / 1000) (draft)"
+    letter = "b"
+    title = "cached total * (20 / 1000) (draft)"
 
     def total(self, total_pages: int) -> int:
         """See Design."""
@@ -86,7 +92,8 @@ class WideTotal(Design):
     """(c) A 64-bit total never wraps, but the budget is an unsigned long and still may."""
 
     __slots__ = ()
-    letter, title = "c", "64-bit total, do_div (draft)"
+    letter = "c"
+    title = "64-bit total, do_div (draft)"
 
     def total(self, total_pages: int) -> int:
         """See Design."""
@@ -102,7 +109,8 @@ class CappedTotal(Design):
     """(d) The total is capped at creation, so it is exact; a fiftieth of it always fits."""
 
     __slots__ = ()
-    letter, title = "d", "capped unsigned long total / 50 (5.17 and later)"
+    letter = "d"
+    title = "capped unsigned long total / 50 (5.17 and later)"
     caps_total = True
 
     def refuses(self, total_pages: int, npages: int) -> bool:

@@ -7,7 +7,6 @@ id, a red-black tree by gfn, an interval tree by host address; a change touches 
 
 from __future__ import annotations
 
-from ..kernel import footprint
 from ..units import U64_MAX
 from .change import SWAPS
 
@@ -28,6 +27,8 @@ class IndexCosts:
     __slots__ = ("all_slots", "has_budget", "has_trees", "nslots")
 
     def __init__(self, profile: Profile, nslots: int, all_slots: int) -> None:
+        from ..kernel import footprint
+
         self.has_trees = footprint.has(profile, "descriptor-alone")
         self.has_budget = profile.arch.is_x86
         self.nslots = nslots

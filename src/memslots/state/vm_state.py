@@ -13,11 +13,8 @@ from operator import attrgetter
 
 from ..kernel.machine import Machine
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD, KVM_MEM_LOG_DIRTY_PAGES, KVM_MEMSLOT_INVALID
-from .apply import make
 from .change import CREATE, DELETE, FLAGS_ONLY, MOVE, SWAPS, SlotChange
-from .dirty_bitmap import DirtyBitmap
 from .guest_memfd import Binding, GuestMemfd
-from .invariants import check_state
 from .memory_attributes import AttributeMap
 from .mmu_pages import MmuBudget
 from .mmu_pages_designs import CappedTotal, Design, Walk
@@ -29,6 +26,7 @@ from .vm_config import VmConfig
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .change import Change
+    from .dirty_bitmap import DirtyBitmap
 
 _uids = count(1)
 _first_page, _end_page = attrgetter("start"), attrgetter("end")
@@ -136,6 +134,8 @@ class VmState:
         if change.__class__ is SlotChange:
             self._commit(change)
         else:
+            from .apply import make
+
             make(self, change)
 
     def _commit(self, change: SlotChange) -> None:
@@ -219,6 +219,8 @@ class VmState:
             if not self.uses_bitmaps:
                 self._own_bitmaps()[slot_word] = None
             elif self.config.manual_protect == 3:
+                from .dirty_bitmap import DirtyBitmap
+
                 self._own_bitmaps()[slot_word] = DirtyBitmap(new.npages, initially_set=True)
         elif logged and not logs and slot_word in self._bitmaps:
             del self._own_bitmaps()[slot_word]
@@ -250,6 +252,8 @@ class VmState:
         changes are what the kernel had done by then.
         """
         if change.__class__ is not SlotChange:
+            from .apply import make
+
             make(self, change)
             return
         old = change.old
@@ -329,11 +333,11 @@ class VmState:
             return bitmap
         as_id = slot_word >> 16
         slot = self.spaces[as_id].by_id(slot_word & 0xFFFF) if as_id < len(self.spaces) else None
-        return (
-            DirtyBitmap(slot.npages)
-            if slot is not None and slot.flags & KVM_MEM_LOG_DIRTY_PAGES
-            else None
-        )
+        if slot is None or not slot.flags & KVM_MEM_LOG_DIRTY_PAGES:
+            return None
+        from .dirty_bitmap import DirtyBitmap
+
+        return DirtyBitmap(slot.npages)
 
     def bitmap_to_change(self, slot_word: int) -> DirtyBitmap | None:
         """The dirty bitmap of a slot, to change: never one that a copy still shares."""
@@ -378,4 +382,6 @@ class VmState:
 
     def check(self) -> None:
         """Raise InvariantBrokenError if anything that must hold does not."""
+        from .invariants import check_state
+
         check_state(self, self._bitmaps, self._bindings)

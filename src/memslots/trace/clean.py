@@ -9,7 +9,6 @@ from functools import lru_cache
 
 from ..patterns import lazy
 from . import decode as words
-from . import jsonl
 from .event import Event
 from .noise import CLEAN, CODED, LABEL, OK, REFUSED, TOOK, WHO
 from .strace import REQUEST, duration_ns, request_of
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
+    from .jsonl import OwnLines
     from .qemu import Qemu
     from .strace import Strace, Who
 
@@ -130,7 +130,7 @@ Understood = tuple[bool, "Event | None"]
 class Clean:
     """The clean lines of one file."""
 
-    __slots__ = ("_known", "_own", "_qemu", "_strace", "forms")
+    __slots__ = ("_known", "_own", "_own_region", "_qemu", "_strace", "forms")
 
     def __init__(self, strace: Strace, qemu: Qemu) -> None:
         self._known: dict[tuple[bytes, ...], tuple[str, Mapping[str, int], int | None, int]] = {}
@@ -139,7 +139,10 @@ class Clean:
         """
         self._strace = strace
         self._qemu = qemu
-        self._own: jsonl.OwnLines | None = None
+        from . import jsonl
+
+        self._own: OwnLines | None = None
+        self._own_region = jsonl.region
         self.forms = (
             (REGION, self.region), (CALL, self.call), (TRACED, self.traced),
             (jsonl.REGION, self.own_region), (jsonl.LINE, self.own),
@@ -162,12 +165,14 @@ class Clean:
         """A match of jsonl.REGION."""
         if b"=3D" in found.group():
             return False, None
-        return True, jsonl.region(found, line)
+        return True, self._own_region(found, line)
 
     def own(self, found: re.Match[bytes], line: int) -> Understood:
         """A match of jsonl.LINE."""
         if self._own is None:
-            self._own = jsonl.OwnLines()
+            from .jsonl import OwnLines
+
+            self._own = OwnLines()
         event = self._own.parse(found.group(), line)
         return event is not None, event
 

@@ -8,21 +8,20 @@ that runs in C; both ways hand the same lines to the same code.
 from __future__ import annotations
 
 from ..patterns import lazy
-from . import blocks, bpf, clean, jsonl, perf, qemu, strace
-from . import line_numbers as far
+from . import blocks, clean, strace
 from . import mend as paste
-from . import messages as text
 from .event import Event, Reading
 from .lines import BLOCK, Lines
-from .noise import ANCHOR, NOISE
-from .passing import STRIDE, Passing
-from .search import style_of
+from .noise import ANCHOR, NOISE, STRIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .line_numbers import LineCounter
+    from .passing import Passing
+    from .perf import Perf
+    from .qemu import Qemu
     from .search import Style
 
 HEAD = 1 << 18
@@ -73,13 +72,43 @@ class Reader:
         self.pid = pid
         """The thread that the whole file is about (strace -ff)."""
         self.strace = strace.Strace(reading)
-        self.perf = perf.Perf(reading, self.strace)
-        self.qemu = qemu.Qemu(reading)
-        self._passing = Passing(lines, reading, self.strace, self.qemu)
+        self._qemu: Qemu | None = None
+        self._perf: Perf | None = None
+        self._quick: Passing | None = None
         self.blocks = blocks.Blocks(reading, self._ahead)
         self._counter: LineCounter | None = None
+        self._far: Callable[[Event, LineCounter], Event]
         self.search_from = 0
         """Bytes of a stream from which it is searched, if it is strace; 0 for never."""
+
+    # The other readers of lines are made when a line asks for them.
+
+    @property
+    def qemu(self) -> Qemu:
+        """Reads lines of QEMU's trace."""
+        if self._qemu is None:
+            from .qemu import Qemu
+
+            self._qemu = Qemu(self.reading)
+        return self._qemu
+
+    @property
+    def perf(self) -> Perf:
+        """Reads lines of perf and ftrace."""
+        if self._perf is None:
+            from .perf import Perf
+
+            self._perf = Perf(self.reading, self.strace)
+        return self._perf
+
+    @property
+    def _passing(self) -> Passing:
+        """The quick way through the lines in memory."""
+        if self._quick is None:
+            from .passing import Passing
+
+            self._quick = Passing(self.lines, self.reading, self.strace, self.qemu)
+        return self._quick
 
     def all_lines(self) -> Iterator[Event]:
         """Every line is looked at, most of them in passing."""
@@ -90,6 +119,8 @@ class Reader:
             if not self.strace.relative and lines.jump(_place, STRIDE):
                 yield from self.line(lines.next() or b"")
             if self.search_from and lines.given >= self.search_from:
+                from .search import style_of
+
                 self.search_from = 0
                 style = style_of(lines.waiting, self.qemu.running)
                 if style is not None:
@@ -106,8 +137,10 @@ class Reader:
 
         The beginning and the end (of `file_bytes`) are read in full: messages stand there.
         """
+        from .line_numbers import far
+
         lines = self.lines
-        self._counter = counter
+        self._counter, self._far = counter, far
         lines.counting = False
         while lines.given <= HEAD and not lines.done and not self.strace.relative:
             if lines.given > PASTE:
@@ -144,8 +177,10 @@ class Reader:
 
     def finish(self) -> Iterator[Event]:
         """What was still waiting for its end."""
-        for event in (*self.strace.unfinished(), *self.perf.finish(), *self.qemu.finish()):
-            yield self._named(event)
+        yield from map(self._named, self.strace.unfinished())
+        for other in (self._perf, self._qemu):
+            if other is not None:
+                yield from map(self._named, other.finish())
 
     def line(self, raw: bytes) -> list[Event]:
         """The events of one line, with those lines after it that belong to it."""
@@ -250,11 +285,13 @@ class Reader:
             reading.formats[form] += 1
         except KeyError:
             reading.formats[form] = 1
-        return event if self._counter is None else far.far(event, self._counter)
+        return event if self._counter is None else self._far(event, self._counter)
 
     def _events(self, shown: str, number: int, depth: int) -> list[Event]:
         """The events of a mended line; `depth` bounds log objects within log objects."""
         if "{" in shown and '"' in shown and depth:
+            from . import jsonl
+
             own = jsonl.parse(shown, number, self.reading)
             if isinstance(own, Event):
                 return [own]
@@ -274,16 +311,19 @@ class Reader:
         )
         if found:
             return found
-        recorded = self.perf.parse(shown, number)
-        if recorded is not None:
-            return recorded
+        if "ioctl(fd: " in shown or "sys_" in shown or "kvm_" in shown:
+            recorded = self.perf.parse(shown, number)
+            if recorded is not None:
+                return recorded
         if strace.CALL.search(shown):
             events = self._strace(
                 shown, number, self.strace.prefix(shown[: strace.start(shown)]), joinable=True
             )
             if events or "<unfinished ...>" in shown or strace.TAIL.search(shown):
                 return events
-        if "kvm_" not in shown and "slot=" not in shown and not text.promising(shown):
+        from .messages import promising
+
+        if "kvm_" not in shown and "slot=" not in shown and not promising(shown):
             return []
         if "\\n" in shown and depth:  # several lines in one string, not unescaped
             parts = shown.split("\\n")[:MORE_PARTS]
@@ -294,7 +334,9 @@ class Reader:
         traced = self.qemu.parse(shown, number, final)
         if traced is None or traced:
             return traced
-        event = bpf.parse(shown, number, self.reading) or text.parse(
+        from . import bpf, messages
+
+        event = bpf.parse(shown, number, self.reading) or messages.parse(
             shown, number, self.reading, final
         )
         if event is False:

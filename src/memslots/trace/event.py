@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+RECORDING = b"memslots-recording "
+"""How the recordings of `memslots record` begin."""
 MESSAGE = "message"
 """In place of a call's name: an error text that names no call; as a format: an error text."""
 TEXT = "text"

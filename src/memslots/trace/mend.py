@@ -100,10 +100,16 @@ def damaged(text: str) -> bool:
     if (
         text.isascii()
         and text.isprintable()
-        and not ("<" in text or "&" in text or "=3D" in text or text.endswith("="))
+        and not ("&" in text or "=3D" in text or text.endswith("="))
+        and ("<" not in text or "<" not in _without_labels(text))
     ):
         return False
     return _DAMAGE.search(text) is not None
+
+
+def _without_labels(text: str) -> str:
+    """The text without the beginnings of what strace -y says of descriptors, which are no tags."""
+    return text.replace("</dev/", "").replace("<anon_inode:", "").replace("<pipe:", "")
 
 
 def split(text: str) -> list[str]:

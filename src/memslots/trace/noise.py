@@ -59,6 +59,8 @@ ANCHOR = lazy(
 )
 """Words one of which stands in every line that a reader wants, after something that is no
 letter: that keeps the search away from most places."""
+STRIDE = 1 << 12
+"""Bytes searched for words before trying again to pass over quiet lines."""
 
 
 def any_of(words: frozenset[bytes]) -> bytes:
@@ -118,30 +120,26 @@ def tells_nothing(before: bytes = b"", *, begun: bool) -> bytes:
 
 WHO = rb"(?:\d++ ++|\[pid ++\d++\] *+|)(?:\d{9,12}+\.\d++ ++|\d\d:\d\d:\d\d(?:\.\d++|) ++|)"
 """What strace writes before a call: thread and time; relative times (-r) are not among it."""
-_NOISE = any_of(NOISE)
 
 
 def _runs_of_lines(resumed: bytes, *, begun: bool) -> bytes:
+    noise = any_of(NOISE)
     return (
         rb"(?:(?: > .*\[0x[0-9a-f]++\]|" + WHO + rb"(?:\[ *+\w++\] ++|)(?:ioctl\(\d++(?:"
-        + LABEL + rb"|), " + tells_nothing(begun=begun) + rb"|" + _NOISE + rb"\(.*+"
-        rb"|<\.\.\. (?:" + resumed + _NOISE + rb") resumed>.*+"
+        + LABEL + rb"|), " + tells_nothing(begun=begun) + rb"|" + noise + rb"\(.*+"
+        rb"|<\.\.\. (?:" + resumed + noise + rb") resumed>.*+"
         rb"|--- SIG[A-Z0-9_+]++ \{[\w=, ]*+\} ---))\n)++"
     )  # fmt: skip
 
 
 # Relative times (-r) must be added up line by line, so lines with them are left to `line`.
-QUIET = lazy(_runs_of_lines(b"ioctl|", begun=True))
+QUIET = lazy(lambda: _runs_of_lines(b"ioctl|", begun=True))
 """Runs of lines of strace that tell nothing while no call is unfinished."""
-QUIET_WHILE_UNFINISHED = lazy(_runs_of_lines(b"", begun=False))
+QUIET_WHILE_UNFINISHED = lazy(lambda: _runs_of_lines(b"", begun=False))
 """The same while the second half of an ioctl may tell something."""
 
-_TRACED = any_of(frozenset(b"set_user vm_ioctl ioctl init_vcpu convert clear vcpu_ioctl".split()))
+_TRACED = frozenset(b"set_user vm_ioctl ioctl init_vcpu convert clear vcpu_ioctl".split())
 _RUN_CODE = b"%04x" % (KVMIO << 8 | CALLS["KVM_RUN"].nr)
-_NO_MEMORY_IOCTL = (
-    rb"|kvm_(?:(?:vm_)?ioctl|vcpu_ioctl cpu_index \d{1,6},) type 0x(?![0-9a-f]{0,4}?(?:"
-    + _RUN_CODE + rb"|" + any_of(MEMORY_CODES) + rb"),)[0-9a-f]{1,8}+, arg (?:0x[0-9a-f]++|\(nil\))"
-)  # fmt: skip
 _VCPUS_MAX = 64
 
 
@@ -159,8 +157,14 @@ def quiet_trace(running: frozenset[int], ioctls_seen: bool) -> re.Pattern[bytes]
     running: vCPUs that are known to run.  ioctls_seen: ioctls are known to be traced.
     """
     known = known_vcpus(running)
+    no_memory_ioctl = (
+        rb"|kvm_(?:(?:vm_)?ioctl|vcpu_ioctl cpu_index \d{1,6},) type 0x(?![0-9a-f]{0,4}?(?:"
+        + _RUN_CODE + rb"|" + any_of(MEMORY_CODES)
+        + rb"),)[0-9a-f]{1,8}+, arg (?:0x[0-9a-f]++|\(nil\))"
+    )  # fmt: skip
     return lazy(
-        rb"(?:\d++@\d++\.\d++:(?:(?!kvm_(?:" + _TRACED + rb"|run_exit (?!cpu_index " + known
+        rb"(?:\d++@\d++\.\d++:(?:(?!kvm_(?:" + any_of(_TRACED) + rb"|run_exit (?!cpu_index "
+        + known
         + rb", reason \d)))\w++ .*+|kvm_vcpu_ioctl cpu_index " + known + rb", type 0x[0-9a-f]{0,4}"
-        + _RUN_CODE + rb", .*+" + (_NO_MEMORY_IOCTL if ioctls_seen else b"") + rb")\n)++"
+        + _RUN_CODE + rb", .*+" + (no_memory_ioctl if ioctls_seen else b"") + rb")\n)++"
     )  # fmt: skip

@@ -7,7 +7,7 @@ looking at each line would find.
 from __future__ import annotations
 
 from .clean import GOES_ON, REGION, Clean
-from .noise import ANCHOR, QUIET, QUIET_WHILE_UNFINISHED, quiet_trace
+from .noise import ANCHOR, QUIET, QUIET_WHILE_UNFINISHED, STRIDE, quiet_trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from .qemu import Qemu
     from .search import Style
     from .strace import Strace
-
-STRIDE = 1 << 12
-"""Bytes searched for words before trying again to pass over quiet lines."""
 
 
 class Passing:

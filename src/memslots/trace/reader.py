@@ -6,18 +6,18 @@ import os
 import re
 
 from ..errors import TraceError
-from . import recording as binary
+from ..patterns import lazy
 from .dispatch import Reader
-from .event import Event, Reading
-from .line_numbers import LineCounter
+from .event import RECORDING, Event, Reading
 from .lines import Lines, open_source
-from .search import style_of
 from .widths import fitting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import IO
+
+    from .lines import Read
 
     One = str | os.PathLike[str] | bytes | IO[bytes]
 
@@ -25,9 +25,10 @@ FAST_FROM = 16 << 20
 """Bytes from which a file is searched for words instead of read line by line."""
 OPEN_MAX = 64
 """Files kept open at a time; of larger sets each is opened for each block."""
+_PEEKED = 1 << 16
 SAMPLES, SAMPLE = 16, 1 << 14
 """Places looked at in a huge file, and bytes at each."""
-_THREAD_FILE = re.compile(r"(.+)\.(\d{1,10})$", re.ASCII)
+_THREAD_FILE = lazy(r"(.+)\.(\d{1,10})$", re.ASCII)
 
 
 def read(
@@ -98,16 +99,18 @@ def _one(
     read_some, size = open_source(source, reading, frugal=opened > OPEN_MAX)
     if len(reading.sources) < 100:
         reading.sources.append(name)
-    read_some, head = binary.peeked(read_some)
-    if head.startswith(binary.MAGIC):
+    read_some, head = _peeked(read_some)
+    if head.startswith(RECORDING):
+        from . import recording
+
         reading.excerpt.is_text = False
-        return binary.events(read_some, reading, name)
+        return recording.events(read_some, reading, name)
     return fitting(_text(source, read_some, size, name, reading, context, files), reading)
 
 
 def _text(
     source: One,
-    read_some: Callable[[int], bytes],
+    read_some: Read,
     size: int | None,
     name: str,
     reading: Reading,
@@ -121,6 +124,9 @@ def _text(
         Lines(read_some, reading), reading, name, pid=int(thread.group(2)) if thread else None
     )
     if size is not None and size >= FAST_FROM and not context:
+        from .line_numbers import LineCounter
+        from .search import style_of
+
         style = style_of(_sample(source, size), reader.qemu.running)
         if style is not None:
             if style.note:
@@ -131,6 +137,20 @@ def _text(
     if size is None and not context:
         reader.search_from = FAST_FROM
     return reader.all_lines()
+
+
+def _peeked(read_some: Read) -> tuple[Read, bytes]:
+    """A function that reads the same bytes, and the first of them."""
+    head = read_some(_PEEKED)
+
+    def read(size: int) -> bytes:
+        nonlocal head
+        if head:
+            chunk, head = head[:size], head[size:]
+            return chunk
+        return read_some(size)
+
+    return read, head
 
 
 def _sample(source: One, size: int) -> bytes:

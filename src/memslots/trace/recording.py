@@ -14,7 +14,7 @@ from functools import lru_cache
 from ..errnos import EFAULT
 from ..errors import TraceError
 from ..uapi.calls import MAKERS
-from .event import ANSWERERS, Event, Reading, printable
+from .event import ANSWERERS, RECORDING, Event, Reading, printable
 from .recorded_region import FD, FIRST, FORMAT, RESULT, TID, TIME_NS, RecordedRegion, RowKind
 from .widths import fitted
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Read = Callable[[int], bytes]
     Rows = Callable[[bytes], Iterator[Row]]
 
-MAGIC = b"memslots-recording "
 _BLOCK = 1 << 16
 _FIRST_RUN = 8
 """Records that are looked at to see whether many of one kind follow each other."""
@@ -43,20 +42,6 @@ _HEADER = re.compile(r"<HB[BHIQbhiq]{5}", re.ASCII)
 """Bytes of the record, its kind, and five whole numbers."""
 _HEADER_NOW = "<HBBIqqi"
 """As it has always been: threads and descriptors have 32 bits, times and results 64."""
-
-
-def peeked(read_some: Read) -> tuple[Read, bytes]:
-    """A function that reads the same bytes, and the first of them."""
-    head = read_some(_BLOCK)
-
-    def read(size: int) -> bytes:
-        nonlocal head
-        if head:
-            chunk, head = head[:size], head[size:]
-            return chunk
-        return read_some(size)
-
-    return read, head
 
 
 class _Description:
@@ -131,7 +116,7 @@ def events(read_some: Read, reading: Reading, name: str) -> Iterator[Event]:
         data += chunk
     line, _, rest = data.partition(b"\n")
     try:
-        row = json.loads(line[len(MAGIC) :])
+        row = json.loads(line[len(RECORDING) :])
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{name}: the recording's description is damaged: {error}") from None
     if not isinstance(row, dict):

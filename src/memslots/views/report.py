@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from .evidence import evidence_texts
 from .explanation import call_text, explanation_json, explanation_lines, paragraphs, place_text
-from .findings import elsewhere_json, elsewhere_lines, finding_json, finding_lines
 from .text import Paint, counted, duration_text, pages_text, wrapped
 
 TYPE_CHECKING = False
@@ -121,10 +120,13 @@ def _work_text(summary: VmSummary) -> str:
 def report_lines(analysis: Analysis, paint: Paint) -> list[str]:
     """What stands below the explanations: findings, totals, evidence, what could not be read."""
     lines = []
-    for finding in analysis.watch.findings.values():
-        lines += ["", *finding_lines(finding, paint, vm_text(finding.vm_name, analysis))]
-    if analysis.elsewhere:
-        lines += ["", *elsewhere_lines(analysis.elsewhere, paint)]
+    if analysis.watch.findings or analysis.elsewhere:
+        from .findings import elsewhere_lines, finding_lines
+
+        for finding in analysis.watch.findings.values():
+            lines += ["", *finding_lines(finding, paint, vm_text(finding.vm_name, analysis))]
+        if analysis.elsewhere:
+            lines += ["", *elsewhere_lines(analysis.elsewhere, paint)]
     lines.append("")
     if analysis.not_shown:
         left_out = counted(analysis.not_shown, "more refused or surprising call")
@@ -187,6 +189,8 @@ def plain(text: str) -> str:
 
 def analysis_json(analysis: Analysis) -> dict[str, object]:
     """The whole analysis as a JSON object."""
+    from .findings import elsewhere_json, finding_json
+
     findings = [finding_json(finding) for finding in analysis.watch.findings.values()]
     return {
         "schema": SCHEMA,

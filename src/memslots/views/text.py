@@ -16,6 +16,7 @@ COLOURS = tuple(f"[{code}m" for code in (0, *_CODES.values()))
 """What stands behind an escape character in painted text."""
 WIDTH = 100
 """Columns of text where nobody has asked for another width."""
+_BLANKS = dict.fromkeys(map(ord, "\t\n\v\f\r"), " ")
 _NARROWEST, _WIDEST_PARAGRAPH = 40, 120
 _asked: int | None = None
 
@@ -62,14 +63,26 @@ def has_colours() -> bool:
 
 def wrapped(label: str, text: str, indent: int = 2, label_width: int = 9) -> list[str]:
     """A labelled paragraph that fits the width: `  numbers  request gfns ...`."""
-    import textwrap
-
     head = " " * indent + f"{label:{label_width}}"
-    lines = textwrap.wrap(
-        text, paragraph_width() - len(head), break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    lines = _filled(text, paragraph_width() - len(head)) or [""]
     rest = " " * len(head)
     return [head + lines[0], *(rest + line for line in lines[1:])]
+
+
+def _filled(text: str, width: int) -> list[str]:
+    """The lines of a text, broken between words only: `textwrap` without its patterns, which take
+    longer to compile than a page to fill.
+    """
+    rest = text.expandtabs().translate(_BLANKS).rstrip(" ")
+    lines = []
+    while len(rest) > width:
+        at = rest.rfind(" ", 0, width + 1)
+        if at < 0:  # a word that is wider
+            at = rest.find(" ")
+        line = (rest if at < 0 else rest[:at]).rstrip(" ")
+        lines += [line] if line else []
+        rest = "" if at < 0 else rest[at:].lstrip(" ")
+    return [*lines, rest] if rest else lines
 
 
 def table(

@@ -12,9 +12,8 @@ from ...uapi.region import ODD_CALL
 from ..answer import NO_CHANGE, Accepted
 from ..attempt import RegionAttempt
 from ..unobserved import decided
-from .arch.hooks import PREPARE_HOOKS
+from .arch.hooks import prepare_hook
 from .arguments import check_arguments, check_call
-from .gmem_bind import check_binding
 from .overlap import check_overlap
 from .same_id import check_same_id
 
@@ -36,6 +35,8 @@ def decide(attempt: RegionAttempt) -> Answer:
     if kind & PLACING:
         refused = check_overlap(attempt)
         if refused is None and kind == CREATE and attempt.flags & KVM_MEM_GUEST_MEMFD:
+            from .gmem_bind import check_binding
+
             refused = check_binding(attempt)
         if refused is not None:
             return refused
@@ -52,4 +53,4 @@ def decide(attempt: RegionAttempt) -> Answer:
             binding, attempt.owner
         )  # fmt: skip
     change = SlotChange(kind, old, new)
-    return PREPARE_HOOKS[attempt.machine.arch](attempt, change) or Accepted(change)
+    return prepare_hook(attempt.machine.arch)(attempt, change) or Accepted(change)

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from . import arm64, loongarch, mips, powerpc, riscv, s390, vma, x86
+from ....late import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ....state.change import SlotChange
-    from ...answer import Refused, Undetermined
+    from ...answer import Refused, Rule, Undetermined
     from ...attempt import RegionAttempt
 
     Prepare = Callable[[RegionAttempt, SlotChange], Refused | Undetermined | None]
 
-PREPARE_HOOKS: dict[str, Prepare] = {
-    "x86_64": x86.prepare,
-    "i386": x86.prepare,
-    "arm64": arm64.prepare,
-    "riscv64": riscv.prepare,
-    "s390x": s390.prepare,
-    "loongarch64": loongarch.prepare,
-    "ppc64": powerpc.prepare,
-    "ppc32": powerpc.prepare,
-    "mips": mips.prepare,
+PREPARE_HOOKS = {
+    "x86_64": "x86",
+    "i386": "x86",
+    "arm64": "arm64",
+    "riscv64": "riscv",
+    "s390x": "s390",
+    "loongarch64": "loongarch",
+    "ppc64": "powerpc",
+    "ppc32": "powerpc",
+    "mips": "mips",
 }
-"""Architecture: its hook."""
-RULES = (
-    *x86.RULES, *arm64.RULES, *riscv.RULES, *s390.RULES, *loongarch.RULES, *powerpc.RULES,
-    *vma.RULES,
-)  # fmt: skip
-"""Rules of the hooks, architecture by architecture."""
+"""Architecture: the file here with its hook."""
+_LOADED: dict[str, Prepare] = {}
+
+
+def prepare_hook(arch: str) -> Prepare:
+    """The hook of an architecture."""
+    found = _LOADED.get(arch)
+    if found is None:
+        found = _LOADED[arch] = load(f"rules.region.arch.{PREPARE_HOOKS[arch]}:prepare")
+    return found
+
+
+def hook_rules() -> tuple[Rule, ...]:
+    """Rules of the hooks, architecture by architecture."""
+    from . import arm64, loongarch, powerpc, riscv, s390, vma, x86
+
+    return (
+        *x86.RULES, *arm64.RULES, *riscv.RULES, *s390.RULES, *loongarch.RULES, *powerpc.RULES,
+        *vma.RULES,
+    )  # fmt: skip
