@@ -33,7 +33,7 @@ LINES = {
     "rules": "rules",
     "timeline": f"timeline {REFUSED}",
 }
-NEEDS_A_KERNEL = {"live", "verify"}
+NEEDS_A_KERNEL = {"live", "sweep", "verify"}
 
 
 def test_every_text_command_is_tried_here():

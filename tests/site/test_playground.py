@@ -38,8 +38,13 @@ PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with served(made_playground(tmp_path_factory.mktemp("site") / "playground").parent) as found:
+def playground(tmp_path_factory):
+    return made_playground(tmp_path_factory.mktemp("site") / "playground")
+
+
+@pytest.fixture(scope="module")
+def site(playground):
+    with served(playground.parent) as found:
         yield found
 
 
@@ -190,9 +195,8 @@ def test_kernels_to_choose_from(page):
     assert page.value("document.getElementById('codes').textContent").startswith("Exit codes: 0 ")
 
 
-def test_opened_as_a_file_it_says_what_to_do(page, tmp_path):
-    folder = made_playground(tmp_path / "playground")
-    other = page.browser.open(f"file://{folder}/index.html")
+def test_opened_as_a_file_it_says_what_to_do(page, playground):
+    other = page.browser.open(f"file://{playground}/index.html")
     assert "http.server" in other.until(
         "(text => text !== 'loading…' && text)(document.getElementById('state')?.textContent)"
     )
