@@ -140,7 +140,9 @@ def _see_also(pages: list[str]) -> list[str]:
     from .links import SITE
 
     others = [f".BR {page} (1)," for page in [*pages, "strace", "kvm_stat"]]
-    return [".SH SEE ALSO", *others, _roff(SITE), ""]
+    if not SITE:
+        others[-1] = others[-1].removesuffix(",")
+    return [".SH SEE ALSO", *others, *([_roff(SITE)] if SITE else []), ""]
 
 
 def _roff(text: str) -> str:
