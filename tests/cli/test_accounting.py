@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from epilog import call, examples
@@ -267,7 +268,7 @@ def test_a_saw_is_drawn_with_each_of_its_teeth(tmp_path):
     path = tmp_path / "designs.svg"
     call(f"memslots accounting --host-bits 32 --svg {path}")
     ys = [y for _, y in _line(path, "a")]
-    falls = sum(1 for one, other in zip(ys, ys[1:]) if other > one + 1)
+    falls = sum(1 for one, other in pairwise(ys) if other > one + 1)
     assert falls == 20  # 16 TiB are 2^32 pages: the product wraps twenty times on the way
     assert "(d) refuses from 16 TiB" in path.read_text()
     assert "80,000,000" in path.read_text()

@@ -71,7 +71,8 @@ def _style() -> str:
     lines = [".designs{font:12px system-ui,sans-serif}.designs path,.designs polyline{fill:none}",
              ".designs .e{text-anchor:end}.designs .m{text-anchor:middle}",
              ".designs .h{font-weight:bold}.designs polyline{stroke-linejoin:round}",
-             *(f".designs .{each}{{stroke-width:{wide}}}" for each, wide in _WIDTHS.items())]  # fmt: skip
+             *(f".designs .{each}{{stroke-width:{wide}}}" for each, wide in _WIDTHS.items()),
+    ]  # fmt: skip
     for scheme, (paper, ink, dim, grid, red) in enumerate((
         ("#fff", "#1f2328", "#636c76", "#e3e6ea", "#b3202b"),
         ("#14171c", "#e6e9ed", "#98a2ad", "#2b3138", "#ff7b7b"),

@@ -60,7 +60,8 @@ def timeline_lines(steps: list[Step]) -> list[str]:
     numbers = {name: number for number, name in enumerate(owners, 1)} if len(owners) > 1 else {}
     head = f"{'step':>5} {'vm':>3} " if numbers else f"{'step':>5} "
     lines = [
-        f"{head}{'seconds':>10}    {'slot':>7} {'gpa':>14} {'length':>10} {'slots':>5} {'total':>10}  map"
+        f"{head}{'seconds':>10}    {'slot':>7} {'gpa':>14} {'length':>10} {'slots':>5} "
+        f"{'total':>10}  map"
     ]
     strips = _strips(changes, _STRIP_COLUMNS - (4 if numbers else 0))
     for step in changes:
