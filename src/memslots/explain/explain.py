@@ -92,7 +92,7 @@ def explain(step: Step, facts: Facts | None = None) -> Explanation:
     """The explanation of a step, in the light of the text around it."""
     facts = no_facts() if facts is None else facts
     explanation = _explained(step, facts)
-    if not explanation.advice and explanation.certainty == POSSIBLE:
+    if not explanation.advice and (explanation.certainty == POSSIBLE or explanation.questions):
         explanation.advice = recording(facts)
     return explanation
 

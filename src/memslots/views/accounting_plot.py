@@ -110,7 +110,7 @@ def _panel(
         yield f'<path class="grid" d="M{x:.1f} {_TOP}v{_PANEL_HEIGHT}"/>'
         yield f'<text class="m" x="{x:.1f}" y="{bottom + 17}">{escaped(text)}</text>'
     for letter in letters:
-        points = []
+        points: list[str] = []
         for number, row in enumerate(rows):
             figure = row.figure(bits, letter)
             x = left + _PANEL_WIDTH * (number if is_by_step else row.pages) / most_x

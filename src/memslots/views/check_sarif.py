@@ -49,13 +49,16 @@ def _rule(rule: Rule) -> dict[str, object]:
     name = "".join(word.capitalize() for word in rule.id.split("-"))
     remedy, page = " ".join(rule.remedy.split()), links.rule_link(rule.id)
     more = f"[The rule]({page})" if page else f"`{links.rule_place(rule.id)}`"
-    return {
+    found: dict[str, object] = {
         "id": rule.id,
         "name": name,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": " ".join(rule.page.split()) or rule.title},
         "help": {"text": remedy, "markdown": f"{remedy}\n\n{more}"},
-    } | ({"helpUri": page} if page else {})
+    }
+    if page:
+        found["helpUri"] = page
+    return found
 
 
 def _result(note: CheckNote, numbers: dict[str, int]) -> dict[str, object]:
