@@ -162,7 +162,9 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
         explanation.summary = f"{cause.title[:-1]}: {hypervisor_named(facts)}"
     explanation.questions.append(f"what decides: {cause.decides}")
     explanation.passes = [fitted(cause.next.replace("`", ""), facts)]
-    explanation.advice = [fitted(command, facts) for command in cause.commands]
+    explanation.advice = [
+        fitted(command, facts) for command in cause.commands if not command.startswith("-")
+    ]  # options are for a command line that is there already
     return explanation
 
 

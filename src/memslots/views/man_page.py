@@ -123,6 +123,8 @@ def _epilog(text: str) -> tuple[list[str], list[list[str]]]:
         if line.startswith("  "):
             examples.append(line.strip())
         elif line.strip() and line.strip() != "examples:":
+            if line.startswith(("Exit code", "In Python: ")) and paragraphs[-1]:
+                paragraphs.append([])
             paragraphs[-1].append(line.strip())
         elif paragraphs[-1]:
             paragraphs.append([])
