@@ -91,6 +91,21 @@ def test_a_stated_kernel(page, kernel):
     assert pasted(page, OVERLAP, kernel) == terminal("explain", OVERLAP, f"--kernel={kernel}")
 
 
+def test_a_narrow_page_has_lines_that_fit(page):
+    size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    try:
+        out, _, _ = pasted(page, OVERLAP)
+        said = page.value("document.getElementById('command').textContent")
+        assert page.value("document.documentElement.scrollWidth") <= 390
+    finally:
+        page.call("Emulation.clearDeviceMetricsOverride")
+    columns = int(re.fullmatch(r"memslots explain --width=(\d+) -", said)[1])
+    assert 32 <= columns < 60
+    assert out == terminal("explain", OVERLAP, f"--width={columns}")[0]
+    assert max(map(len, out.splitlines())) <= columns
+
+
 def test_a_file_is_read_as_it_is(page):
     data = zlib.compress(OVERLAP.encode(), wbits=31)
     page.value(

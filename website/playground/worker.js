@@ -34,12 +34,13 @@ function command(words, bytes) {
 
 const loading = load().catch(error => postMessage({what: 'broken', text: error.message}));
 
-onmessage = async ({data: {id, bytes, kernel}}) => {
+onmessage = async ({data: {id, bytes, kernel, columns}}) => {
   await loading;
   const stated = kernel ? ['--kernel=' + kernel] : [];
+  const narrow = columns < 100 ? ['--width=' + columns] : [];
   const paste = new Uint8Array(bytes);
   try {
-    const [line, code, out, err] = command(['explain', ...stated, '-'], paste);
+    const [line, code, out, err] = command(['explain', ...stated, ...narrow, '-'], paste);
     postMessage({what: 'explained', id, command: line, code, out, err});
     for (const [name, words] of [['map', ['map', '--svg=-']], ['report', ['report', '--title=pasted']]]) {
       const [, , text, why] = command([...words, ...stated, '-'], paste);
