@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from epilog import ROOT, call, examples
 from memslots.cli import example_files
 from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
+from memslots.cli.parsers import parser_of
 from memslots.cli.shell_files import write_shell_files
 
 NEEDS_MORE = {"emulate", "fleet", "live", "record", "sweep", "verify", "watch"}
@@ -73,6 +76,16 @@ def test_every_example_of_every_help_works_after_an_installation(line, installed
     assert not done.stderr
     wrote = any(tmp_path.iterdir())
     assert done.stdout or wrote
+
+
+@pytest.mark.parametrize("name", sorted(NEEDS_MORE))
+def test_examples_that_need_more_are_understood(name, tmp_path, monkeypatch):
+    """What they do is run where it can be: by the tests of each command."""
+    monkeypatch.chdir(tmp_path)
+    for line in examples(name):
+        words = shlex.split(re.split(r" {3,}| \| | > ", line)[0])
+        module = import_module(f"memslots.cli.{words[1]}")
+        assert parser_of(words[1], module).parse_args(words[2:])
 
 
 @needs_build
