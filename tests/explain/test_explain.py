@@ -6,7 +6,6 @@ import glob
 import json
 
 import pytest
-
 from strace_lines import MIB, region, vm
 
 from memslots import Region, Vm

@@ -19,9 +19,9 @@ from memslots.explain.finding_kinds import KINDS
 from memslots.kernel.names import find
 from memslots.rules.catalogue import all_rules
 from memslots.rules.presence import surveyed
+from memslots.views import links
 from memslots.views.cause_page import cause_sections
 from memslots.views.kernel_page import kernel_lines
-from memslots.views import links
 
 LACKING = [name for name in ("sphinx", "myst_parser", "furo") if find_spec(name) is None]
 needs_sphinx = pytest.mark.skipif(

@@ -41,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=forms,
-        help="c, python: programs that make the calls again; selftest: such a test of the kernel's; "
-        "jsonl: an object for each call; strace: its text; perfetto: VMs, slots and totals over time",
+        help="c, python: programs that make the calls again; selftest: such a test of the "
+        "kernel's; jsonl: an object for each call; strace: its text; perfetto: VMs, slots and "
+        "totals over time",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write there instead of standard output"

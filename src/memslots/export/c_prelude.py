@@ -67,7 +67,8 @@ static void tap(int number, const char *name, long result, long recorded, enum k
     made++;
     differing += !same;
     if (!same)
-        printf("# %ld (%s), recorded: %ld\n", result, result < 0 ? strerror(-result) : "", recorded);
+        printf("# %ld (%s), recorded: %ld\n", result, result < 0 ? strerror(-result) : "",
+               recorded);
     printf("%sok %d step %d %s", same ? "" : "not ", ++told, number, name);
     if (result == NOT_MADE)
         skipped += printf(" # SKIP it may cost more kernel memory than MEMSLOTS_BUDGET_MIB") > 0;

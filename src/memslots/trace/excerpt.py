@@ -92,7 +92,7 @@ class Excerpt:
             line = mend.unquoted(line)
             if numbered:
                 line = _TIMES.sub("", line, count=1)
-            if size > TEXT_MAX or not _tells(line) or has_vm and _RUN_INTERRUPTED.search(line):
+            if size > TEXT_MAX or not _tells(line) or (has_vm and _RUN_INTERRUPTED.search(line)):
                 line = ""
             lines.append(line)
             size += len(line)
