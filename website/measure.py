@@ -14,7 +14,7 @@ from pathlib import Path
 from browser import Browser, Page, served
 
 SITE = Path(__file__).resolve().parents[1] / "build" / "site"
-ROUNDS = 3
+ROUNDS = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

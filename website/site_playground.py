@@ -6,6 +6,7 @@ without the archive the site is built without the playground.
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import json
@@ -39,6 +40,7 @@ EXAMPLES = {
 _PATIENCE_SECONDS = 300
 LEFT_OUT = ("arrays", "emulate", "fleet", "live", "record", "running", "verify")
 """Wings that no command of the page loads."""
+NOT_ASKED_FOR = {"__future__", "memslots.__main__", "memslots.pytest_plugin"}
 
 
 def policy() -> str:
@@ -58,7 +60,7 @@ def write(folder: Path, cache: Path) -> bool:
     if archive is None:
         shutil.rmtree(folder, ignore_errors=True)
         return False
-    write_engine(folder / "pyodide", archive, cache)
+    write_engine(folder / "pyodide", archive)
     for name in ("playground.css", "playground.js", "worker.js"):
         shutil.copyfile(HERE / name, folder / name)
     page = (HERE / "index.html").read_text(encoding="utf-8")
@@ -67,32 +69,25 @@ def write(folder: Path, cache: Path) -> bool:
     texts = [{"name": name, "text": example_text(TOP / path)} for name, path in EXAMPLES.items()]
     (folder / "examples.json").write_text(json.dumps(texts), encoding="utf-8")
     write_program(cache / "memslots.zip")
-    compile_archives(folder / "pyodide", {cache / "memslots.zip": folder / "memslots.zip"})
+    write_snapshot(folder / "pyodide", cache / "memslots.zip", folder / "memslots.snapshot")
     return True
 
 
-def write_engine(folder: Path, archive: Path, cache: Path) -> None:
-    """Unpack Pyodide; its library is compiled once, which more than halves the start of a page."""
+def write_engine(folder: Path, archive: Path) -> None:
+    """Unpack Pyodide."""
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
         for name in ENGINE:
             member = tar.extractfile(f"package/{name}")
             assert member is not None, name
             (folder / name).write_bytes(member.read())
-    library = folder / "python_stdlib.zip"
-    compiled = cache / f"pyodide-{PYODIDE}-library.zip"
-    if not compiled.is_file():
-        made = compiled.with_suffix(f".{os.getpid()}")
-        compile_archives(folder, {library: made})
-        made.replace(compiled)
-    shutil.copyfile(compiled, library)
 
 
-def compile_archives(engine: Path, archives: dict[Path, Path]) -> None:
-    """Archives of source to archives of what Pyodide's Python compiles it to."""
-    names = [str(path) for pair in archives.items() for path in pair]
-    program = str(TOP / "website" / "compile.mjs")
-    subprocess.run(["node", program, str(engine), *names], check=True, timeout=_PATIENCE_SECONDS)
+def write_snapshot(engine: Path, program: Path, to: Path) -> None:
+    """What is in the memory of Pyodide with the program loaded: a page starts with that."""
+    names = map(str, (engine, program, HERE / "prepare.py", to))
+    script = str(TOP / "website" / "snapshot.mjs")
+    subprocess.run(["node", script, *names], check=True, timeout=_PATIENCE_SECONDS)
 
 
 def engine_archive(cache: Path) -> Path | None:
@@ -124,10 +119,25 @@ def example_text(path: Path) -> str:
 def write_program(path: Path) -> None:
     """The package, without the wings that need a Linux below them, and the door for the page."""
     source = TOP / "src" / "memslots"
+    named = set()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(source.rglob("*.py")):
             name = file.relative_to(source)
             is_there = name.parts[0] not in LEFT_OUT
             if is_there or (len(name.parts) == 2 and name.name == "__init__.py"):
                 archive.write(file, f"memslots/{name.as_posix()}")
+                named |= modules_named(file)
+                named.add(".".join(("memslots", *name.with_suffix("").parts)))
         archive.write(HERE / "terminal.py", "terminal.py")
+        archive.writestr("modules.txt", "\n".join(["terminal", *sorted(named - NOT_ASKED_FOR)]))
+
+
+def modules_named(path: Path) -> set[str]:
+    """The modules outside the package that a file imports anywhere, also within functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module)
+    return found

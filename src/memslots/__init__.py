@@ -74,12 +74,12 @@ in its wing:
         schema engines forms host_kernels inputs machines faults generate monitors opened store part
         rows batch shards scan tables changes prometheus ingest units upgrade
     views/            text out
-        text spans page_total accounting accounting_plot page_total_review conformance cost
-        questions difference live matrix rule_page timeline verify explanation findings guest_map
-        kernel_page steps running cause_page address_rows html_look moment_columns svg html_steps
+        text spans page_total accounting page_total_review conformance cost questions difference
+        live matrix rule_page verify explanation findings guest_map kernel_page steps running
+        cause_page address_rows html_look moment_columns svg accounting_plot html_steps
         space_time_cells space_time notebook recorded evidence report html_report completion links
         man_page schemas check_junit check_notes check_annotations check_sarif emulated sweep fleet
-        fleet_page html_pages terminal_text watch
+        fleet_page html_pages terminal_text watch slot_strip timeline
     cli/              one command a file
         progress example_files harmless record emulate terminal parsers run accounting ask
         conformance cost diff export kernel kernels live main rule rules vectors verify causes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from epilog import call, examples
@@ -254,3 +255,35 @@ def test_picture(tmp_path):
     lines = picture.findall("{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 8
     assert all(len(line.get("points").split()) == 411 for line in lines)
+
+
+def _line(path, letter):
+    """(x, y) of the points of a design's line."""
+    text = path.read_text()
+    points = text.split(f'<polyline class="{letter}" points="')[1].split('"')[0]
+    return [tuple(map(float, point.split(","))) for point in points.split()]
+
+
+def test_a_saw_is_drawn_with_each_of_its_teeth(tmp_path):
+    path = tmp_path / "designs.svg"
+    call(f"memslots accounting --host-bits 32 --svg {path}")
+    ys = [y for _, y in _line(path, "a")]
+    falls = sum(1 for one, other in pairwise(ys) if other > one + 1)
+    assert falls == 20  # 16 TiB are 2^32 pages: the product wraps twenty times on the way
+    assert "(d) refuses from 16 TiB" in path.read_text()
+    assert "80,000,000" in path.read_text()
+
+
+def test_a_saw_that_is_too_fine_is_said(tmp_path):
+    path = tmp_path / "designs.svg"
+    call(f"memslots accounting --host-bits 32 --pages 0x10000000000 --svg {path}")
+    assert "(a) wraps 5,120 times, more often than can be drawn" in path.read_text()
+    assert "(d) refuses from 16 TiB" in path.read_text()
+
+
+def test_the_picture_of_a_recording_goes_step_by_step(tmp_path):
+    path = tmp_path / "designs.svg"
+    call(f"memslots accounting examples/refused-overlap.strace --host-bits 64 --svg {path}")
+    xs = [x for x, _ in _line(path, "d")]
+    assert xs == sorted(xs)
+    assert ">step</text>" in path.read_text()

@@ -15,6 +15,7 @@ import pytest
 from epilog import ROOT, call
 
 from memslots.check.survey import survey
+from memslots.views import links
 from memslots.views.check_annotations import survey_github
 from memslots.views.check_notes import notes_of
 
@@ -63,8 +64,7 @@ def test_sarif_has_what_code_scanning_reads(line):
     (run,) = json.loads(call(f"{line} --format sarif")[1])["runs"]
     rules = run["tool"]["driver"]["rules"]
     for rule in rules:
-        assert rule["helpUri"].startswith("https://")
-        assert rule["helpUri"].endswith(f"/rules/{rule['id']}.html")
+        assert rule["help"]["markdown"].endswith(f"`memslots rule {rule['id']}`")
         assert (ROOT / "docs" / "rules" / f"{rule['id']}.md").exists()
         assert rule["fullDescription"]["text"]
         assert rule["help"]["markdown"]
@@ -148,7 +148,7 @@ def test_github_annotations_stand_at_the_tables():
     lines = out.splitlines()
     assert code == 1
     assert lines[0].startswith(f"::error file={ARM},line=21,title=size-unaligned::slot 2 ")
-    assert lines[0].endswith("/rules/size-unaligned.html")
+    assert lines[0].endswith(". More: memslots rule size-unaligned")
     assert [line.count("::") for line in lines] == [2, 2]
     assert call("memslots check examples/layouts/pc.toml --format github")[:2] == (0, "")
 
@@ -299,3 +299,18 @@ SHOWN = re.findall(
 @pytest.mark.parametrize("line", SHOWN)
 def test_the_lines_of_the_page_run(line):
     assert call(line)[0] == 0
+
+
+def test_a_published_site_is_linked_and_no_other(monkeypatch):
+    line = f"memslots check {ARM} --format"
+    forms = {form: call(f"{line} {form}")[1] for form in ("sarif", "github", "gitlab")}
+    assert "http" not in forms["github"] + forms["gitlab"]
+    assert "helpUri" not in forms["sarif"]
+    assert "informationUri" not in forms["sarif"]
+    monkeypatch.setattr(links, "SITE", "https://example.org/memslots")
+    page = "https://example.org/memslots/rules/size-unaligned.html"
+    for form in forms:
+        assert page in call(f"{line} {form}")[1]
+    driver = json.loads(call(f"{line} sarif")[1])["runs"][0]["tool"]["driver"]
+    assert driver["informationUri"] == "https://example.org/memslots"
+    assert driver["rules"][0]["helpUri"] == page

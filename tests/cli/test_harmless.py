@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,25 @@ def test_a_name_in_an_error_is_harmless(capsys: pytest.CaptureFixture[str]) -> N
     assert "no?[2Jsuch" in capsys.readouterr().err
     assert main(["rules", "\x1b[31m"]) == 2
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_names_in_a_fleet_and_a_sweep_are_harmless(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("duckdb")
+    recordings, tables = tmp_path / "in\x1b[2J\u202eput", str(tmp_path / "tables")
+    recordings.mkdir()
+    (recordings / "a\x07<b>.strace").write_text("30820 ioctl(9, KVM_CREATE_VM, 0\x1b[31m) = 10\n")
+    (recordings / "\x1b]0;bad").write_text("\x1b[2Jnothing\n")
+    for words in (
+        ["fleet", "scan", str(recordings), "-o", tables, "--jobs", "1"],
+        ["fleet", "query", tables, "SELECT *, chr(27) || '[2J' FROM recordings"],
+        ["sweep", "--", str(tmp_path / "no\x1b[2Jsuch")],
+    ):
+        main(words)
+        said = "".join(capsys.readouterr())
+        assert said
+        assert not {"\x1b", "\x07", "\u202e"} & set(said)
 
 
 def test_a_closed_output_is_an_error_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from memslots.cli.main import COMMANDS, main
+from memslots.cli.main import COMMANDS, HEADINGS, main
 
 
 def run(*words, data=b""):
@@ -88,3 +89,14 @@ def test_closed_pipe_is_no_error():
     done = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert done.returncode == 0
     assert not done.stderr
+
+
+def test_the_overview_is_in_groups_and_says_where_to_begin(capsys):
+    main(["--help"])
+    out = capsys.readouterr().out
+    groups = [part.splitlines() for part in out.split("\n\n")[2:-1]]
+    assert groups[0][0] == "A VM fails: start with `memslots explain FILE`"
+    assert [group[0] for group in groups] == list(HEADINGS.values())
+    named = [line.split()[0] for group in groups for line in group[1:]]
+    assert named == list(COMMANDS)
+    assert f"\nDocumentation: {Path(__file__).parents[2] / 'docs'}\n" in out

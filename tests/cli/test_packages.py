@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from epilog import ROOT, call, examples
 from memslots.cli import example_files
 from memslots.cli.all_parsers import all_parsers
 from memslots.cli.main import COMMANDS, main
+from memslots.cli.parsers import parser_of
 from memslots.cli.shell_files import write_shell_files
 
 NEEDS_MORE = {"emulate", "fleet", "live", "record", "sweep", "verify", "watch"}
@@ -75,6 +78,16 @@ def test_every_example_of_every_help_works_after_an_installation(line, installed
     assert done.stdout or wrote
 
 
+@pytest.mark.parametrize("name", sorted(NEEDS_MORE))
+def test_examples_that_need_more_are_understood(name, tmp_path, monkeypatch):
+    """What they do is run where it can be: by the tests of each command."""
+    monkeypatch.chdir(tmp_path)
+    for line in examples(name):
+        words = shlex.split(re.split(r" {3,}| \| | > ", line)[0])
+        module = import_module(f"memslots.cli.{words[1]}")
+        assert parser_of(words[1], module).parse_args(words[2:])
+
+
 @needs_build
 def test_the_source_distribution_has_what_its_tests_need(built):
     with tarfile.open(built[1]) as archive:
@@ -94,11 +107,12 @@ def test_the_wheel_says_who_and_where(built):
         names = wheel.namelist()
         (metadata,) = (name for name in names if name.endswith("/METADATA"))
         text = wheel.read(metadata).decode()
-    said = ("License-Expression: MIT", "Requires-Python: >=3.11", "Author: memslots developers",
-            "Project-URL: Documentation, ", "Project-URL: Issues, ")  # fmt: skip
+    said = ("License-Expression: MIT", "Requires-Python: >=3.11", "Author: memslots developers")
     for line in said:
         assert f"\n{line}" in text
     assert any(name.endswith("data/share/man/man1/memslots-explain.1") for name in names)
+    assert any(name.endswith("data/share/doc/memslots/rules/slot-overlap.md") for name in names)
+    assert "Project-URL" not in text  # as long as nobody owns an address
     assert any(name.endswith("share/bash-completion/completions/memslots") for name in names)
     assert "memslots/examples/layouts/pc.toml" in names
     assert "memslots/schemas/explain.json" in names

@@ -11,7 +11,7 @@ from memslots.compare.questions import QUESTIONS
 from memslots.kernel.names import find
 from memslots.model.vm import Vm
 from memslots.rules.answer import Refused
-from memslots.rules.catalogue import all_rules, find_rule
+from memslots.rules.catalogue import REGION_RULES, all_rules, find_rule
 from memslots.rules.presence import exists, releases_with, rules_of, surveyed
 
 
@@ -96,6 +96,8 @@ def test_what_refuses_a_question_exists_on_that_kernel(profile: object) -> None:
         ("kvm_gmem_bind", ["gmem-fd-closed", "gmem-range"]),
         ("kvm_check_memslot_overlap()", ["slot-overlap"]),
         ("KVM_CLEAR_DIRTY_LOG", ["clear-range"]),
+        ("27", ["slot-overlap"]),
+        ("51", [REGION_RULES[50].id]),
     ],
 )
 def test_rules_by_the_words_that_people_have(word: str, rules: list[str]) -> None:

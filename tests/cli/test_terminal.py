@@ -14,6 +14,7 @@ import pytest
 from epilog import ROOT, call
 
 from memslots.cli.terminal import TEXT_COMMANDS, pager_command
+from memslots.views import links
 from memslots.views.terminal_text import Highlighter, fitted, visible_columns
 
 REFUSED = "examples/refused-overlap.strace"
@@ -33,7 +34,7 @@ LINES = {
     "rules": "rules",
     "timeline": f"timeline {REFUSED}",
 }
-NEEDS_A_KERNEL = {"live", "verify"}
+NEEDS_A_KERNEL = {"live", "sweep", "verify"}
 
 
 def test_every_text_command_is_tried_here():
@@ -82,7 +83,8 @@ def test_a_line_is_fitted_below_its_text():
     assert visible_columns("\x1b]8;;https://x\x1b\\ab\x1b]8;;\x1b\\") == 2
 
 
-def test_what_is_coloured_and_linked():
+def test_what_is_coloured_and_linked(monkeypatch):
+    monkeypatch.setattr(links, "SITE", "https://example.org")
     mark = Highlighter({"slot-overlap": True, "host-alias": False}, colours=True, links=True)
     line = mark("EEXIST slot-overlap host-alias not-an-id pre-slot-overlap")
     assert line.startswith("\x1b[31mEEXIST\x1b[0m \x1b]8;;https://")
@@ -188,7 +190,11 @@ def test_a_terminal_gets_its_width_and_colours():
 
 def test_a_terminal_that_shows_links_gets_them():
     assert "\x1b]8;;" not in on_terminal(["rule", "slot-overlap"], rows=60)[1]
-    assert "\x1b]8;;https" in on_terminal(["rule", "slot-overlap"], rows=60, WT_SESSION="1")[1]
+    shows = {"rows": 60, "WT_SESSION": "1"}
+    assert "\x1b]8;;" not in on_terminal(["rule", "slot-overlap"], **shows)[1]  # no site, no link
+    shows["MEMSLOTS_DOCS"] = "https://example.org/"
+    linked = on_terminal(["rule", "slot-overlap"], **shows)[1]
+    assert "\x1b]8;;https://example.org/rules/slot-overlap.html" in linked
     asked = on_terminal(["rule", "slot-overlap"], rows=60, WT_SESSION="1", FORCE_HYPERLINK="0")
     assert "\x1b]8;;" not in asked[1]
 

@@ -6,8 +6,10 @@ import glob
 import json
 
 import pytest
+from strace_lines import MIB, region, vm
 
 from memslots import Region, Vm
+from memslots.errnos import EFAULT
 from memslots.explain.analysis import Analysis
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
@@ -356,3 +358,13 @@ def test_a_region_call_in_other_words_is_told_once_and_as_one(words):
     assert explanation.step.event.call == "KVM_SET_USER_MEMORY_REGION"
     assert explanation.step.observed == -22
     assert explanation.advice
+
+
+def test_a_signal_to_a_vcpu_is_no_failure_in_the_life_of_a_vm():
+    run = "30820 ioctl(11, KVM_RUN, 0) = -1 EINTR (Interrupted system call)"
+    alone = analysed(run)
+    assert alone.explanations[0].cause.id == "run-interrupted"
+    life = analysed("\n".join([vm(), region(0, 0, MIB), run, run]))
+    assert not life.explanations
+    dies = analysed("\n".join([vm(), region(0, 0, MIB), run, run.replace("EINTR", "EFAULT")]))
+    assert dies.explanations[0].errno == EFAULT

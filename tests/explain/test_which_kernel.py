@@ -97,3 +97,17 @@ def test_a_type_of_vm_that_was_made_is_one_that_the_host_offers(vm_type, smm, fi
 def test_a_type_that_no_kernel_has_stays_a_surprise():
     analysis = Analysis(b"ioctl(3, KVM_CREATE_VM, 0x1f) = 4\n").finish()
     assert analysis.explanations
+
+
+def test_a_refusal_whose_arguments_lack_rules_no_kernel_out():
+    """QEMU names neither flags nor host address: what it did not print may be what was wrong."""
+    line = (
+        "qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION failed, "
+        "slot=7, start=0x100000000, size=0x380000000: Invalid argument"
+    )
+    evidence = Analysis(line.encode()).finish().evidence
+    assert not evidence.contradictions
+    assert evidence.consistent
+    assert not evidence.ruled_out
+    beyond = line.replace("start=0x100000000", f"start={1 << 50:#x}")
+    assert "5.17/x86_64" in Analysis(beyond.encode()).finish().evidence.ruled_out

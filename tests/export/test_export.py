@@ -61,7 +61,7 @@ def test_perfetto_has_slots_calls_and_counters(events):
 
 
 def test_an_unknown_format_is_named(events):
-    with pytest.raises(ValueError, match="no export to 'xml'; there are c, python"):
+    with pytest.raises(ValueError, match="no export to 'xml'; there are c, selftest, python"):
         export(events, "xml")
 
 
@@ -78,6 +78,23 @@ def test_the_c_program_gives_the_recorded_errnos(tmp_path, events, capsys):
     assert done.returncode == 0, done.stdout
     assert "3 KVM_SET_USER_MEMORY_REGION = -17 (File exists)" in done.stdout
     assert done.stdout.endswith("8 calls, 0 answered otherwise than recorded\n")
+
+
+@requires("gcc", "kvm")
+@pytest.mark.parametrize(("wrong", "code"), [("", 0), ("-1 EEXIST (File exists)", 1)])
+def test_a_selftest_prints_tap(tmp_path, wrong, code):
+    recording, source, program = (tmp_path / each for each in ("vmm.strace", "test.c", "test"))
+    recording.write_text(RECORDING.replace(wrong, "0") if wrong else RECORDING)
+    assert main(["export", "--format", "selftest", str(recording), "-o", str(source)]) == 0
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", source, "-o", program], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["TAP version 13", "1..8"]
+    tests = [line for line in lines[2:] if not line.startswith("#")]
+    assert [int(line.removeprefix("not ").split()[1]) for line in tests] == [*range(1, 9)]
+    assert sum(line.startswith("not ok") for line in tests) == code
+    assert lines[-1] == f"# Totals: pass:{8 - code} fail:{code} xfail:0 xpass:0 skip:0 error:0"
 
 
 @requires("gcc", "kvm")

@@ -38,8 +38,13 @@ PATIENCE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    with served(made_playground(tmp_path_factory.mktemp("site") / "playground").parent) as found:
+def playground(tmp_path_factory):
+    return made_playground(tmp_path_factory.mktemp("site") / "playground")
+
+
+@pytest.fixture(scope="module")
+def site(playground):
+    with served(playground.parent) as found:
         yield found
 
 
@@ -84,6 +89,21 @@ def test_it_says_what_the_terminal_says(page, name):
 @pytest.mark.parametrize("kernel", ["5.10/i386", "6.1.0-18-amd64", "6.1/x86", "--help", "<b>"])
 def test_a_stated_kernel(page, kernel):
     assert pasted(page, OVERLAP, kernel) == terminal("explain", OVERLAP, f"--kernel={kernel}")
+
+
+def test_a_narrow_page_has_lines_that_fit(page):
+    size = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.call("Emulation.setDeviceMetricsOverride", **size)
+    try:
+        out, _, _ = pasted(page, OVERLAP)
+        said = page.value("document.getElementById('command').textContent")
+        assert page.value("document.documentElement.scrollWidth") <= 390
+    finally:
+        page.call("Emulation.clearDeviceMetricsOverride")
+    columns = int(re.fullmatch(r"memslots explain --width=(\d+) -", said)[1])
+    assert 32 <= columns < 60
+    assert out == terminal("explain", OVERLAP, f"--width={columns}")[0]
+    assert max(map(len, out.splitlines())) <= columns
 
 
 def test_a_file_is_read_as_it_is(page):
@@ -190,9 +210,8 @@ def test_kernels_to_choose_from(page):
     assert page.value("document.getElementById('codes').textContent").startswith("Exit codes: 0 ")
 
 
-def test_opened_as_a_file_it_says_what_to_do(page, tmp_path):
-    folder = made_playground(tmp_path / "playground")
-    other = page.browser.open(f"file://{folder}/index.html")
+def test_opened_as_a_file_it_says_what_to_do(page, playground):
+    other = page.browser.open(f"file://{playground}/index.html")
     assert "http.server" in other.until(
         "(text => text !== 'loading…' && text)(document.getElementById('state')?.textContent)"
     )

@@ -19,9 +19,9 @@ from memslots.explain.finding_kinds import KINDS
 from memslots.kernel.names import find
 from memslots.rules.catalogue import all_rules
 from memslots.rules.presence import surveyed
+from memslots.views import links
 from memslots.views.cause_page import cause_sections
 from memslots.views.kernel_page import kernel_lines
-from memslots.views.links import SITE, rule_link
 
 LACKING = [name for name in ("sphinx", "myst_parser", "furo") if find_spec(name) is None]
 needs_sphinx = pytest.mark.skipif(
@@ -51,9 +51,10 @@ def words(text):
     return set(re.findall(r"\w{3,}", text))
 
 
-def test_every_id_has_an_address(pages):
+def test_every_id_has_an_address(pages, monkeypatch):
+    monkeypatch.setattr(links, "SITE", "https://example.org")
     for each in [*(rule.id for rule in all_rules()), *CAUSES, *KINDS]:
-        assert rule_link(each) == f"{SITE}/rules/{each}.html"
+        assert links.rule_link(each) == f"https://example.org/rules/{each}.html"
         assert f"rules/{each}.md" in pages
     for profile in surveyed():
         assert f"kernels/{profile.name.replace('/', '-')}.md" in pages

@@ -330,6 +330,6 @@ def test_a_slot_says_what_it_is():
     assert (slot.slot_word, slot.end_gfn, slot.is_invalid) == (1 << 16 | 32765, 0xFEE01, False)
     assert repr(slot) == (
         "<Slot 1:32765 (APIC access page) gfns [0xfee00, 0xfee01) hva 0x7f0000000000 "
-        "KVM_MEM_LOG_DIRTY_PAGES>"
+        "flags KVM_MEM_LOG_DIRTY_PAGES>"
     )
     assert Slot(0, 0, 0, 1, 0, 1 << 16).is_invalid

@@ -102,6 +102,20 @@ function coloured(text) {
   });
 }
 
+// How many letters a line of the answer has room for.
+function columns() {
+  $('out').textContent = '0000000000';
+  $('answer').hidden = false;
+  open('explanation');
+  const range = document.createRange();
+  range.selectNodeContents($('out'));
+  const letter = range.getBoundingClientRect().width / 10;
+  const {paddingLeft, paddingRight} = getComputedStyle($('out'));
+  const room = $('out').clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  $('answer').hidden = true;
+  return Math.max(32, Math.floor(room / letter));
+}
+
 async function submit() {
   const id = ++run, file = $('file').files[0], kernel = $('kernel').value.trim();
   frames.forEach(URL.revokeObjectURL);
@@ -113,7 +127,7 @@ async function submit() {
   if (isReady) say('reading…');
   const bytes = file ? await file.arrayBuffer() : new TextEncoder().encode($('paste').value).buffer;
   if (id !== run) return;
-  waiting = {id, bytes, kernel};
+  waiting = {id, bytes, kernel, columns: columns()};
   if (isReady) send(waiting);
 }
 

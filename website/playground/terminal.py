@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 
 # what `memslots.views.links` and the colours ask for: links lead to pages of the site around us
 os.environ |= {"FORCE_COLOR": "1", "FORCE_HYPERLINK": "1", "MEMSLOTS_DOCS": ".."}
@@ -29,6 +30,7 @@ def run(words: list[str], paste: object) -> tuple[str, int, str, str]:
     return f"memslots {shlex.join(words)}", code, out.getvalue(), err.getvalue()
 
 
+@cache
 def kernels() -> list[str]:
     """Names for the list to choose from, newest first."""
     _, _, out, _ = run(["kernels", "--json"], b"")
@@ -45,6 +47,7 @@ def kernels() -> list[str]:
     ]
 
 
+@cache
 def exit_codes() -> str:
     """What `memslots --help` says of exit codes."""
     _, _, out, _ = run(["--help"], b"")

@@ -2,14 +2,25 @@
 const here = self.name;
 let run;
 
+// The memory of a Python that has the program loaded already; see snapshot.mjs.
+async function memory() {
+  const {body} = await fetch(here + 'memslots.snapshot');
+  return new Response(body.pipeThrough(new DecompressionStream('gzip'))).arrayBuffer();
+}
+
 async function load() {
-  const [{loadPyodide}, program] = await Promise.all([
-    import(here + 'pyodide/pyodide.mjs'),
-    fetch(here + 'memslots.zip').then(answer => answer.arrayBuffer()),
+  const _loadSnapshot = memory();
+  const [{loadPyodide}, {default: create}] = await Promise.all([
+    import(here + 'pyodide/pyodide.mjs'), import(here + 'pyodide/pyodide.asm.mjs'),
   ]);
-  const python = await loadPyodide({indexURL: here + 'pyodide/'});
-  python.unpackArchive(program, 'zip', {extractDir: '/memslots'});
-  run = python.runPython('import sys; sys.path.insert(0, "/memslots"); import terminal; terminal');
+  // Python's memory is made as small as ever; what is to be put into it has grown
+  const createPyodideModule = async settings => {
+    const made = await create(settings);
+    made._malloc((await _loadSnapshot).byteLength);
+    return made;
+  };
+  const python = await loadPyodide({indexURL: here + 'pyodide/', _loadSnapshot, createPyodideModule});
+  run = python.runPython('import terminal; terminal');
   const kernels = run.kernels(), codes = run.exit_codes();
   postMessage({what: 'ready', kernels: kernels.toJs(), codes});
 }
@@ -23,12 +34,13 @@ function command(words, bytes) {
 
 const loading = load().catch(error => postMessage({what: 'broken', text: error.message}));
 
-onmessage = async ({data: {id, bytes, kernel}}) => {
+onmessage = async ({data: {id, bytes, kernel, columns}}) => {
   await loading;
   const stated = kernel ? ['--kernel=' + kernel] : [];
+  const narrow = columns < 100 ? ['--width=' + columns] : [];
   const paste = new Uint8Array(bytes);
   try {
-    const [line, code, out, err] = command(['explain', ...stated, '-'], paste);
+    const [line, code, out, err] = command(['explain', ...stated, ...narrow, '-'], paste);
     postMessage({what: 'explained', id, command: line, code, out, err});
     for (const [name, words] of [['map', ['map', '--svg=-']], ['report', ['report', '--title=pasted']]]) {
       const [, , text, why] = command([...words, ...stated, '-'], paste);

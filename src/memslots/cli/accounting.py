@@ -99,9 +99,7 @@ def run(options: argparse.Namespace) -> int:
         from ..views.accounting_plot import plot_svg
 
         with open(options.svg, "w", encoding="utf-8") as picture:
-            picture.write(
-                plot_svg(made.rows, host_bits, own_title=made.own.title if made.own else "")
-            )
+            picture.write(plot_svg(made))
     print(view.comparison_json(made) if options.json else "\n".join(view.comparison_lines(made)))
     return FINDINGS if made.is_own_wrong else FINE
 

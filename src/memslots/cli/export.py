@@ -11,19 +11,21 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = (
-    "A recording as a stand-alone C program, Python script, JSONL, strace's text, or a Perfetto "
-    "trace."
+    "A recording as a stand-alone C program, a kernel selftest, Python script, JSONL, strace's "
+    "text, or a Perfetto trace."
 )
 EPILOG = """\
 examples:
   memslots export --format c examples/refused-overlap.strace -o calls.c
+  memslots export --format selftest examples/refused-overlap.strace -o overlap_test.c
   memslots export --format python examples/refused-overlap.strace | python3 - 6.1/x86_64
   memslots export --format jsonl examples/refused-overlap.strace
   memslots export --format perfetto examples/recordings/qemu72-q35-lifecycle.strace -o vm.json
 
 The C program (`gcc calls.c -o calls && ./calls`) and the script make the recorded calls again,
-print what is answered, and end with 1 if anything is answered otherwise than recorded.  The trace
-opens in https://ui.perfetto.dev.
+print what is answered, and end with 1 if anything is answered otherwise than recorded.  A selftest
+does so as the tests of the kernel's tools/testing/selftests/kvm do: TAP, 4 without /dev/kvm.  The
+trace opens in https://ui.perfetto.dev.
 In Python: memslots.export.export(events, "c")."""
 
 
@@ -34,13 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", nargs="+", metavar="FILE", help="recordings, or - for standard input"
     )
-    forms = ("c", "python", "jsonl", "strace", "perfetto")
+    forms = ("c", "selftest", "python", "jsonl", "strace", "perfetto")
     parser.add_argument("--to", dest="format", choices=forms, help=SUPPRESS)
     parser.add_argument(
         "--format",
         choices=forms,
-        help="c, python: programs that make the calls again; jsonl: an object for each call; "
-        "strace: its text; perfetto: VMs, slots and totals over time",
+        help="c, python: programs that make the calls again; selftest: such a test of the "
+        "kernel's; jsonl: an object for each call; strace: its text; perfetto: VMs, slots and "
+        "totals over time",
     )
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write there instead of standard output"

@@ -26,25 +26,25 @@ COMMANDS = {
     "map": ("map", "the guest-physical map at a step: slots, holes, aliases"),
     "timeline": ("timeline", "slots and totals over time"),
     "report": ("report", "one HTML file on a recording: explanations, map over time, steps"),
+    "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
     "check": ("check", "a layout or recording against one or many kernels"),
+    "cost": ("cost", "kernel memory that a layout costs"),
+    "accounting": ("accounting", "page total and MMU budget under four accounting designs"),
     "rules": ("rules", "the catalogue of rules"),
     "rule": ("rule", "one rule, finding or cause: refuses when, why, what to do"),
     "causes": ("causes", "what else can be behind a failure: host, VMM, VFIO, vhost, firmware"),
     "kernels": ("kernels", "the kernels that are known"),
     "kernel": ("kernel", "what one kernel does, and how that is known"),
     "diff": ("diff", "what changes between two kernels"),
-    "cost": ("cost", "kernel memory that a layout costs"),
-    "accounting": ("accounting", "page total and MMU budget under four accounting designs"),
-    "vectors": ("vectors", "call sequences with expected results, for other implementations"),
-    "ask": ("ask", "answer calls from standard input, line by line"),
     "record": ("record", "record every memory call of a program"),
+    "watch": ("watch", "a program's slots, map and refusals on the terminal, while they happen"),
     "emulate": ("emulate", "run a program as if on another kernel; make its calls fail"),
     "sweep": ("sweep", "run a program once for each of its memory calls, with that call refused"),
-    "watch": ("watch", "a program's slots, map and refusals on the terminal, while they happen"),
+    "fleet": ("fleet", "thousands of recordings as tables: SQL, reports, upgrades"),
+    "ask": ("ask", "answer calls from standard input, line by line"),
+    "vectors": ("vectors", "call sequences with expected results, for other implementations"),
     "live": ("live", "this host's KVM: probe it, run a layout on it"),
     "verify": ("verify", "random and directed calls, the model beside the live kernel"),
-    "fleet": ("fleet", "thousands of recordings as tables: SQL, reports, upgrades"),
-    "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
     "conformance": (
         "conformance",
         "replay recorded answers of real kernels and count disagreements",
@@ -53,6 +53,16 @@ COMMANDS = {
     "schema": ("schema", "the JSON Schema of what --json prints"),
     "completion": ("completion", "completion of commands and options for bash, zsh and fish"),
 }
+HEADINGS = {
+    "explain": "A VM fails: start with `memslots explain FILE`",
+    "check": "Before it happens",
+    "rules": "Rules and kernels",
+    "record": "A program that runs",
+    "fleet": "Thousands of recordings",
+    "ask": "The model and the real KVM",
+    "example": "Around it",
+}
+"""First command of a group: what the group is for."""
 
 
 _YOUNG_OBJECTS = 200_000
@@ -113,14 +123,33 @@ def _overview() -> str:
         "usage: memslots COMMAND [OPTION...]",
         "",
         "What KVM does with guest memory, on any kernel, and why.",
-        "",
-        *(f"  {name:{width}}  {entry[1]}" for name, entry in COMMANDS.items()),
+    ]
+    for name, entry in COMMANDS.items():
+        if name in HEADINGS:
+            lines += ["", HEADINGS[name]]
+        lines.append(f"  {name:{width}}  {entry[1]}")
+    docs = _documentation()
+    lines += [
         "",
         "`memslots COMMAND --help` has the options and examples.",
+        *([f"Documentation: {docs}"] if docs else []),
         "Exit codes: 0 fine, 1 findings or refusals, 2 usage, 3 undetermined, 4 device "
         "unavailable.",
     ]
     return "\n".join(lines)
+
+
+def _documentation() -> str:
+    """Where it can be read: the site, the folder that was installed, or the source tree's."""
+    from os.path import dirname, isfile, join, normpath
+
+    from ..views.links import SITE
+
+    top = dirname(dirname(dirname(dirname(__file__))))
+    # of an installation, `top` is lib/python3.x below the prefix
+    folders = (join(top, "..", "..", "share", "doc", "memslots"), join(top, "docs"))
+    found = (normpath(each) for each in folders if isfile(join(each, "tutorial.md")))
+    return SITE or next(found, "")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ examples:
   memslots rule slot-overlap
   memslots rule EEXIST
   memslots rule kvm_check_memslot_overlap
+  memslots rule 27
   memslots rule page-total-cap --json
   memslots rule unbacked-window
   memslots rule vfio-memlock-limit
@@ -35,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "rule",
         metavar="RULE",
-        help="the id of a rule, finding or cause, as in every report; or an errno, a call, or a "
-        "function of the kernel: the rules about it",
+        help="the id of a rule, finding or cause, as in every report; or an errno, a call, a "
+        "function of the kernel, or a place in the order of the checks: the rules about it",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TEXT_COMMANDS = frozenset(
     (
         "accounting", "causes", "check", "conformance", "cost", "diff", "explain", "kernel",
-        "kernels", "live", "map", "replay", "rule", "rules", "timeline", "verify",
+        "kernels", "live", "map", "replay", "rule", "rules", "sweep", "timeline", "verify",
     )
 )  # fmt: skip
 """Commands that print text for people; they take --width and -o."""

@@ -9,7 +9,17 @@ made.rows, made.wrong_totals, made.faults
 from __future__ import annotations
 
 from .design_faults import SMALL_WORDS, Fault, WrongTotal, first_wrong_total, shortest_fault
-from .designs import KNOWN_TOTALS, DesignRow, compare, compare_totals, equal_slots, totals_of
+from .designs import (
+    KNOWN_TOTALS,
+    DesignRow,
+    compare,
+    compare_totals,
+    equal_slots,
+    first_refused_total,
+    totals_of,
+    wrap,
+    wraps,
+)
 from .own_design import OwnDesign, load_design
 
 TYPE_CHECKING = False
@@ -20,6 +30,8 @@ STEP, SLOTS, TOTALS, KNOWN = "step", "slots", "totals", "known"
 """What the rows are: steps of a recording or layout, equal slots, totals asked for, totals worth
 knowing.
 """
+_MOST_WRAPS = 256
+"""Teeth of a saw that a picture can show."""
 
 
 class Comparison:
@@ -80,6 +92,32 @@ class Comparison:
         if pages is not None:
             return TOTALS, compare_totals(totals_of(pages), self.host_bits, self.own)
         return KNOWN, compare_totals(KNOWN_TOTALS, self.host_bits, self.own)
+
+    def picture_rows(self, bits: int, columns: int) -> list[DesignRow]:
+        """Rows that stand close enough for a line: of totals, one for each column of a picture,
+        and two where a design wraps or begins to refuse.
+        """
+        if self.what not in (TOTALS, KNOWN):
+            return self.rows
+        most = max(row.pages for row in self.rows)
+        totals = {most * column // columns for column in range(columns + 1)}
+        totals |= {row.pages for row in self.rows}
+        ends = [first_refused_total("d", bits) or 0]
+        for letter in "ac":
+            if not self.skipped_wraps(letter, bits):
+                count = wraps(letter, bits, most)
+                ends += (wrap(letter, bits, number) for number in range(1, count + 1))
+        totals |= {total for end in ends for total in (end - 1, end) if 0 < total <= most}
+        return list(compare_totals(sorted(totals - {0}), (bits,), self.own))
+
+    def skipped_wraps(self, letter: str, bits: int) -> int:
+        """How often a design wraps up to the largest total, where no picture can show it; else
+        0.
+        """
+        if self.what not in (TOTALS, KNOWN):
+            return 0
+        count = wraps(letter, bits, max(row.pages for row in self.rows))
+        return count if count > _MOST_WRAPS else 0
 
     @property
     def is_own_wrong(self) -> bool:

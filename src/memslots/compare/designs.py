@@ -14,6 +14,7 @@ from ..state.change import CREATE, DELETE, NOTHING
 from ..state.mmu_pages import (
     KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO,
     KVM_MIN_ALLOC_MMU_PAGES,
+    KVM_PERMILLE_MMU_PAGES,
     ratio_budget,
 )
 from ..state.mmu_pages_designs import DESIGNS, Design
@@ -269,12 +270,28 @@ def interesting(rows: Iterable[DesignRow], around: int = 1) -> list[DesignRow | 
 def first_wrong_total(letter: str, host_bits: int) -> int | None:
     """The smallest total, in host pages, at which a design's budget is wrong; None: never."""
     if letter == "a":
-        return -(-(1 << host_bits) // 20)
+        return wrap(letter, host_bits, 1)
     if letter == "b":
         return KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO * (KVM_MIN_ALLOC_MMU_PAGES + 1)
     if letter == "c":
-        return min((1 << host_bits) * KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO, -(-(1 << 64) // 20))
+        return min(wrap(letter, host_bits, 1), wrap("a", 64, 1))
     return None
+
+
+def wrap(letter: str, host_bits: int, number: int) -> int:
+    """The total, in host pages, at which the budget of (a) or (c) begins again for the `number`th
+    time.
+    """
+    if letter == "c":
+        return (number << host_bits) * KVM_MEMSLOT_PAGES_TO_MMU_PAGES_RATIO
+    return -(-(number << host_bits) // KVM_PERMILLE_MMU_PAGES)
+
+
+def wraps(letter: str, host_bits: int, most: int) -> int:
+    """How often it does so on the way to `most` pages."""
+    if letter == "c":
+        return most // wrap(letter, host_bits, 1)
+    return most * KVM_PERMILLE_MMU_PAGES >> host_bits
 
 
 def first_refused_total(letter: str, host_bits: int) -> int | None:

@@ -90,7 +90,6 @@ def recording(facts: Facts) -> list[str]:
     command = f"{name} ..." if name else "COMMAND"
     return [
         f"memslots record -o vmm.rec -- {command}",
-        f"strace -f -e trace=ioctl,mmap,munmap -o vmm.strace {command}   # where memslots cannot "
-        "be installed",
+        f"strace -f -e trace=ioctl,mmap,munmap -o vmm.strace {command}",
         "memslots explain vmm.rec",
     ]

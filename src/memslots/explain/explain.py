@@ -91,7 +91,7 @@ def explain(step: Step, facts: Facts | None = None) -> Explanation:
     """The explanation of a step, in the light of the text around it."""
     facts = no_facts() if facts is None else facts
     explanation = _explained(step, facts)
-    if not explanation.advice and explanation.certainty == POSSIBLE:
+    if not explanation.advice and (explanation.certainty == POSSIBLE or explanation.questions):
         from .advice import recording
 
         explanation.advice = recording(facts)
@@ -164,7 +164,9 @@ def _by_causes(step: Step, facts: Facts) -> Explanation:
         explanation.summary = f"{cause.title[:-1]}: {hypervisor_named(facts)}"
     explanation.questions.append(f"what decides: {cause.decides}")
     explanation.passes = [fitted(cause.next.replace("`", ""), facts)]
-    explanation.advice = [fitted(command, facts) for command in cause.commands]
+    explanation.advice = [
+        fitted(command, facts) for command in cause.commands if not command.startswith("-")
+    ]  # options are for a command line that is there already
     return explanation
 
 

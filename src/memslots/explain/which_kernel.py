@@ -204,6 +204,14 @@ def _try_candidates(events: Sequence[Event], evidence: Evidence, candidates: lis
             evidence.chosen, evidence.contradictions = candidate, count
     if evidence.contradictions:
         _try_builds(events, evidence, [candidate.version for candidate in candidates])
+    least = evidence.contradictions
+    if least and not _contradictions(events, evidence.chosen, 1, surely=True)[0]:
+        # what was not recorded of these calls may be what was refused: they rule nothing out
+        evidence.contradictions = 0
+        for candidate, (count, _) in zip(candidates, tried):
+            if best is not None and count == best[0]:
+                evidence.consistent.append(candidate)
+                del evidence.ruled_out[candidate.name]
 
 
 def _candidates(arch: str, edits: str = "") -> list[Profile]:
@@ -253,16 +261,19 @@ def _vm_types_made(events: Sequence[Event]) -> int:
 
 
 def _contradictions(
-    events: Sequence[Event], profile: Profile, most: int = MOST_EVENTS
+    events: Sequence[Event], profile: Profile, most: int = MOST_EVENTS, *, surely: bool = False
 ) -> tuple[int, str]:
-    """How many calls the kernel would have answered otherwise, at most so many, and the first."""
+    """How many calls the kernel would have answered otherwise, at most so many, and the first.
+
+    surely: whatever was not recorded of those calls.
+    """
     count, first = 0, ""
     replay = Replay((), profile, most_kept=0, only_answers=True)
     for number, event in enumerate(events, 1):
         if replay.advance(number, event):
             continue
         step = replay.step
-        if contradicts(step):
+        if contradicts(step) and not (surely and step.assumed and (step.observed or 0) < 0):
             count += 1
             if not first:
                 expected = step.answer.reason if step.answer is not None else ""

@@ -1,5 +1,5 @@
-"""A recording or sequence of calls in another form: C, Python, JSONL, strace's text, a Perfetto
-trace.
+"""A recording or sequence of calls in another form: C, a test of the kernel's, Python, JSONL,
+strace's text, a Perfetto trace.
 
 from memslots.export import export
 for line in export(events, "c"):
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..kernel.profile import Profile
 
-FORMATS = ("c", "python", "jsonl", "strace", "perfetto")
+FORMATS = ("c", "selftest", "python", "jsonl", "strace", "perfetto")
 
 
 def export(events: Iterable[Event], to: str, profile: Profile | None = None) -> Iterator[str]:
@@ -41,10 +41,10 @@ def export(events: Iterable[Event], to: str, profile: Profile | None = None) -> 
         from .python import python_lines
 
         return python_lines(events)
-    if to == "c":
+    if to in ("c", "selftest"):
         from .c import c_lines
 
-        return c_lines(events)
+        return c_lines(events, is_selftest=to == "selftest")
     raise ValueError(f"no export to {to!r}; there are {', '.join(FORMATS)}")
 
 

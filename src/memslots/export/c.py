@@ -16,10 +16,17 @@ _STEPS_A_FUNCTION = 500
 _POOL = (0x2000_0000, 64 << 20)
 
 
-def c_lines(events: Iterable[Event]) -> Iterator[str]:
-    """The program: stand-alone, for gcc or clang with Linux headers of any age."""
+def c_lines(events: Iterable[Event], *, is_selftest: bool = False) -> Iterator[str]:
+    """The program: stand-alone, for gcc or clang with Linux headers of any age.
+
+    is_selftest: it prints TAP, as the tests of tools/testing/selftests do.
+    """
     sequence = Sequence(events)
-    steps = [line for call in sequence.calls() for line in _step(call)]
+    calls = list(sequence.calls())
+    steps = [line for call in calls for line in _step(call)]
+    if is_selftest:
+        yield "/* SPDX-License-Identifier: MIT */"
+        yield f"#define SELFTEST {len(calls)}"
     yield from PRELUDE.splitlines()
     yield f"static int vm[{max(sequence.vms, 1)}];"
     yield f"MAYBE_UNUSED static int file[{max(sequence.files, 1)}];"

@@ -7,7 +7,8 @@ PRELUDE = r"""/* Calls of a recording, made again.  Exported by memslots.
  * cc -o calls calls.c && ./calls
  *
  * Prints each call with its result (negated errno), the recorded one beside it if it differs.
- * Exit status: 0 as recorded, 1 something differs, 77 no /dev/kvm.
+ * Exit status: 0 as recorded, 1 something differs, 77 no /dev/kvm.  With SELFTEST defined as the
+ * number of calls it is a test of tools/testing/selftests: TAP, and 4 where there is no /dev/kvm.
  *
  * A slot may cost 11 bytes of kernel memory a page.  Slots for more than MEMSLOTS_BUDGET_MIB
  * (environment, default 1024) are not made.
@@ -50,15 +51,45 @@ static long answer(long result)
 #define kvm_ioctl(fd, request, argument) answer(ioctl(fd, request, (unsigned long)(argument)))
 #define MAYBE_UNUSED __attribute__((unused))
 
+static int is_same(long result, long recorded, enum kind kind)
+{
+    return recorded == UNKNOWN || result == recorded ||
+           (kind == DONE_OR_FD && result >= 0 && recorded >= 0);
+}
+
+#ifdef SELFTEST
+static int told, skipped;
+
+static void tap(int number, const char *name, long result, long recorded, enum kind kind)
+{
+    int same = result == NOT_MADE || is_same(result, recorded, kind);
+
+    made++;
+    differing += !same;
+    if (!same)
+        printf("# %ld (%s), recorded: %ld\n", result, result < 0 ? strerror(-result) : "",
+               recorded);
+    printf("%sok %d step %d %s", same ? "" : "not ", ++told, number, name);
+    if (result == NOT_MADE)
+        skipped += printf(" # SKIP it may cost more kernel memory than MEMSLOTS_BUDGET_MIB") > 0;
+    printf("\n");
+    fflush(stdout);
+    note[0] = 0;
+}
+#endif
+
 static void step(int number, const char *name, long result, long recorded, enum kind kind)
 {
+#ifdef SELFTEST
+    tap(number, name, result, recorded, kind);
+    return;
+#endif
     if (result == NOT_MADE) {
         printf("%d %s not made: it may cost more kernel memory than MEMSLOTS_BUDGET_MIB\n", number,
         name); return;
     }
 
-    int same = recorded == UNKNOWN || result == recorded || (kind == DONE_OR_FD && result >= 0 &&
-    recorded >= 0);
+    int same = is_same(result, recorded, kind);
 
     made++;
     printf("%d %s = %ld%s%s%s", number, name, kind == DONE_OR_FD && result > 0 ? 0 : result,
@@ -198,6 +229,14 @@ MAYBE_UNUSED static void map_memory(unsigned long address, unsigned long size)
 static void begin(void)
 {
     kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+#ifdef SELFTEST
+    printf("TAP version 13\n");
+    if (kvm < 0) {
+        printf("1..0 # SKIP /dev/kvm: %s\n", strerror(errno));
+        exit(4);
+    }
+    printf("1..%d\n", SELFTEST);
+#endif
     if (kvm < 0) {
         perror("/dev/kvm");
         exit(77);
@@ -206,7 +245,12 @@ static void begin(void)
 
 static int end(void)
 {
+#ifdef SELFTEST
+    printf("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:0\n",
+           made - differing - skipped, differing, skipped);
+#else
     printf("%d calls, %d answered otherwise than recorded\n", made, differing);
+#endif
     return differing != 0;
 }
 """

@@ -60,6 +60,13 @@ def all_rules() -> tuple[Rule, ...]:
     return (*REGION_RULES, *OTHER_RULES)
 
 
+def rules_beside(rule: Rule) -> tuple[Rule, ...]:
+    """The rules of the same call, in the order of the kernel's checks."""
+    if rule in REGION_RULES:
+        return REGION_RULES
+    return tuple(other for other in OTHER_RULES if other.calls == rule.calls)
+
+
 def find_rule(rule_id: str) -> Rule:
     """The rule with this id.  Raises UnknownKernelError with the nearest ones."""
     rules = {rule.id: rule for rule in (*all_rules(), ALLOCATION_FAILED)}
@@ -88,12 +95,18 @@ def rules_with(word: str) -> list[Rule]:
 
 
 def rules_about(word: str) -> list[Rule]:
-    """The rules with this id, errno (`EEXIST`), call, or function of the kernel.
+    """The rules with this id, errno (`EEXIST`), call, or function of the kernel, or at this place
+    (`27`) in the order of a call's checks.
 
     Raises UnknownKernelError, with the nearest ids, if there are none.
     """
     rules = (*all_rules(), ALLOCATION_FAILED)
     key = word.removesuffix("()")
+    if key.isdecimal() and len(key) < 4:
+        columns = dict.fromkeys(map(rules_beside, all_rules()))
+        at_place = [column[int(key) - 1] for column in columns if 0 < int(key) <= len(column)]
+        if at_place:
+            return at_place
     number = NUMBERS.get(key.upper())
     found = [
         rule

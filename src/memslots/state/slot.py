@@ -53,7 +53,7 @@ class Slot:
         who = f" ({self.owner})" if self.owner else ""
         return (
             f"<Slot {self.as_id}:{self.id}{who} gfns [{self.base_gfn:#x}, {self.end_gfn:#x}) "
-            f"hva {self.userspace_addr:#x} {flag_text(self.flags)}>"
+            f"hva {self.userspace_addr:#x} flags {flag_text(self.flags)}>"
         )
 
 

@@ -47,6 +47,8 @@ _OF_INTEREST = frozenset(
 )
 _PATHS = lazy(r"/dev/kvm|/dev/vfio/\d|hugepages|/dev/userfaultfd")
 _WENT_WELL = lazy(r"\bkvm_set_user_memory\b.*\bret=0\b|\bKVM_CHECK_EXTENSION\b|^\s*\{\"call\"")
+_RUN_INTERRUPTED = lazy(r"\bKVM_RUN\b.*= -(?:1 )?(?:EINTR|EAGAIN|4|11)\b")
+"""In the life of a VM it happens all the time; alone it may be what somebody asks about."""
 _TIMES = lazy(r"^\s*\d{1,6}(?::|\s*\||\s{2})\s?")
 
 
@@ -82,7 +84,7 @@ class Excerpt:
             return ""
         whole = self._head if not self._tail else self._head + b"\n" + self._tail
         lines, size = [], 0
-        numbered = _numbered(whole)
+        numbered, has_vm = _numbered(whole), b"KVM_CREATE_VM" in whole
         for raw in whole.decode("utf-8", "replace").split("\n"):
             line = raw[:_LINE_MAX].rstrip("\r")
             if mend.damaged(line):
@@ -90,7 +92,7 @@ class Excerpt:
             line = mend.unquoted(line)
             if numbered:
                 line = _TIMES.sub("", line, count=1)
-            if size > TEXT_MAX or not _tells(line):
+            if size > TEXT_MAX or not _tells(line) or (has_vm and _RUN_INTERRUPTED.search(line)):
                 line = ""
             lines.append(line)
             size += len(line)

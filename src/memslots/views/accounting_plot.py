@@ -1,101 +1,153 @@
 """The accounting designs as a picture: budget against pages, one panel for each word size, as SVG.
 
-Plain text without any library: it opens in a browser and can be pasted into a page.
+Plain text without any library: it opens in a browser, by light and by dark, and can be pasted into
+a page.
 """
 
 from __future__ import annotations
 
-from html import escape
-
-from ..compare.designs import OWN, PAGE_BYTES
+from ..compare.accounting import STEP
+from ..compare.designs import OWN, PAGE_BYTES, REFUSED
 from ..state.mmu_pages_designs import DESIGNS
 from ..units import format_bytes
+from .svg import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from ..compare.accounting import Comparison
     from ..compare.designs import DesignRow
 
 # a colour-blind safe set; (d) is drawn last and thin, so that what coincides with it shows beneath
-_COLOURS = {"a": "#d55e00", "b": "#999999", "c": "#0072b2", "d": "#000000", OWN: "#009e73"}
+_COLOURS = {
+    "a": ("#d55e00", "#ff8c42"), "b": ("#999999", "#8b929b"), "c": ("#0072b2", "#5aa9e0"),
+    "d": ("#000000", "#f2f4f6"), OWN: ("#009e73", "#35c79b"),
+}  # fmt: skip
+"""On light, on dark."""
 _WIDTHS = {"a": 4, "b": 3, "c": 4, "d": 1.5, OWN: 2.5}
-_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _LEGEND_HEIGHT = 560, 320, 80, 126
-_TICKS = 4
+_PANEL_WIDTH, _PANEL_HEIGHT, _LEFT, _RIGHT, _TOP, _BELOW = 560, 320, 110, 40, 44, 52
+_MOST_TICKS = 5
 
 
-def _titles(rows: Sequence[DesignRow], own_title: str = "") -> list[tuple[str, str]]:
-    """(letter, title) of every design that the rows hold."""
-    titles = [(design.letter, design.title) for design in DESIGNS]
-    return (
-        [*titles, (OWN, own_title)]
-        if any(letter == OWN for _, letter in rows[0].figures)
-        else titles
-    )
-
-
-def plot_svg(
-    rows: Sequence[DesignRow],
-    host_bits: Sequence[int],
-    page_bytes: int = PAGE_BYTES,
-    own_title: str = "",
-) -> str:  # fmt: skip
-    """An SVG document of the rows; `own_title` names a design of one's own.
-
-    Raises ValueError without rows.
-    """
-    if not rows:
+def plot_svg(made: Comparison, page_bytes: int = PAGE_BYTES) -> str:
+    """An SVG document of a comparison.  Raises ValueError where it has no rows."""
+    if not made.rows:
         raise ValueError("nothing to plot: no slots and no totals")
-    width = _MARGIN + len(host_bits) * (_PANEL_WIDTH + _MARGIN)
-    height = _MARGIN + _PANEL_HEIGHT + _LEGEND_HEIGHT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+    titles = [(design.letter, design.title) for design in DESIGNS]
+    if made.own is not None:
+        titles.append((OWN, made.own.title))
+    one = _LEFT + _PANEL_WIDTH + _RIGHT
+    width = len(made.host_bits) * one
+    notes = [
+        f"{bits}-bit host: ({letter}) wraps {count:,} times, more often than can be drawn"
+        for bits in made.host_bits
+        for letter in "ac"
+        if (count := made.skipped_wraps(letter, bits))
     ]
-    for number, bits in enumerate(host_bits):
-        parts += _panel(rows, bits, _MARGIN + number * (_PANEL_WIDTH + _MARGIN), page_bytes)
-    for line, (letter, title) in enumerate(_titles(rows, own_title)):
-        y = _MARGIN // 2 + _PANEL_HEIGHT + 52 + 16 * line
-        colour = _COLOURS[letter]
-        parts.append(
-            f'<line x1="{_MARGIN}" y1="{y}" x2="{_MARGIN + 30}" y2="{y}" '
-            f'stroke="{colour}" stroke-width="3"/>'
-        )
-        parts.append(f'<text x="{_MARGIN + 38}" y="{y + 4}">({letter}) {escape(title)}</text>')
+    height = _TOP + _PANEL_HEIGHT + _BELOW + 18 * (len(titles) + len(notes)) + 8
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="designs" width="{width}" '
+        f'height="{height}" viewBox="0 0 {width} {height}" role="img">',
+        "<title>MMU budget by accounting design</title>",
+        f"<style>{_style()}</style>",
+        f'<rect class="paper" width="{width}" height="{height}"/>',
+    ]
+    letters = [letter for letter, _ in titles]
+    for number, bits in enumerate(made.host_bits):
+        parts += _panel(made, bits, letters, number * one + _LEFT, page_bytes)
+    y = _TOP + _PANEL_HEIGHT + _BELOW
+    for letter, title in titles:
+        parts.append(f'<path class="{letter}" d="M{_LEFT} {y}h30"/>')
+        parts.append(f'<text x="{_LEFT + 38}" y="{y + 4}">({letter}) {escaped(title)}</text>')
+        y += 18
+    for note in notes:
+        parts.append(f'<text class="dim" x="{_LEFT}" y="{y + 4}">{note}</text>')
+        y += 18
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _panel(rows: Sequence[DesignRow], bits: int, left: int, page_bytes: int) -> list[str]:
-    top, bottom = _MARGIN // 2, _MARGIN // 2 + _PANEL_HEIGHT
-    most_pages = max(row.pages for row in rows) or 1
-    most_budget = (
-        max(figure.budget for row in rows for key, figure in row.figures.items() if key[0] == bits)
-        or 1
-    )
-    parts = [
-        f'<text x="{left + _PANEL_WIDTH / 2}" y="{top - 12}" '
-        'text-anchor="middle" font-weight="bold">'
-        f"{bits}-bit host: MMU budget in shadow pages</text>",
-        f'<rect x="{left}" y="{top}" width="{_PANEL_WIDTH}" height="{_PANEL_HEIGHT}" '
-        'fill="none" stroke="#888"/>',
-    ]
-    for tick in range(_TICKS + 1):
-        x, y = left + _PANEL_WIDTH * tick / _TICKS, bottom - _PANEL_HEIGHT * tick / _TICKS
-        memory = format_bytes(most_pages * tick // _TICKS * page_bytes)
-        parts.append(f'<text x="{x:.0f}" y="{bottom + 18}" text-anchor="middle">{memory}</text>')
-        parts.append(
-            f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">'
-            f"{most_budget * tick // _TICKS}</text>"
-        )
-    for letter, _ in _titles(rows):
-        points = " ".join(
-            f"{left + _PANEL_WIDTH * row.pages / most_pages:.1f},"
-            f"{bottom - _PANEL_HEIGHT * row.figure(bits, letter).budget / most_budget:.1f}"
-            for row in rows
-        )
-        colour, stroke = _COLOURS[letter], _WIDTHS[letter]
-        parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{stroke}"/>'
-        )
-    return parts
+def _style() -> str:
+    lines = [".designs{font:12px system-ui,sans-serif}.designs path,.designs polyline{fill:none}",
+             ".designs .e{text-anchor:end}.designs .m{text-anchor:middle}",
+             ".designs .h{font-weight:bold}.designs polyline{stroke-linejoin:round}",
+             *(f".designs .{each}{{stroke-width:{wide}}}" for each, wide in _WIDTHS.items()),
+    ]  # fmt: skip
+    for scheme, (paper, ink, dim, grid, red) in enumerate((
+        ("#fff", "#1f2328", "#636c76", "#e3e6ea", "#b3202b"),
+        ("#14171c", "#e6e9ed", "#98a2ad", "#2b3138", "#ff7b7b"),
+    )):  # fmt: skip
+        colours = [
+            f".designs .paper{{fill:{paper}}}.designs text{{fill:{ink}}}.designs .grid",
+            f"{{stroke:{grid}}}.designs .dim{{fill:{dim}}}.designs .stop{{fill:{red}}}",
+            *(f".designs .{each}{{stroke:{both[scheme]}}}" for each, both in _COLOURS.items()),
+        ]
+        lines.append("".join(colours))
+    return "\n".join([*lines[:-1], f"@media (prefers-color-scheme:dark){{{lines[-1]}}}"])
+
+
+def _panel(
+    made: Comparison, bits: int, letters: Sequence[str], left: int, page_bytes: int
+) -> Iterator[str]:
+    """One word size."""
+    is_by_step = made.what == STEP
+    rows = made.rows if is_by_step else made.picture_rows(bits, _PANEL_WIDTH)
+    bottom = _TOP + _PANEL_HEIGHT
+    most_x = max(1, len(rows) - 1 if is_by_step else max(row.pages for row in rows))
+    most_y = max([1, *(row.figure(bits, letter).budget for row in rows for letter in letters)])
+    middle = left + _PANEL_WIDTH / 2
+    yield f'<text class="m h" x="{middle:g}" y="{_TOP - 26}">{bits}-bit host</text>'
+    yield f'<text class="dim" x="{left - _LEFT + 8}" y="{_TOP - 26}">MMU budget, pages</text>'
+    below = "step" if is_by_step else "memory of all slots"
+    yield f'<text class="dim m" x="{middle:g}" y="{bottom + 34}">{below}</text>'
+    for value in _round_values(most_y):
+        y = bottom - _PANEL_HEIGHT * value / most_y
+        yield f'<path class="grid" d="M{left} {y:.1f}h{_PANEL_WIDTH}"/>'
+        yield f'<text class="e" x="{left - 8}" y="{y + 4:.1f}">{value:,}</text>'
+    ticks = _row_ticks(rows) if is_by_step else _memory_ticks(most_x, page_bytes)
+    for value, text in ticks:
+        x = left + _PANEL_WIDTH * value / most_x
+        yield f'<path class="grid" d="M{x:.1f} {_TOP}v{_PANEL_HEIGHT}"/>'
+        yield f'<text class="m" x="{x:.1f}" y="{bottom + 17}">{escaped(text)}</text>'
+    for letter in letters:
+        points: list[str] = []
+        for number, row in enumerate(rows):
+            figure = row.figure(bits, letter)
+            x = left + _PANEL_WIDTH * (number if is_by_step else row.pages) / most_x
+            y = bottom - _PANEL_HEIGHT * figure.budget / most_y
+            if figure.verdict == REFUSED and not is_by_step:
+                yield f'<circle class="stop" cx="{x:.1f}" cy="{_TOP}" r="5"/>'
+                side = "e" if x > middle else "s"
+                yield (
+                    f'<text class="stop {side}" x="{x + (-8 if side == "e" else 8):.1f}" '
+                    f'y="{_TOP - 8}">({letter}) refuses from '
+                    f"{format_bytes(row.pages * page_bytes)}</text>"
+                )
+                break
+            if is_by_step and points:  # a budget holds until the next change
+                points.append(f"{x:.1f},{points[-1].split(',')[1]}")
+            points.append(f"{x:.1f},{y:.1f}")
+        yield f'<polyline class="{letter}" points="{" ".join(points)}"/>'
+
+
+def _round_values(most: int) -> list[int]:
+    """Round numbers up to `most`, few enough to label an axis."""
+    step = 1
+    while most // step > _MOST_TICKS:
+        digit = int(str(step)[0])
+        step = step // digit * {1: 2, 2: 5, 5: 10}[digit]
+    return list(range(0, most + 1, step))
+
+
+def _memory_ticks(most_pages: int, page_bytes: int) -> list[tuple[int, str]]:
+    """(pages, their bytes) at powers of two and their multiples."""
+    step = 1
+    while most_pages // step > _MOST_TICKS:
+        step *= 2
+    return [(pages, format_bytes(pages * page_bytes)) for pages in range(0, most_pages + 1, step)]
+
+
+def _row_ticks(rows: Sequence[DesignRow]) -> list[tuple[int, str]]:
+    """(number of a row, its label)."""
+    step = -(-len(rows) // _MOST_TICKS)
+    return [(number, rows[number].label) for number in range(0, len(rows), step)]

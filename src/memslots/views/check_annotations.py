@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .check_notes import notes_of, relative_path
-from .links import rule_link
+from .links import rule_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def survey_github(found: Survey) -> list[str]:
     lines = []
     for note in notes_of(found):
         command = "error" if note.is_refusal else "notice"
-        text = f"{note.text}. {rule_link(note.problem.rule.id)}"
+        text = f"{note.text}. More: {rule_place(note.problem.rule.id)}"
         lines.append(_command(command, note.path, note.line, note.problem.rule.id, text))
     return lines
 
@@ -51,7 +51,7 @@ def survey_gitlab(found: Survey) -> str:
                 "fingerprint": note.fingerprint,
                 "severity": "major" if note.is_refusal else "info",
                 "location": {"path": note.path, "lines": {"begin": note.line or 1}},
-                "content": {"body": rule_link(note.problem.rule.id)},
+                "content": {"body": rule_place(note.problem.rule.id)},
             }
             for note in notes_of(found)
         ],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from . import links
 from .check_notes import CheckNote, notes_of
-from .links import SITE, rule_link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ def survey_sarif(found: Survey) -> str:
     for note in notes:
         rules.setdefault(note.problem.rule.id, note.problem.rule)
     numbers = {rule_id: number for number, rule_id in enumerate(rules)}
-    driver = {
+    driver: dict[str, object] = {
         "name": "memslots",
         "version": __version__,
-        "informationUri": SITE,
         "rules": [_rule(rule) for rule in rules.values()],
     }
+    if links.SITE:
+        driver["informationUri"] = links.SITE
     run = {
         "tool": {"driver": driver},
         "automationDetails": {"id": "memslots/check/"},
@@ -46,15 +47,18 @@ def survey_sarif(found: Survey) -> str:
 
 def _rule(rule: Rule) -> dict[str, object]:
     name = "".join(word.capitalize() for word in rule.id.split("-"))
-    remedy = " ".join(rule.remedy.split())
-    return {
+    remedy, page = " ".join(rule.remedy.split()), links.rule_link(rule.id)
+    more = f"[The rule]({page})" if page else f"`{links.rule_place(rule.id)}`"
+    found: dict[str, object] = {
         "id": rule.id,
         "name": name,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": " ".join(rule.page.split()) or rule.title},
-        "help": {"text": remedy, "markdown": f"{remedy}\n\n[The rule]({rule_link(rule.id)})"},
-        "helpUri": rule_link(rule.id),
+        "help": {"text": remedy, "markdown": f"{remedy}\n\n{more}"},
     }
+    if page:
+        found["helpUri"] = page
+    return found
 
 
 def _result(note: CheckNote, numbers: dict[str, int]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..kernel.history import BRANCHES
 from .spans import release_spans
+from .text import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def evidence_texts(evidence: Evidence) -> list[str]:
     if evidence.contradictions:
         texts.append(
             f"no known kernel gives all of these answers; {chosen.name} differs least "
-            f"({evidence.contradictions} calls)"
+            f"({counted(evidence.contradictions, 'call')})"
         )
     elif len(evidence.consistent) == 1 and evidence.remark:
         texts.append(f"explained as on {chosen.name}")

@@ -37,10 +37,12 @@ button{font:inherit;padding:2px 12px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th{position:sticky;top:0;text-align:left;font-weight:600;color:var(--dim);font-size:13px;
 background:var(--paper)}td,th{padding:2px 10px 2px 0;border-bottom:1px solid var(--line);
-vertical-align:top}td.n,th.n{text-align:right}tr:target td,section:target{background:var(--mark)}
+vertical-align:top}td.n,th.n{text-align:right}
+tr:target td,section.why:target,section:target>h2{background:var(--mark)}
 #call-table td:nth-child(2){white-space:nowrap;overflow-wrap:normal}
 tr{scroll-margin-top:60px}section{scroll-margin-top:50px}
-tr.refused td:nth-child(4){color:var(--red);font-weight:bold}
+td.n{white-space:nowrap;overflow-wrap:normal}
+tr.refused td:nth-child(4),tr.refused td:nth-child(4) a{color:var(--red);font-weight:bold}
 tr.differs td{color:var(--amber)}tr.differs td:nth-child(5){font-weight:bold}
 tr.gap td{text-align:center;color:var(--dim);background:var(--soft)}
 .matrix th.k{writing-mode:vertical-rl;font-size:12px;padding:4px 0}.matrix td.k{text-align:center;

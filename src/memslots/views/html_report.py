@@ -107,7 +107,7 @@ def _tiles(analysis: Analysis) -> str:
         (sum(each.refused_calls for each in summaries), "of them refused", True),
         (kinds, "explained below", True),
         (len(analysis.watch.findings) + len(analysis.elsewhere), "findings", False),
-        (len(analysis.replay.vms), "VMs", False),
+        (len(analysis.replay.vms), "VM" if len(analysis.replay.vms) == 1 else "VMs", False),
     ]
     inner = "".join(
         f'<div class="tile{" bad" if is_bad and count else ""}"><b>{count}</b>{what}</div>'

@@ -53,11 +53,10 @@ def kernel_lines(profile: Profile) -> list[str]:
 
 def _limit_lines(profile: Profile, machine: Machine) -> list[str]:
     state = VmState(machine)
-    lines = [
-        f"  {limit.name}: {value_text(limit_of(profile, limit.name))}.  {limit.summary}  "
-        f"[{limit.source}]"
-        for limit in LIMITS
-    ]
+    lines = []
+    for limit in LIMITS:
+        value = value_text(limit_of(profile, limit.name))
+        lines += [f"  {limit.name}: {value}.  {limit.summary}", f"      {limit.source}"]
     lines.append(f"  address spaces: {machine.spaces}")
     lines.append(f"  host addresses end at {_bounds(machine.hva_end, machine.hva_end_high)}")
     if machine.gfn_end < 1 << 64:

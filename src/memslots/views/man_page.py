@@ -123,6 +123,8 @@ def _epilog(text: str) -> tuple[list[str], list[list[str]]]:
         if line.startswith("  "):
             examples.append(line.strip())
         elif line.strip() and line.strip() != "examples:":
+            if line.startswith(("Exit code", "In Python: ")) and paragraphs[-1]:
+                paragraphs.append([])
             paragraphs[-1].append(line.strip())
         elif paragraphs[-1]:
             paragraphs.append([])
@@ -140,7 +142,9 @@ def _see_also(pages: list[str]) -> list[str]:
     from .links import SITE
 
     others = [f".BR {page} (1)," for page in [*pages, "strace", "kvm_stat"]]
-    return [".SH SEE ALSO", *others, _roff(SITE), ""]
+    if not SITE:
+        others[-1] = others[-1].removesuffix(",")
+    return [".SH SEE ALSO", *others, *([_roff(SITE)] if SITE else []), ""]
 
 
 def _roff(text: str) -> str:

@@ -15,7 +15,7 @@ WIDTH = 900.0
 MOST_MOMENTS = 600
 """With more moments than this several share a column."""
 COLUMNS = 300
-_WIDEST, _TICK_GAP = 44.0, 64.0
+_WIDEST, _TIME_GAP, _STEP_GAP = 44.0, 64.0, 40.0
 
 
 class MomentColumns:
@@ -70,7 +70,7 @@ class MomentColumns:
             x = (self.xs[moment] + self.xs[moment + 1]) / 2
             if self.is_by_time:
                 x = self.xs[moment]
-            if found and x - found[-1][0] < _TICK_GAP:
+            if found and x - found[-1][0] < (_TIME_GAP if self.is_by_time else _STEP_GAP):
                 continue
             at = self.moments[moment]
             since = duration_text((at.time_ns or 0) - first_ns)

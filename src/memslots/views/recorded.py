@@ -41,5 +41,7 @@ def _beginning_lines(recorded: Recorded, quiet: bool) -> list[str]:
             " they changed at every try to read them"
         )
     if not quiet and not beginning.missing:
-        lines.append(f"it began with {beginning.vms} VMs, {beginning.slots} slots")
+        lines.append(
+            f"it began with {counted(beginning.vms, 'VM')}, {counted(beginning.slots, 'slot')}"
+        )
     return lines

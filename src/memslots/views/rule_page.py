@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errnos import errno_name, errno_text
 from ..kernel.history import FACTS
-from ..rules.catalogue import REGION_RULES, all_rules
+from ..rules.catalogue import REGION_RULES, all_rules, rules_beside
 from ..rules.presence import releases_with, surveyed
 from .spans import ALL, release_spans
 from .text import paragraph_width
@@ -69,11 +69,7 @@ def fact_line(fact: Fact) -> str:
 
 def order_line(rule: Rule) -> str:
     """Where the rule stands among those of its call."""
-    column = (
-        list(REGION_RULES)
-        if rule in REGION_RULES
-        else [other for other in all_rules() if other.calls == rule.calls]
-    )
+    column = rules_beside(rule)
     if rule not in column:
         return "nowhere: the model assumes that it never happens"
     at = column.index(rule)

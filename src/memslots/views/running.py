@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..trace.event import printable
 from ..uapi.flags import KVM_MEM_USER_FLAGS, flag_text
 from ..units import format_bytes
-from .text import table
+from .text import counted, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def slots_lines(each: BesideModel) -> Iterator[str]:
         yield f"pid {holder.pid} ({fds}): {printable(holder.command)[:_COMMAND_LETTERS]}"
     budget = "" if vm.mmu_budget is None else f", MMU budget {vm.mmu_budget}"
     yield (
-        f"{vm.vcpus} vCPUs, {vm.nr_slots} slots, {vm.total_pages} pages"
+        f"{counted(vm.vcpus, 'vCPU')}, {counted(vm.nr_slots, 'slot')}, {vm.total_pages} pages"
         f" ({format_bytes(vm.total_pages << shift)}){budget}"
     )
     for as_id, space in enumerate(vm.spaces):

@@ -89,7 +89,8 @@ def _style() -> str:
 def _scheme(colour: dict[str, str], column: int) -> Iterable[str]:
     ink, dim, red, line = colour["ink"], colour["dim"], colour["red"], colour["line"]
     yield f".space-time .paper{{fill:{colour['paper']}}}.space-time text{{fill:{ink}}}"
-    yield f".space-time .d{{fill:{dim}}}.space-time .r{{fill:{red}}}"
+    yield f".space-time .d{{fill:{dim}}}.space-time .r{{fill:{red};"
+    yield f"stroke:{colour['paper']};stroke-width:3px;paint-order:stroke}}"
     yield f".space-time .grid{{stroke:{colour['grid']};fill:none}}"
     yield f".space-time .run,.space-time .cursor{{stroke:{dim};fill:none}}"
     yield f".space-time .refused{{stroke:{red};fill:{red}}}.space-time .mark{{fill:{red}}}"

@@ -91,6 +91,6 @@ class Highlighter:
         if has_page is None:
             return word
         text = f"\x1b[{_CYAN}m{word}\x1b[0m" if self._colours else word
-        if self._links and has_page:
+        if self._links and has_page and rule_link(word):
             return f"\x1b]8;;{rule_link(word)}\x1b\\{text}\x1b]8;;\x1b\\"
         return text
