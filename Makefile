@@ -27,7 +27,7 @@ demo: $(VENV)/installed
 # On all cores; JOBS=0 runs one test after the other, in one process.
 JOBS ?= auto
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks website
