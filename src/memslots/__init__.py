@@ -20,8 +20,8 @@ in its wing:
         dirty_bitmap guest_memfd memory_attributes mmu_pages page_total vm_config process slot
         change hva_index mmu_pages_designs set_pairs slot_set apply invariants vm_state
     rules/            every check of every call, in the kernel's order; changes nothing
-        raised answer attempt create_vm fast_path ioctl pre_fault region.arch.loongarch
-        region.arch.mips region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86
+        attempt region.arch.mips raised answer create_vm fast_path ioctl pre_fault
+        region.arch.loongarch region.arch.powerpc region.arch.s390 region.arch.vma region.arch.x86
         region.gmem_bind region.overlap region.same_id dirty_log dirty_ring guest_memfd irqchip
         memory_attributes nr_mmu_pages region.arch.arm64 region.arch.riscv region.arguments
         enable_cap region.arch.hooks check_extension unobserved region.set_memory_region own_slots
