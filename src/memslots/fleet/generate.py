@@ -12,7 +12,7 @@ import json
 import os
 from random import Random
 
-from ..kernel.history import BRANCHES
+from ..kernel.history import LONGTERM
 from ..kernel.names import find
 from ..replay.replay import Replay
 from ..rules.answer import Accepted, Refused
@@ -62,11 +62,11 @@ def generate(
 ) -> list[Planted]:
     """Write recordings below a folder, one folder a host; what was planted.
 
-    kernels: releases, host by host in turn (default: some of each age).  plants: kind of PLANTS:
+    kernels: releases, host by host in turn (default: the longterm ones).  plants: kind of PLANTS:
     recordings that have one.  vms: VMs of one recording, one after the other.
     """
     random = Random(seed)
-    kernels = kernels or [str(branch) for branch in BRANCHES[2::5]]
+    kernels = kernels or [str(branch) for branch in LONGTERM]
     where = _places(Random(f"{seed} plants"), recordings, plants or {})
     found: list[Planted] = []
     count_of_host = 0

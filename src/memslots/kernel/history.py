@@ -269,3 +269,9 @@ BRANCHES = tuple(
     if (major, minor) not in {(5, 5), (5, 6), (5, 8), (5, 9), (5, 13)}
 )
 """Branches worth asking about in a survey: each differs from some other, or has users."""
+
+LONGTERM = tuple(
+    Version(major, minor)
+    for major, minor in ((5, 4), (5, 10), (5, 15), (6, 1), (6, 6), (6, 12), (6, 18))
+)
+"""Branches that kernel.org keeps for years and hosts run (kernel.org, category longterm)."""
