@@ -21,6 +21,7 @@ from ..trace.event import KERNEL_WARNING, MESSAGE, TEXT, Event
 from ..trace.recorded_region import FD, TID, RecordedRegion
 from ..uapi.calls import CALLS, MAKERS, REGION_CALLS, SYSTEM, VM
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD
+from .follow import follow_accepted
 from .host_places import HostPlaces
 from .region_of_event import region_of_event
 from .step import ACCEPTED, DIFFERS, ECHO, INCOMPLETE, OTHER, REFUSED, Step
@@ -376,8 +377,6 @@ class Replay:
             tracked.carry_out(answer)
             step.change = answer.change if isinstance(answer.change, SlotChange) else None
         else:
-            from .follow import follow_accepted
-
             tracked.changed()
             step.made_room, step.change = follow_accepted(tracked.vm, region, answer)
         if step.verdict == DIFFERS and not tracked.uncertain_since:
