@@ -47,7 +47,11 @@ def add_arguments(whats: Any) -> None:
     )
     generate.add_argument("--recordings", type=int, default=200, metavar="N", help="how many")
     generate.add_argument(
-        "--kernel", action="append", default=[], metavar="K", help="releases of the hosts (longterm)"
+        "--kernel",
+        action="append",
+        default=[],
+        metavar="K",
+        help="releases of the hosts (default: longterm ones)",
     )
     generate.add_argument(
         "--plant", type=int, default=0, metavar="N",
