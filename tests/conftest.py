@@ -10,6 +10,9 @@ TOGETHER = {**dict.fromkeys(("emulate", "live", "record", "running"), "host"), "
 share a site that takes long to build.
 """
 
+SPREAD = "tests/test_growth.py"
+"""A file whose tests share nothing, and take longer than those of any other."""
+
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
@@ -22,6 +25,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByPlace(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return TOGETHER.get(path.split("/")[1], path)
+            return nodeid if path == SPREAD else TOGETHER.get(path.split("/")[1], path)
 
     return ByPlace(config, log)
