@@ -46,6 +46,9 @@ def clicked(page: Page, at: int, browser: Browser, what: str, begin: float | Non
 
 def main() -> int:
     """Measure; the exit code."""
+    if not (SITE / "playground" / "index.html").exists():
+        print(f"no playground in {SITE}: `make site` builds it", file=sys.stderr)
+        return 2
     with served(SITE) as (site, _):
         for _ in range(ROUNDS):
             with Browser() as browser:
