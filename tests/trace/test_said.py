@@ -67,3 +67,10 @@ def test_a_region_call_in_prose(text, tmp_path, capsys):
 def test_a_number_behind_a_name_is_no_errno():
     (event,) = read(b"KVM_SET_USER_MEMORY_REGION failed for slot: 5: Invalid argument")
     assert event.result == -22
+
+
+def test_a_note_holds_nothing_that_a_terminal_obeys():
+    reading = Reading()
+    reading.note("a machine\x9b31m")
+    reading.note("a machine?31m")
+    assert reading.notes == ["a machine?31m"]

@@ -200,5 +200,6 @@ class Reading:
 
     def note(self, text: str) -> None:
         """Remember something for the user, once."""
+        text = printable(text)
         if text not in self.notes and len(self.notes) < 100:
             self.notes.append(text)
