@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import signal
 
+from ..uapi.calls import CALLS
 from . import ptrace, registers
 from .processes import signals_of
 
@@ -27,6 +28,7 @@ _NUMBERS = {
 io_getevents, io_pgetevents, io_uring_enter, epoll_wait, epoll_pwait and epoll_pwait2.
 """
 _X32_BIT = 0x40000000
+_CREATE_VM = CALLS["KVM_CREATE_VM"]
 _IGNORED_BY_DEFAULT = sum(
     1 << number - 1 for number in (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH)
 )
@@ -55,16 +57,21 @@ class Interruptions:
         self._again.discard(tid)
         self._stood.discard(tid)
 
-    def undo_at_exit(self, tid: int) -> bool:
-        """At the exit of a call that was interrupted: whether the kernel will make it again.
+    def undo_at_exit(self, tid: int, call: object) -> bool:
+        """At the exit of a call that was interrupted: whether it will be made again.
 
-        It does so only where a signal is pending: else the program would see a result that it
-        cannot know.
+        The kernel does so only where a signal is pending: else the program would see a result that
+        it cannot know.  Nothing but signals interrupts KVM_CREATE_VM, so that without one it was
+        the tracer; others may end so without any (KVM_RUN with `immediate_exit`).
         """
         if not _can_be_made_again(tid):
             return False
         came, seen = _signals_at(tid)
-        return came != 0 and not seen and self._have_made_again(tid)
+        if seen:
+            return False
+        if came:
+            return self._have_made_again(tid)
+        return call is _CREATE_VM and registers.repeat(tid)
 
     def undo(self, tid: int, number: int) -> None:
         """A thread is stopped by a signal, or (0) because its tracer wants it."""

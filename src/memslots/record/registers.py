@@ -12,7 +12,9 @@ from . import ptrace
 from .seccomp import CLONE_UNTRACED
 
 _PEEKUSER, _POKEUSER = 3, 6
-_ORIG_RAX, _RAX = 8 * 15, 8 * 10
+_ORIG_RAX, _RAX, _RIP = 8 * 15, 8 * 10, 8 * 16
+_CALL_BYTES = 2
+"""Of the instructions syscall and int 0x80."""
 _ARGUMENTS = (8 * 14, 8 * 13, 8 * 12)
 """rdi, rsi, rdx: the first three of a 64-bit call."""
 _FIRST_ARGUMENT = {0xC000003E: 8 * 14, 0x40000003: 8 * 5}
@@ -54,6 +56,17 @@ def answer(tid: int, result: int) -> bool:
     False if the thread is gone.
     """
     return ptrace.ask(_POKEUSER, tid, _RAX, result & _NO_CALL)
+
+
+def repeat(tid: int) -> bool:
+    """At the exit of a call: the thread makes it again, as the kernel does it behind a signal.
+
+    False if the thread is gone, or registers are not known.
+    """
+    if not _IS_X86:
+        return False
+    at = ptrace.word(_PEEKUSER, tid, _RIP)
+    return ptrace.ask(_POKEUSER, tid, _RIP, at - _CALL_BYTES) and answer(tid, call_number(tid))
 
 
 def result(tid: int) -> int:

@@ -236,7 +236,7 @@ class Tracer:
         pending = self._pending.pop(tid, None)
         if pending is not None:
             result = ptrace.result_at(tid)
-            if result == INTERRUPTED and self._interruptions.undo_at_exit(tid):
+            if result == INTERRUPTED and self._interruptions.undo_at_exit(tid, pending[0]):
                 self._made_again(tid)
             else:
                 self._returned(tid, pending, result)
