@@ -8,6 +8,7 @@ has them by their places, and `load` gives the object.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+@cache
 def load(place: str) -> Any:
     """The object at a place in this package: `rules.create_vm:decide`."""
     module, _, name = place.partition(":")

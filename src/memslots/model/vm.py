@@ -188,11 +188,7 @@ class Vm(SlotLookups):
         self, slot: int, flags: int, guest_phys_addr: int, memory_size: int, userspace_addr: int
     ) -> SlotChange | None:
         """As `take_plain`, for numbers that are known to fit."""
-        low_bits = (guest_phys_addr | memory_size | userspace_addr) & 0xFFFF
-        change = plain_change(
-            slot, flags, guest_phys_addr, memory_size, userspace_addr, low_bits, self.state,
-            self._plain
-        )  # fmt: skip
+        change = self.decide_plain(slot, flags, guest_phys_addr, memory_size, userspace_addr)
         if change is not None and change is not UNCHANGED:
             self.state.apply(change)
         return change

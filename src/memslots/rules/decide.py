@@ -36,7 +36,6 @@ DECISIONS = {
     "KVM_PRE_FAULT_MEMORY": "rules.pre_fault:decide",
 }
 """Call: the place of its decision.  Region calls have theirs in `rules.region`."""
-_LOADED: dict[str, Callable[[Attempt], Answer]] = {}
 
 
 @decided
@@ -50,7 +49,5 @@ def decide(attempt: Attempt) -> Answer:
         return Unmodelled(f"{attempt.call} on a vCPU's descriptor")
     if attempt.call in BESIDE_MEMORY:
         return Unmodelled(f"{attempt.call}, which is about no memory")
-    found = _LOADED.get(attempt.call)
-    if found is None:
-        found = _LOADED[attempt.call] = load(DECISIONS[attempt.call])
-    return found(attempt)
+    decision: Callable[[Attempt], Answer] = load(DECISIONS[attempt.call])
+    return decision(attempt)

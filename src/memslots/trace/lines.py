@@ -120,17 +120,16 @@ class _Raw(io.RawIOBase):
         return len(chunk)
 
 
+def peeked(read: Read, size: int) -> tuple[Read, bytes]:
+    """A function that reads the same bytes, and the first of them, at most `size`."""
+    first = read(size)
+    rest = io.BytesIO(first)
+    return (lambda nbytes: rest.read(nbytes) or read(nbytes)), first
+
+
 def _decoded(read: Read, reading: Reading) -> tuple[Read, bool]:
     """Undo compression and UTF-16, told by the first bytes; True if there was nothing to undo."""
-    head = read(BLOCK)
-
-    def plain(size: int) -> bytes:
-        nonlocal head
-        if head:
-            chunk, head = head[:size], head[size:]
-            return chunk
-        return read(size)
-
+    plain, head = peeked(read, BLOCK)
     raw = io.BufferedReader(_Raw(plain), BLOCK)
     if head[:3] == b"\x1f\x8b\x08":
         import gzip

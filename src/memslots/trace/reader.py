@@ -9,7 +9,7 @@ from ..errors import TraceError
 from ..patterns import lazy
 from .dispatch import Reader
 from .event import RECORDING, Event, Reading
-from .lines import Lines, open_source
+from .lines import Lines, open_source, peeked
 from .widths import fitting
 
 TYPE_CHECKING = False
@@ -99,7 +99,7 @@ def _one(
     read_some, size = open_source(source, reading, frugal=opened > OPEN_MAX)
     if len(reading.sources) < 100:
         reading.sources.append(name)
-    read_some, head = _peeked(read_some)
+    read_some, head = peeked(read_some, _PEEKED)
     if head.startswith(RECORDING):
         from . import recording
 
@@ -137,20 +137,6 @@ def _text(
     if size is None and not context:
         reader.search_from = FAST_FROM
     return reader.all_lines()
-
-
-def _peeked(read_some: Read) -> tuple[Read, bytes]:
-    """A function that reads the same bytes, and the first of them."""
-    head = read_some(_PEEKED)
-
-    def read(size: int) -> bytes:
-        nonlocal head
-        if head:
-            chunk, head = head[:size], head[size:]
-            return chunk
-        return read_some(size)
-
-    return read, head
 
 
 def _sample(source: One, size: int) -> bytes:

@@ -26,15 +26,12 @@ PREPARE_HOOKS = {
     "mips": "mips",
 }
 """Architecture: the file here with its hook."""
-_LOADED: dict[str, Prepare] = {}
 
 
 def prepare_hook(arch: str) -> Prepare:
     """The hook of an architecture."""
-    found = _LOADED.get(arch)
-    if found is None:
-        found = _LOADED[arch] = load(f"rules.region.arch.{PREPARE_HOOKS[arch]}:prepare")
-    return found
+    hook: Prepare = load(f"rules.region.arch.{PREPARE_HOOKS[arch]}:prepare")
+    return hook
 
 
 def hook_rules() -> tuple[Rule, ...]:
