@@ -16,6 +16,7 @@ from .explain import Explanation, needs_explanation
 from .finding_kinds import REFUSED_ELSEWHERE, WARNING
 from .findings import Watch
 from .portability import AcceptedCalls, RefusedElsewhere
+from .text_events import complete
 from .vm_summary import VmSummary
 from .which_kernel import ASSUMED, MOST_EVENTS, Evidence, weigh
 
@@ -101,6 +102,7 @@ class Analysis:
         head = list(islice(events, MOST_EVENTS))
         self.diagnosis = Diagnosis(self.reading.excerpt.text())
         """What the text around the calls says."""
+        complete(head, self.diagnosis.facts)
         self.evidence: Evidence | None = None
         if profile is None and self.reading.kernel:
             profile = find(self.reading.kernel)

@@ -7,13 +7,13 @@ names of calls in any spelling with an errno near them, in either order.
 from __future__ import annotations
 
 from ..trace.decode import ERRNO
-from ..trace.event import TEXT, Event
-from ..trace.said import ANYWHERE, said
-from ..uapi.calls import CALLS
+from ..trace.event import MESSAGE, TEXT, Event
+from ..trace.said import ANYWHERE, IN_A_MESSAGE, said
+from ..uapi.calls import CALLS, REGION_CALLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ..uapi.calls import Call
     from .facts import Facts
@@ -79,7 +79,10 @@ _ERRNO_WORDS = {name.lower(): number for name, number in ERRNO.items()} | {
 }
 _AFTER, _BEFORE = 190, 110
 """Characters of words after and before the name of a call in which its errno is looked for."""
-_LINES_AROUND = 5
+_LINES_AROUND, _LINES_OF_ONE = 5, 3
+"""Lines before and after a call that is told, and of a message of several lines, in which its
+numbers are looked for.
+"""
 _MOST = 8
 
 
@@ -101,6 +104,25 @@ def call_failures(facts: Facts, seen: frozenset[tuple[str, int]]) -> Iterator[Ev
                     continue
                 told.add((family, errno))
                 yield _event(facts, call, errno, facts.words.line_at(at))
+
+
+def complete(events: list[Event], facts: Facts) -> None:
+    """Give a region call that a message names without a number those of the lines around it: a
+    program prints what it tried, and the cause below.
+
+    None where another region call is near, whose they may be.
+    """
+    calls = [event for event in events if event.call in REGION_CALLS]
+    lines = facts.text.split("\n")
+    for number, event in enumerate(calls):
+        if event.fields or event.format != MESSAGE or not 0 < event.line <= len(lines):
+            continue
+        first, last = event.line - _LINES_OF_ONE, event.line + _LINES_OF_ONE
+        beside = (*calls[max(0, number - 1) : number], *calls[number + 1 : number + 2])
+        is_alone = not any(first <= each.line <= last for each in beside)
+        if is_alone and lines[event.line - 1].strip() in event.text:
+            around = "\n".join(lines[max(0, first - 1) : last])
+            event.fields = _fields(around, CALLS[event.call], IN_A_MESSAGE)
 
 
 def call_in(near: Words, errno: int) -> tuple[str, int]:
@@ -141,15 +163,15 @@ def _event(facts: Facts, call: str, errno: int, line: int) -> Event:
     event = Event(call, {}, -errno, text=shown[:400], line=line, format=TEXT)
     if call in CALLS:
         around = "\n".join(lines[max(0, line - 1 - _LINES_AROUND) : line + _LINES_AROUND])
-        event.fields = _fields(around, CALLS[call])
+        event.fields = _fields(around, CALLS[call], ANYWHERE)
     return event
 
 
-def _fields(text: str, call: Call) -> dict[str, int]:
+def _fields(text: str, call: Call, names: Mapping[str, str]) -> dict[str, int]:
     """The numbers that a text gives by name and that fit; none that is given twice with two
     values.
     """
     values: dict[str, set[int]] = {}
-    for field, number in said(text, {each.name: each.bits for each in call.fields}, ANYWHERE):
+    for field, number in said(text, {each.name: each.bits for each in call.fields}, names):
         values.setdefault(field, set()).add(number)
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
