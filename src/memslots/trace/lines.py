@@ -120,11 +120,11 @@ class _Raw(io.RawIOBase):
         return len(chunk)
 
 
-def peeked(read: Read, size: int) -> tuple[Read, bytes]:
-    """A function that reads the same bytes, and the first of them, at most `size`."""
-    first = read(size)
+def peeked(read: Read, nbytes: int) -> tuple[Read, bytes]:
+    """A function that reads the same, and the first bytes of it, at most `nbytes`."""
+    first = read(nbytes)
     rest = io.BytesIO(first)
-    return (lambda nbytes: rest.read(nbytes) or read(nbytes)), first
+    return (lambda most: rest.read(most) or read(most)), first
 
 
 def _decoded(read: Read, reading: Reading) -> tuple[Read, bool]:
