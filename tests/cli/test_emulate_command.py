@@ -76,6 +76,8 @@ def test_a_sweep_as_json(vmm, tmp_path):
     [
         ("memslots emulate -- true", "--kernel K to answer as another kernel"),
         ("memslots emulate --no-kvm --inject KVM_RUN:error=EIO -- true", "--kernel K"),
+        ("memslots emulate --slots 0 -- true", "1 to 32767 slots (--slots), not 0"),
+        ("memslots emulate --slots 99999 -- true", "1 to 32767 slots"),
         ("memslots emulate --slots 32 --no-kvm -- true", "not with --no-kvm: name the kernel"),
         ("memslots emulate --kernel 6.1/vax -- true", "vax"),
         ("memslots emulate --kernel 6.1 --facts no-such -- true", "no such fact or option"),

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _WORD_BITS = 64
 _HERE = "x86_64"
+MOST_SLOTS = 32767
+"""KVM keeps the ids of slots as `short` (struct kvm_memory_slot, include/linux/kvm_host.h)."""
 
 
 def profile_like_here(
@@ -46,8 +48,11 @@ def profile_like_here(
     `host` is the release that runs here.
 
     slots, facts, host: single things to change, facts and host as in a kernel's name with or
-    without the sign.  Raises UnknownKernelError.
+    without the sign.  Raises UnknownKernelError, ValueError for a number of slots that no kernel
+    can have.
     """
+    if slots is not None and not 0 < slots <= MOST_SLOTS:
+        raise ValueError(f"a kernel has 1 to {MOST_SLOTS} slots (--slots), not {slots}")
     if re.match("host(?:[+-]|$)", name):  # a recording is read elsewhere, where "host" is another
         uname = os.uname()
         name = f"{release_of(uname.release, uname.version)}/{_HERE}{name[4:]}"
