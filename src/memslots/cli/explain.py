@@ -120,13 +120,11 @@ def _as_layout(options: argparse.Namespace, analysis: Analysis) -> int:
     if layout is None or (layout.notes and names_a_failure(analysis.diagnosis.facts)):
         return say_unread("explain", options, analysis)
     from ..check.survey import survey
-    from ..views.matrix import survey_lines
+    from ..views.matrix import layout_lines, survey_lines
 
     found = survey(options.files[0], [options.kernel] if options.kernel else [])
-    print(
-        "no call in it, but a layout: what kernels would answer, as of `memslots check`", end="\n\n"
-    )
-    print("\n".join(survey_lines(found)))
+    head = "no call in it, but a layout: what kernels would answer, as of `memslots check`"
+    print("\n".join((head, "", *survey_lines(found), "", *layout_lines(layout))))
     return found.exit_code
 
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "map": ("map", "the guest-physical map at a step: slots, holes, aliases"),
     "timeline": ("timeline", "slots and totals over time"),
     "report": ("report", "one HTML file on a recording: explanations, map over time, steps"),
-    "export": ("export", "a recording as C, Python, JSONL or a Perfetto trace"),
+    "export": ("export", "a recording as C, a selftest, Python, JSONL or a Perfetto trace"),
     "check": ("check", "a layout or recording against one or many kernels"),
     "cost": ("cost", "kernel memory that a layout costs"),
     "accounting": ("accounting", "page total and MMU budget under four accounting designs"),

@@ -6,17 +6,38 @@ from ..check.survey import ACCEPTED, DEPENDS, FOLLOWS, REFUSED
 from ..errors import errno_name
 from ..explain.explain import number_lines
 from ..rules.answer import Refused, Undetermined
+from ..units import format_bytes
 from .spans import kernel_spans
+from .text import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..check.layout.model import Layout
     from ..check.survey import Cell, Refusal, Row, Survey
 
 SCHEMA = "memslots.check/1"
 _MOST_ROWS_OF_A_KIND = 6
 _MOST_ROWS = 40
+
+
+def layout_lines(layout: Layout) -> list[str]:
+    """Where the slots of a layout lie, in guest-physical order."""
+    rows = [
+        (
+            f"{slot.gpa:#x}",
+            f"{slot.gpa + slot.step * (slot.count - 1) + slot.size:#x}",
+            f"{slot.count} x {format_bytes(slot.size)}"
+            if slot.count > 1
+            else format_bytes(slot.size),
+            f"{slot.name} (address space {slot.space})" if slot.space else slot.name,
+        )
+        for slot in sorted(layout.slots, key=lambda slot: (slot.space, slot.gpa))
+    ]
+    lines = table(rows[:_MOST_ROWS], ("gpa", "end", "length", ""), right=frozenset((2,)))
+    left = len(rows) - _MOST_ROWS
+    return [*lines, f"and {left} more, as the layout has them"] if left > 0 else lines
 
 
 def survey_lines(found: Survey) -> list[str]:
