@@ -64,9 +64,13 @@ class Session(Generic[V]):
 
     def process(self, name: str | None, tid: int | None) -> str:
         """The process of a call: by the name that the recording gives, or by its thread; the first
-        is ``.
+        is ``.  What names neither speaks of the only process that is known to have VMs.
         """
-        return name if name is not None else self._processes.get(-1 if tid is None else tid, "")
+        if name is not None:
+            return name
+        if tid is None and len(self._current) == 1:
+            return next(iter(self._current))
+        return self._processes.get(-1 if tid is None else tid, "")
 
     def forked(self, process: str, child_tid: int, *, is_thread: bool) -> None:
         """A thread of `process` has made another thread, or a process of its own."""

@@ -31,7 +31,8 @@ IOCTL_UNKNOWN = Rule(
     "ioctl-unknown", ENOTTY, "The kernel does not have this call.",
     """x86, powerpc and s390 answer ENOTTY, arm64 and riscv EINVAL.
     KVM_SET_USER_MEMORY_REGION2 came with 6.8.""",
-    "Ask KVM_CHECK_EXTENSION (KVM_CAP_USER_MEMORY2) first and use the older call where it says 0.",
+    "Ask KVM_CHECK_EXTENSION (KVM_CAP_USER_MEMORY2) first and use the older call where it says 0; "
+    "every KVM has that one, so where it is refused the program and the module are of two trees.",
     _IOCTL, calls="every VM ioctl",
 )
 # fmt: on

@@ -22,30 +22,28 @@ if TYPE_CHECKING:
             """The events of a line; None if it is cut and the next lines are wanted."""
 
 
-_WORDS = (
-    "ioctl$KVM", "syz_kvm_", " = dup", "__NR_", "SYS_ioctl", "_t*)", "(void*)0x", "Test Assertion",
-    "WARNING: ", "BUG: ", "Oops: ", "kernel BUG", "qemu-system-", "QEMU", "qemu-kvm", "/kvm ",
-    "kvm -", "<domain",
-)  # fmt: skip
-"""One of them stands in every line of such an input; looking for them costs less than a pattern."""
 _READERS = (
     (
+        ("ioctl$KVM", "syz_kvm_", " = dup"),
         lazy(r"(?:ioctl\$KVM|syz_kvm_)\w+(?:\$\w+)?\(|\br\d{1,4} = dup[23]?\(r\d"),
         "syzlang", "Syzlang",
     ),
     (
+        ("__NR_", "SYS_ioctl", "SYS_dup", "_t*)", "(void*)0x"),
         lazy(
             r"\bsyscall\((?:__NR_|SYS_)(?:ioctl|dup[23]?)\b|\*\(uint(?:8|16|32|64)_t\*\)\(?0x"
             r"|\bmem(?:cpy|set)\(\(void\*\)0x"
         ),
         "c_reproducer", "CReproducer",
     ),
-    (lazy(r"Test Assertion Failure"), "selftest", "Selftest"),
+    (("Test Assertion",), lazy(r"Test Assertion Failure"), "selftest", "Selftest"),
     (
+        ("WARNING: ", "BUG: ", "Oops: ", "kernel BUG"),
         lazy(r"\bWARNING: (?:CPU: \d|[\w./]+:\d+ at )|\bBUG: \w|\bOops: \w|\bkernel BUG at "),
         "kernel_warning", "KernelWarning",
     ),
     (
+        ("qemu-system-", "QEMU", "qemu-kvm", "/kvm", "kvm "),
         lazy(
             r"(?:qemu-system-\w+|qemu-kvm|/kvm|\bkvm|\$\{?QEMU\w{0,20}\}?)(?:\""
             r"|')?\s(?:.{0,2000}\s)?"
@@ -53,9 +51,10 @@ _READERS = (
         ),
         "command_line", "CommandLine",
     ),
-    (lazy(r"<domain\b[^<>]{0,400}>"), "libvirt_domain", "LibvirtDomain"),
+    (("<domain",), lazy(r"<domain\b[^<>]{0,400}>"), "libvirt_domain", "LibvirtDomain"),
 )  # fmt: skip
-"""Lines of a reader: its module and class."""
+"""Lines of a reader: words one of which stands in each, which cost less to look for than a pattern;
+the pattern; its module and class."""
 
 
 class Blocks:
@@ -68,10 +67,8 @@ class Blocks:
 
     def reader_of(self, text: str) -> Block | None:
         """Who reads this line; None for the other readers of this package."""
-        if not any(word in text for word in _WORDS):
-            return None
-        for pattern, module, name in _READERS:
-            if pattern.search(text):
+        for words, pattern, module, name in _READERS:
+            if _any_in(words, text) and pattern.search(text):
                 made = self._made.get(module)
                 if made is None:
                     from importlib import import_module
@@ -80,3 +77,10 @@ class Blocks:
                     made = self._made[module] = kind(self._reading, self._ahead)
                 return made
         return None
+
+
+def _any_in(words: tuple[str, ...], text: str) -> bool:
+    for word in words:  # noqa: SIM110 (a generator costs more than what it does here)
+        if word in text:
+            return True
+    return False

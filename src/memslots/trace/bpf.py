@@ -35,10 +35,15 @@ _NAMES = {
 _U32 = ("slot", "flags", "guest_memfd")
 
 
+def names_arguments(text: str) -> bool:
+    """Whether a line gives a region call's arguments as a recorder or a log does."""
+    return "slot=" in text and ("gpa=" in text or "hva=" in text)
+
+
 def parse(text: str, line: int, reading: Reading) -> Event | None:
     """The event of a line, or None if it is not one of ours."""
-    if "slot=" not in text or ("gpa=" not in text and "hva=" not in text):
-        return None
+    if not names_arguments(text) or ("ret=" not in text and words.errno_in(text)):
+        return None  # of a call that failed in words `messages` tells
     found = _LINE.search(text)
     if found is None:
         return None

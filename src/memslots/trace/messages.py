@@ -14,6 +14,7 @@ from ..patterns import lazy
 from ..uapi.calls import MEMORY_CALLS, QUERIES
 from . import decode as words
 from . import message_table as lookalike
+from .bpf import names_arguments
 from .event import MESSAGE, PLAN, Event
 from .message_table import REGION
 from .said import IN_A_MESSAGE, OF_A_LOG, said
@@ -81,7 +82,7 @@ def promising(text: str) -> bool:
 
 def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Literal[False] | None:
     """The event of a message; None if it is none; False if the rest of it seems cut."""
-    if not promising(text):
+    if not promising(text) and not names_arguments(text):
         return None
     table = _table(text)
     if table is not None:
@@ -98,6 +99,9 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
             return False
         if "memory_size" in text:
             return _finished(_structure(text, reading), text, line)
+    if names_arguments(text) and _result(text) is not None:
+        call = REGION + "2" if "guest_memfd" in text else REGION
+        return _finished(Event(call, _pairs(call, text, reading), _result(text)), text, line)
     if _RUST.search(text) and _RUST_REGION.search(text):
         call = REGION + "2" if _RUST_REGION2.search(text) else REGION
         return _finished(Event(call, _pairs(call, text, reading), _result(text)), text, line)

@@ -175,6 +175,8 @@ CAUSES = (
         "module-version-mismatch",
         "Program and module disagree about a structure: changed uapi header, out-of-tree module, "
         "fork.",
+        calls="KVM_SET_USER_MEMORY_REGION:ENOTTY KVM_CREATE_VCPU:ENOTTY KVM_GET_DIRTY_LOG:ENOTTY "
+        "KVM_RUN:ENOTTY",
         names="enotty .. uapi header; uapi header .. enotty; patching the uapi; field to struct .. "
         "enotty; struct kvm .. enotty; out of tree .. kvm .. enotty; kvm module .. built "
         "from; custom kvm module",

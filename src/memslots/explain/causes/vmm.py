@@ -10,7 +10,7 @@ CAUSES = (
         "All slots that KVM offers are in use, says the VMM.",
         names="hypervisor has no free memory slots left; slots are in use; memory slots and .. are "
         "in use; no free memory slots left; all .. memory slots .. used; kvm .. no free "
-        "memory slots; kvm reports .. memory slots; out of kvm memory slots; out of kvm "
+        "memory slot~; kvm reports .. memory slots; out of kvm memory slots; out of kvm "
         "slots; no more kvm slots; kvm slots exhausted; kvm memory slots .. exhausted; ran "
         "out of memory slots; too many kvm memory slots; kvm out of memory slots; number of "
         "memory slots .. exceeds; exceed~ .. kvm cap nr memslots; kvm cap nr memslots .. "
@@ -198,6 +198,20 @@ CAUSES = (
         decides="hotplug_size or maxmem against the request.",
         next="start with a larger reserve.",
         kernels="none.",
+    ),
+    Cause(
+        "vmm-command-refused",
+        "The VMM itself refused a command of its monitor (device_add, object-add); KVM was not "
+        "asked.",
+        names="unable to execute qemu command; qmp command failed; error class genericerror; class "
+        "genericerror desc; genericerror .. device add; does not support hotplug~; is not "
+        "hotpluggable; hot plug is not supported",
+        supports="device add; object add; hotplug; qmp",
+        seen='"unable to execute QEMU command", "QMP command failed", GenericError.',
+        decides="the words behind the command: they are the reason.",
+        next="the same command in the monitor, and `info memory-devices`, `info qtree`.",
+        kernels="none.",
+        is_general=True,
     ),
     Cause(
         "vmm-region-check",
