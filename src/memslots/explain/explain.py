@@ -277,7 +277,8 @@ def _possible(step: Step, facts: Facts) -> Explanation:
     if isinstance(step.answer, Undetermined):
         explanation.questions.append(step.answer.question)
     if not unreadable and (step.region is None or step.assumed):
-        missing = ", ".join(step.assumed) or "all arguments"
+        others = "all other arguments" if step.event.fields else "all arguments"
+        missing = ", ".join(step.assumed) or others
         explanation.questions.append(f"not recorded: {missing}")
     if not step.from_start:
         explanation.questions.append(

@@ -155,6 +155,10 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     """Nothing is known of the call but its errno."""
     if errno == EIO:
         return
+    unaligned = _unaligned(step) if errno == EINVAL else None
+    if unaligned is not None:
+        yield unaligned
+        return
     arch = vm_before(step).profile.arch.name
     rules = [
         rule
@@ -176,3 +180,18 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
         yield Possibility(
             rule, text, certain=len(rules) == 1 or errno in (EEXIST, ENOTTY, EPERM), points=points
         )
+
+
+def _unaligned(step: Step) -> Possibility | None:
+    """The first known number with which no call passes, whatever the others are."""
+    page_bytes = 1 << vm_before(step).profile.page_shift
+    for name, rule_id in (
+        ("memory_size", "size-unaligned"),
+        ("guest_phys_addr", "gpa-unaligned"),
+        ("userspace_addr", "hva-unaligned"),
+    ):
+        number = step.event.fields.get(name, 0)
+        if number % page_bytes:
+            text = f"{name} {number:#x} is no multiple of the page, {page_bytes:#x} bytes"
+            return Possibility(find_rule(rule_id), text, certain=True, points=STATED)
+    return None

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 
 from ..patterns import lazy
-from ..trace.decode import ERRNO
+from ..trace.decode import ERRNO, ERRNO_NUMBER
 from ..trace.error_texts import ERROR_TEXT
 
 GAP = 90
@@ -26,13 +26,7 @@ _VAGUE = frozenset(("out of memory", "not supported", "not a tty", "i/o error", 
 _TEXTS = {text: number for text, number in ERROR_TEXT.items() if text not in _VAGUE}
 _LONGEST_FIRST = sorted(_TEXTS, key=len, reverse=True)
 _NUMBER = lazy(
-    r"(?i:\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b"
-    r"|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
-    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status)\b"
-    r"[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
-    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b"
-    r"|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
-    r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)"
+    rf"(?i:{ERRNO_NUMBER}"
     # any number between colons, unless an errno is named behind it: `slot: 5: EEXIST`
     r"|: (\d{1,3}): (?!.{0,100}\b(?-i:E(?!RR)[A-Z0-9]{3,})\b))"
 )

@@ -67,12 +67,17 @@ _ANY_SIZE = frozenset(
 """Region calls keep their name with a wrong structure size: the size is then the finding."""
 
 _NUMBER = lazy(r"[+-]?(?:0[xX][0-9a-fA-F]{1,32}|\d{1,39})")
-_ERRNO_HERE = lazy(
-    r"\bos error (\d{1,4})|\bcode: (\d{1,4})"
-    r"|\b(?:Sys|Os|OS)?(?:Error|Errno|Error::new)\((\d{1,4})\)"
-    r"|\berrno\s{0,8}[:=]?\s{0,8}\(?-?(\d{1,4})|\bret(?:val)?\s{0,8}[:=]\s{0,8}-(\d{1,4})\b"
-    r"|\brc\s{0,8}[:=]\s{0,8}-(\d{2,4})\b"
+ERRNO_NUMBER = (
+    r"\bos error (\d{1,3})\b|\bcode: (\d{1,3})\b"
+    r"|\b(?:sys|os)?(?:error|errno|error::new)\((\d{1,3})\)"
+    r"|\b(?:ret|retval|result|rc|return(?:s|ed)?|errno|error|returning|err|code|with|status"
+    r"|fail(?:ed|ure|s)?)\b[\s:=(]{1,6}-(?!1\b)(\d{1,3})\b"
+    r"|\berrno\b(?: is| was| of)?[\s:=(]{0,8}(\d{1,3})\b"
+    r"|(?:[\s)]=|->) ?-(?!1\b)(\d{1,3})\b(?! ?e[a-z0-9]{2,})"
+    r"|\bbroken: -(\d{1,3})\b|\berror \(?(\d{1,3})\)"
 )
+"""An errno as a number, in letters of any case: in which words programs give it.  -1 is none."""
+_ERRNO_HERE = lazy(ERRNO_NUMBER, re.IGNORECASE)
 _NAME_HERE = lazy(r"(?<![A-Z0-9_])(E(?:2BIG|[A-Z]{2,}(?:_[A-Z]+)?))(?![A-Z0-9_])")
 _KIND_HERE = lazy(r"\bkind: ([A-Z][A-Za-z]+)|\bErrorKind::([A-Z][A-Za-z]+)")
 _TEXT_HERE = lazy(

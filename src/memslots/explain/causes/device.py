@@ -14,9 +14,10 @@ CAUSES = (
         "enodev; dev kvm .. enoent; dev kvm .. enodev; dev kvm .. does not exist; dev kvm .. "
         "not found; kvm kernel module .. not loaded; no dev kvm; dev kvm is missing; kvm is "
         "not available on this host; open kvm .. enoent; opening kvm .. enoent; create kvm .. "
-        "enoent; enoent .. dev kvm",
+        "enoent; enoent .. dev kvm; could not insert kvm",
         supports="modprobe kvm; lsmod grep kvm; nested",
-        against="dev kvm .. eacces; dev kvm .. eperm",
+        against="dev kvm .. eacces; dev kvm .. eperm; could not insert kvm .. ebusy; could not "
+        "insert kvm .. eopnotsupp; could not insert kvm .. eio",
         seen='ENOENT or ENODEV from opening /dev/kvm; "Could not access KVM kernel module: No '
         'such file or directory".',
         decides="does the node exist on the host?",
@@ -63,7 +64,7 @@ CAUSES = (
         calls="open:EOPNOTSUPP",
         names="disabled by bios; disabled in bios; disabled by the bios; vmx outside txt disabled; "
         "kvm .. svm .. disabled; modprobe .. kvm intel .. eopnotsupp; modprobe .. kvm amd .. "
-        "eopnotsupp; could not insert kvm intel; could not insert kvm amd; cpu doesn t "
+        "eopnotsupp; could not insert kvm .. eopnotsupp; could not insert kvm .. eio; cpu doesn t "
         "support vt; cpu does not support kvm; does not support kvm extensions; "
         "virtualization is disabled .. firmware; vt x is not available; vt x is disabled; amd "
         "v is disabled; no hardware virtualization support; svm not supported by cpu; kvm is "
@@ -84,7 +85,8 @@ CAUSES = (
         names="create vm .. ebusy; failed to initialize kvm ebusy; kvm .. in use by another "
         "hypervisor; virtualbox can t enable the amd v; virtualbox can t operate in vmx root "
         "mode; vmx .. already in use; failed to initialize kvm .. ebusy; another hypervisor "
-        ".. is running; enable virtualization .. ebusy",
+        ".. is running; enable virtualization .. ebusy; could not insert kvm .. ebusy; insert "
+        "module .. kvm .. ebusy",
         supports="vboxdrv; vmmon; virtualbox; vmware; vmw",
         against="sev; vfio; memslot",
         seen='EBUSY from KVM_CREATE_VM, "Device or resource busy", vboxdrv or vmmon in lsmod.',

@@ -170,6 +170,20 @@ CAUSES = (
         kernels="hugetlbfs, all. KVM only asks for 4 KiB.",
     ),
     Cause(
+        "mmap-arguments",
+        "mmap itself refused its arguments; KVM was not asked.",
+        calls="mmap:EINVAL",
+        names="cannot mmap einval; mmap einval; mmap failed einval; mmap .. einval; einval .. mmap",
+        supports="offset; length; map fixed; snapshot; file",
+        against="hugetlb; hugepage; huge page",
+        seen='EINVAL beside the word mmap: "Cannot mmap: Invalid argument", MmapRegion(Mmap(22)).',
+        decides="length (0, or too long for the address space), the file offset modulo the page, "
+        "the address with MAP_FIXED.",
+        next="`strace -f -e trace=mmap,ftruncate COMMAND 2>&1 | grep EINVAL`.",
+        kernels="all; a file of no bytes and an offset inside a page are the usual ones.",
+        is_general=True,
+    ),
+    Cause(
         "backing-file-too-short",
         "The file is shorter than the memory to be mapped from it, and the VMM notices.",
         names="backing store size .. does not match; mapping past eof; past the end of the file; "
