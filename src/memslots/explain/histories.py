@@ -5,9 +5,11 @@ from __future__ import annotations
 from ..errnos import EBADF, EEXIST, EINVAL, EIO, ENOTTY, EPERM
 from ..kernel.names import find
 from ..model.vm import Vm
+from ..replay.region_of_event import region_of_event
 from ..replay.step import Step
 from ..rules.answer import Refused
 from ..rules.catalogue import REGION_RULES, find_rule
+from ..trace.event import Event
 from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 from ..uapi.region import Region
 from .possibility import Possibility
@@ -155,9 +157,9 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     """Nothing is known of the call but its errno."""
     if errno == EIO:
         return
-    unaligned = _unaligned(step) if errno == EINVAL else None
-    if unaligned is not None:
-        yield unaligned
+    decisive = _by_known_numbers(step, errno)
+    if decisive is not None:
+        yield decisive
         return
     arch = vm_before(step).profile.arch.name
     rules = [
@@ -182,16 +184,21 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
         )
 
 
-def _unaligned(step: Step) -> Possibility | None:
-    """The first known number with which no call passes, whatever the others are."""
-    page_bytes = 1 << vm_before(step).profile.page_shift
-    for name, rule_id in (
-        ("memory_size", "size-unaligned"),
-        ("guest_phys_addr", "gpa-unaligned"),
-        ("userspace_addr", "hva-unaligned"),
-    ):
-        number = step.event.fields.get(name, 0)
-        if number % page_bytes:
-            text = f"{name} {number:#x} is no multiple of the page, {page_bytes:#x} bytes"
-            return Possibility(find_rule(rule_id), text, certain=True, points=STATED)
-    return None
+_HARMLESS = {
+    "slot": 0, "flags": 0, "guest_phys_addr": 0, "memory_size": 1 << 20, "userspace_addr": 1 << 20,
+}  # fmt: skip
+
+
+def _by_known_numbers(step: Step, errno: int) -> Possibility | None:
+    """The rule that refuses the numbers that are known, whatever the others and the slots are."""
+    known, profile = step.event.fields, vm_before(step).profile
+    if not known or known.get("memory_size") == 0:  # a deletion: of slots that nobody recorded
+        return None
+    vm = Vm(profile)
+    region, _ = region_of_event(Event(step.event.call, {**_HARMLESS, **known}), vm)
+    answer = vm.what_if(region) if region is not None else None
+    if not isinstance(answer, Refused) or answer.errno != errno:
+        return None
+    numbers = ", ".join(f"{name} {number:#x}" for name, number in answer.numbers.items())
+    text = f"{answer.rule.title.rstrip('.')}: {numbers}" if numbers else answer.rule.title
+    return Possibility(answer.rule, text, certain=True, points=STATED)

@@ -44,7 +44,8 @@ CAUSES = (
         "initrd .. does not fit; not enough memory for .. kernel; not enough memory for .. "
         "initrd; initrd .. too big; kernel doesn t fit in; below .. mb .. does not boot; "
         "guest memory .. too small; memory too small .. kernel; boots with .. mib; "
-        "insufficient memory .. initrd; less than .. mb .. hangs",
+        "insufficient memory .. initrd; less than .. mb .. hangs; writing .. table invalid guest "
+        "address; load~ .. kernel .. invalid guest address",
         supports="initrd; boots; kernel image; small; mib",
         against="huge",
         seen='ends within a second at small sizes, works with more ("below 1074 MB").',

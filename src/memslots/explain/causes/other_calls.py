@@ -157,7 +157,8 @@ CAUSES = (
         "Power: the host cannot allocate the guest's hashed page table.",
         calls="KVM_PPC_ALLOCATE_HTAB:ENOMEM",
         names="failed to allocate kvm hpt; allocate kvm hpt; kvm hpt of order; "
-        "ppc allocate htab; hpt order .. enomem; htab .. enomem",
+        "ppc allocate htab; hpt order .. enomem; htab .. enomem; failed to allocate htab; htab of "
+        "requested size; spapr alloc htab",
         supports="maxmem; cma; ppc64; pseries",
         seen='"Failed to allocate KVM HPT of order N (try smaller maxmem?)".',
         decides="the order (2^order bytes, contiguous) against the memory that is reserved for it.",

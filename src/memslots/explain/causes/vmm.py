@@ -247,7 +247,8 @@ CAUSES = (
         "The VMM looked up the slot of an address, found none and did not check.",
         names="segmentation fault .. kvm; segmentation fault address not mapped to object; null "
         "pointer .. memslot; null pointer .. slot; null .. find region; region lookup .. "
-        "null; address not mapped to object .. 0x8; sigsegv .. slot; no slot found .. crash",
+        "null; address not mapped to object .. 0x8; sigsegv .. slot; no slot found .. crash; can t "
+        "find memslot; cannot find memslot; could not find memslot; no memslot found",
         supports="sigsegv; segmentation; null; usable kvm",
         against="bug kernel; oops; bug unable",
         seen="SIGSEGV at a small offset, NULL dereference in a region lookup.",
