@@ -43,13 +43,18 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def format_bytes(nbytes: int) -> str:
-    """A byte count for people: `4 KiB`, `1.07 GiB`; exact below 1 KiB."""
+    """A byte count for people: `4 KiB`, `1.07 GiB`; what looks whole is exact: `1.999 GiB`."""
     if nbytes < 1024:
         return f"{nbytes} B"
-    value = float(nbytes)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        value /= 1024
-        if value < 1024 or unit == "PiB":
-            break
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{text} {unit}"
+    at = min((nbytes.bit_length() - 1) // 10, len(_UNITS))
+    while True:
+        for decimals in (2, 3):
+            text = f"{nbytes / (1 << 10 * at):.{decimals}f}".rstrip("0").rstrip(".")
+            if "." in text or not nbytes % (1 << 10 * at):
+                return f"{text} {_UNITS[at - 1]}"
+        if at == 1:
+            return f"{nbytes} B"
+        at -= 1
+
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")

@@ -113,6 +113,7 @@ def histories(step: Step, request: Region, errno: int) -> Iterator[Possibility]:
             yield Possibility(
                 find_rule("hva-unaligned"),
                 "the host address (not recorded) is not aligned to a page",
+                points=1.0,
             )
             yield Possibility(
                 find_rule("hva-out-of-range"),

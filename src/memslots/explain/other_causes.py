@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..errnos import EEXIST
 from ..kernel.history import FACTS
+from ..patterns import lazy
 from ..replay.step import REFUSED, Step
 from ..replay.verdict import CAPABILITIES_OF_MEMORY
 from ..rules.answer import Rule
@@ -191,6 +192,15 @@ _FAILURE_WORDS = (
 )  # fmt: skip
 
 
+_QEMU_SPEAKS = lazy(r"(?m)^(?:.{0,200}\s)?qemu-(?:system-\w+|kvm): (?!warning:|info:)\S")
+"""QEMU puts its name before errors, warnings and hints alone."""
+
+
+def qemu_speaks(facts: Facts) -> bool:
+    """Whether there is an error message of QEMU."""
+    return "qemu-" in facts.text and _QEMU_SPEAKS.search(facts.text) is not None
+
+
 def names_a_failure(facts: Facts) -> bool:
     """Whether a text speaks of something that failed at all."""
-    return any(word in facts.words for word in _FAILURE_WORDS)
+    return any(word in facts.words for word in _FAILURE_WORDS) or qemu_speaks(facts)

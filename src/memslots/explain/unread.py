@@ -4,6 +4,8 @@ to do with it.
 
 from __future__ import annotations
 
+from .other_causes import qemu_speaks
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..trace.event import Reading
@@ -86,4 +88,6 @@ def seen_in(facts: Facts, reading: Reading) -> tuple[str, tuple[str, ...]]:
             "is known",
             _SEND,
         )
+    if qemu_speaks(facts):
+        return "an error of QEMU itself, whose words are not about memory or KVM", _SEND
     return "text that names nothing of KVM", _SEND

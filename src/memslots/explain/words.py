@@ -30,6 +30,8 @@ _NUMBER = lazy(
     # any number between colons, unless an errno is named behind it: `slot: 5: EEXIST`
     r"|: (\d{1,3}): (?!.{0,100}\b(?-i:E(?!RR)[A-Z0-9]{3,})\b))"
 )
+_OPTION = lazy(r"\bqemu-(?:system-\w+|kvm): -[a-z][\w-]*(?=[ :,])(?![^\n]*: warning:)")
+"""QEMU writes the option that it looks at before an error that it finds there."""
 _TOKEN = lazy(r"0[xX][0-9a-fA-F]+|E2BIG|[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d[0-9a-zA-Z]*")
 _MIXED = lazy(r"v?CPU|VCpu|[KMGT]iB|IoEventFd|IrqFd|pKVM|OOMKilled")
 
@@ -72,6 +74,8 @@ def _canonical(text: str) -> str:
     text = "".join((*out, text[at:]))
     if _may_have_numbers(lowered):
         text = _NUMBER.sub(_named_too, text)
+    if ": -" in text:
+        text = _OPTION.sub(r"\g<0> option refused ", text)
     return _MIXED.sub(lambda found: found.group().lower(), text)
 
 

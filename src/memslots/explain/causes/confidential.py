@@ -31,7 +31,8 @@ CAUSES = (
         "not supported by; sev snp not supported; sev .. not enabled; sev init .. enodev; "
         "host does not support sev; sev guest is not supported; sev .. ret 95; sev .. ret 19; "
         "sev es .. not supported; memory encryption not supported; kvm amd sev disabled; sev "
-        ".. disabled; ccp .. sev .. failed; sev parameters .. n; parameters sev snp n",
+        ".. disabled; ccp .. sev .. failed; sev parameters .. n; parameters sev snp n; sev .. "
+        "cbitpos check failed; sev .. reduced phys bits check failed",
         supports="ccp; psp; kvm amd; sev",
         seen='sev_kvm_init: failed to initialize ret=-95 or -19, /dev/sev missing, "SEV: failed to '
         'INIT", parameters sev = N.',

@@ -33,7 +33,8 @@ CAUSES = (
         calls="mmap:ENOMEM",
         names="overcommit .. enomem; vm overcommit memory .. 2; enomem .. overcommit; committed "
         "as; "
-        "commitlimit; commit limit; mmap null .. map private map anonymous 1 0 1 enomem",
+        "commitlimit; commit limit; mmap null .. map private map anonymous 1 0 1 enomem; unable to "
+        "map backing store .. enomem",
         supports="overcommit; swap; commit; map private; map anonymous",
         against="mem lock; vfio; map noreserve; hugetlb; max map count",
         seen="ENOMEM from one large mmap without MAP_NORESERVE.",
@@ -292,14 +293,19 @@ CAUSES = (
     ),
     Cause(
         "numa-sum-mismatch",
-        "NUMA nodes and RAM size of the command line differ.",
+        "Sizes on the command line contradict each other: RAM, its backend, NUMA nodes, maxmem.",
         names="total memory for numa nodes .. should equal ram size; numa nodes .. should equal; "
         "numa .. sum of .. memory; memory sizes of all nodes .. not equal; numa .. does not "
-        "match .. ram size; numa .. memory .. does not add up; numa .. invalid .. total",
+        "match .. ram size; numa .. memory .. does not add up; numa .. invalid .. total; machine "
+        "memory size does not match; maximum memory size .. must be at least; invalid value of "
+        "maxmem; maximum memory size must by aligned; maximum memory size must be aligned; "
+        "exceeds the number of numa nodes; size .. doesn t take value 0; machine option .. "
+        "expects size",
         supports="numa; node",
-        seen='"total memory for NUMA nodes (A) should equal RAM size (B)".',
+        seen='"total memory for NUMA nodes (A) should equal RAM size (B)", "Machine memory size '
+        'does not match the size of the memory backend".',
         decides="the numbers.",
-        next="correct `-m` or `-numa`; nothing was asked of KVM.",
+        next="correct `-m`, `-object` or `-numa`; nothing was asked of KVM.",
         kernels="none.",
     ),
     Cause(

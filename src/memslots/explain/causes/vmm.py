@@ -66,7 +66,8 @@ CAUSES = (
         "dimm slots .. used; invalid slot number; slot .. is not in range; slot is already "
         "used by; slot .. is already used by dimm~; memory slots .. maxmemory; no slot .. memory "
         "device; memory device slot .. not available; memory slot id .. in use; memory "
-        "slots limit .. dimm; no free slots for memory device",
+        "slots limit .. dimm; no free slots for memory device; no free slots available; no slots "
+        "where allocated; no slots were allocated; unsupported amount of memory slots",
         supports="pc dimm; dimm; maxmemory; slots; nvdimm; virsh",
         against="vhost; hypervisor has no free",
         seen='"no free memory slots available" from pc-dimm or libvirt, maxMemory slots=, '
@@ -113,7 +114,8 @@ CAUSES = (
         names="can t add memory device; usable range for memory devices; address range conflicts "
         "with memory device; memory device .. out of range; memory device .. conflicts with; "
         "address must be aligned to .. memory device; can t add memory .. overlaps; memaddr "
-        ".. range; memory device .. overlap~",
+        ".. range; memory device .. overlap~; pc dimm .. address must be aligned to; virtio mem .. "
+        "address must be aligned to",
         supports="memaddr; addr; usable range",
         seen='"can\'t add memory device [a:n], usable range for memory devices [b:m]", "address '
         'range conflicts with memory device".',
@@ -211,6 +213,18 @@ CAUSES = (
         decides="the words behind the command: they are the reason.",
         next="the same command in the monitor, and `info memory-devices`, `info qtree`.",
         kernels="none.",
+        is_general=True,
+    ),
+    Cause(
+        "vmm-option-refused",
+        "The VMM refused an option of its command line, for the reason behind it.",
+        names="option refused; invalid option; unrecognized option; unexpected argument; "
+        "unknown argument",
+        supports="command line; property; parameter",
+        seen="QEMU's name, an option, and what is wrong: `qemu-system-x86_64: -device X: Y`.",
+        decides="the words behind the option.",
+        next="correct the option; `qemu-system-x86_64 -device X,help` lists its properties.",
+        kernels="none, unless the words are KVM's (an errno, a call).",
         is_general=True,
     ),
     Cause(
