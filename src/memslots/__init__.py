@@ -39,9 +39,9 @@ in its wing:
         finding_kinds finding portability vm_summary other_kernels remedies causes.cause
         causes.confidential causes.device causes.firmware causes.host_memory causes.other_calls
         causes.run_errno causes.run_exit causes.vfio causes.vhost causes.vmm rule_signs words facts
-        which_kernel advice ranges text_events unread causes.catalogue rank possibility histories
-        hypotheses other_causes explain diagnosis known_places watched_vm who_could_look findings
-        slot_lives analysis
+        which_kernel advice ranges text_events causes.catalogue rank possibility histories
+        hypotheses other_causes unread explain diagnosis known_places watched_vm who_could_look
+        findings slot_lives analysis
     check/            layouts on kernels before it happens, and what they cost
         layout.model metadata layout.mtree layout.qemu_machine layout.mistake layout.parse plan cost
         survey
