@@ -205,9 +205,9 @@ CAUSES = (
         "vmm-command-refused",
         "The VMM itself refused a command of its monitor (device_add, object-add); KVM was not "
         "asked.",
-        names="unable to execute qemu command; qmp command failed; error class genericerror; class "
-        "genericerror desc; genericerror .. device add; does not support hotplug~; is not "
-        "hotpluggable; hot plug is not supported",
+        names="unable to execute qemu command; qmp command failed; error class generic error desc; "
+        "error class device not found desc; error class device not active desc; does not support "
+        "hotplug~; is not hotpluggable; hot plug is not supported",
         supports="device add; object add; hotplug; qmp",
         seen='"unable to execute QEMU command", "QMP command failed", GenericError.',
         decides="the words behind the command: they are the reason.",
