@@ -79,6 +79,8 @@ def seen_in(facts: Facts, reading: Reading) -> tuple[str, tuple[str, ...]]:
         return "binary data of no kind that is read here", _SEND
     if not facts.words.flat.strip():
         return ("a trace of other calls" if reading.lines else "an empty input"), _SEND
+    if qemu_speaks(facts):
+        return "an error of QEMU itself, whose words are not about memory or KVM", _SEND
     for what, signs, commands in _KINDS:
         if any(sign in facts.words for sign in signs):
             return what, commands
@@ -88,6 +90,4 @@ def seen_in(facts: Facts, reading: Reading) -> tuple[str, tuple[str, ...]]:
             "is known",
             _SEND,
         )
-    if qemu_speaks(facts):
-        return "an error of QEMU itself, whose words are not about memory or KVM", _SEND
     return "text that names nothing of KVM", _SEND

@@ -187,7 +187,8 @@ CAUSES = (
     Cause(
         "backing-file-too-short",
         "The file is shorter than the memory to be mapped from it, and the VMM notices.",
-        names="backing store size .. does not match; mapping past eof; past the end of the file; "
+        names="backing store size .. does not match; backing store size .. is too small; "
+        "mapping past eof; past the end of the file; "
         "file is too short; file too small; backing file .. smaller than; backing store .. "
         "smaller; file size .. smaller than .. memory; snapshot file .. too short; memory "
         "file .. truncated; is smaller than the .. size; file .. shorter than",

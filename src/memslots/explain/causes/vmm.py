@@ -79,7 +79,8 @@ CAUSES = (
     Cause(
         "hotplug-not-enabled",
         "No room for memory devices was configured.",
-        names="memory devices .. are not enabled; please specify the maxmem option; memory hotplug "
+        names="memory devices .. are not enabled; not prepared for memory devices; please "
+        "specify the maxmem option; memory hotplug "
         "is not enabled; memory hotplug is not supported; memory hotplug .. not enabled; "
         "hotplug .. not supported by this machine; does not support memory hotplug; maxmemory "
         "has to be specified; cannot use hotplug a memory device; cannot hotplug a memory "
