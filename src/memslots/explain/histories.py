@@ -161,12 +161,14 @@ def by_errno(step: Step, errno: int) -> Iterator[Possibility]:
     decisive = _by_known_numbers(step, errno)
     if decisive is not None:
         yield decisive
-        return
+        if decisive.certain:
+            return
     arch = vm_before(step).profile.arch.name
     rules = [
         rule
         for rule in REGION_RULES
         if rule.errno == errno
+        and (decisive is None or rule is not decisive.rule)
         and (not rule.arches or arch in rule.arches)
         and rule.id not in (_OF_SHORT_CALL if step.event.call.endswith("2") else _OF_LONG_CALL)
     ]
@@ -191,7 +193,10 @@ _HARMLESS = {
 
 
 def _by_known_numbers(step: Step, errno: int) -> Possibility | None:
-    """The rule that refuses the numbers that are known, whatever the others and the slots are."""
+    """The rule that refuses the numbers that are known, whatever the others and the slots are.
+
+    Certain if the message itself has them: `size 512` on a line beside it may be another size.
+    """
     known, profile = step.event.fields, vm_before(step).profile
     if not known or known.get("memory_size") == 0:  # a deletion: of slots that nobody recorded
         return None
@@ -202,4 +207,6 @@ def _by_known_numbers(step: Step, errno: int) -> Possibility | None:
         return None
     numbers = ", ".join(f"{name} {number:#x}" for name, number in answer.numbers.items())
     text = f"{answer.rule.title.rstrip('.')}: {numbers}" if numbers else answer.rule.title
-    return Possibility(answer.rule, text, certain=True, points=STATED)
+    message = step.event.text.lower()
+    is_its_own = all(f"{each}" in message or f"{each:x}" in message for each in known.values())
+    return Possibility(answer.rule, text, certain=is_its_own, points=STATED)
