@@ -143,7 +143,8 @@ CAUSES = (
     Cause(
         "machine-address-limit",
         "The arm64 virt machine has fewer address bits than its map needs.",
-        names="addressing limited to .. bits; memory exceeds it by; supports less pa bits; pa bits "
+        names="does not support .. ipa; qemu system aarch64 memory exceeds the limit; "
+        "addressing limited to .. bits; memory exceeds it by; supports less pa bits; pa bits "
         ".. requested by the memory map; requested ipa size; ipa size .. not supported; ipa "
         ".. larger than .. host; highmem off .. memory; ipa range .. not supported; ipa bits "
         ".. exceed~; ipa limit .. exceed~",
