@@ -198,3 +198,18 @@ def test_a_limit_of_vcpus_that_was_accepted_is_followed():
     ]
     analysis = Analysis("\n".join(lines).encode(), profile=find("6.18/x86_64")).finish()
     assert [each.rule.id for each in analysis.explanations] == ["vcpu-id-too-high"]
+
+
+def test_a_message_speaks_of_the_only_process_that_has_vms_and_a_call_without_a_thread_does_not():
+    there = (
+        "1712345678 vmm 9/9 fd=5 slot=0 flags=0x0 gpa=0x0 size=0x8000000 hva=0x7f0000000000 ret=0"
+    )
+    told = "add failed: slot=1 gpa=0x4000000 size=0x8000000 hva=0x7f0010000000: File exists"
+    steps, replay = replayed(there, told)
+    assert steps[1].verdict == REFUSED
+    assert len(replay.vms) == 1
+    child = [f"[pid 123] {line}" for line in (CREATE, region(0, 0, 1 << 27))]
+    clone = "clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|SIGCHLD, child_tidptr=0x7f) = 123"
+    again = f"[pid 123] {region(1, 1 << 26, 1 << 27, result=EEXIST)}"
+    steps, _ = replayed(clone, *child, "close(5) = 0", again)  # the parent's descriptor 5
+    assert steps[-1].verdict == REFUSED

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from memslots.trace import Event, Reading, parse_text
+from memslots.trace.decode import errno_in
 
 REGION = "KVM_SET_USER_MEMORY_REGION"
 
@@ -358,3 +359,32 @@ def test_of_a_command_line_only_the_lines_that_go_on_are_looked_at() -> None:
     CommandLine(reading, ahead).parse("qemu-system-x86_64 -m 8G \\", 1, final=True)
     assert sum(asked) <= 8
     assert "8 GiB" in reading.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "size", "result"),
+    [
+        ("add failed: slot=7 gpa=0x1c0000000 size=64MiB hva=0x7f12c8000000: invalid argument",
+         64 << 20, -22),
+        ("map: slot=3 gpa=0x1000 size=0x2000 hva=0x7f12c8000000 -> EEXIST", 0x2000, -17),
+        ("1 vmm 9/9 fd=5 slot=0 gpa=0x0 size=0x1000 hva=0x7f0000000000 ret=-17", 0x1000, -17),
+        ("1 vmm 9/9 fd=5 slot=0 gpa=0x0 size=0x1000 hva=0x7f0000000000", 0x1000, None),
+    ],
+)  # fmt: skip
+def test_arguments_of_a_log_with_an_error_are_a_refusal(line, size, result):
+    (event,) = parse_text(line)
+    assert (event.fields["memory_size"], event.result) == (size, result)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["failed: -22", "failed with -22", "failed (-22)", "returned -22", "error -22", "ret=-22",
+     "rc -22", "err = -22", "status -22", "os error 22", "errno 22", "errno: -22", "(22) = -22"],
+)  # fmt: skip
+def test_an_errno_as_a_number(text):
+    assert errno_in(text) == 22
+
+
+@pytest.mark.parametrize("text", ["failed: -1", "returned -1", "ret=-1", "failed 22 times", "= 22"])
+def test_a_number_that_is_no_errno(text):
+    assert errno_in(text) is None

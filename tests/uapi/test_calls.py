@@ -147,3 +147,15 @@ def test_numbers_for_people():
     assert [format_bytes(n) for n in (0, 1023, 1024, 4096, 1 << 30, 1148846080, 1 << 62)] == [
         "0 B", "1023 B", "1 KiB", "4 KiB", "1 GiB", "1.07 GiB", "4096 PiB",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (0x7FF0B000, "1.999 GiB"), (0xBFF40000, "2.999 GiB"), ((1 << 20) + 4096, "1.004 MiB"),
+        ((16 << 40) - 4096, "16777215.996 MiB"), (1023 * 1024 + 1023, "1023.999 KiB"),
+        ((1 << 64) - 1, "18446744073709551615 B"),
+    ],
+)  # fmt: skip
+def test_what_looks_whole_is_exact(nbytes, text):
+    assert format_bytes(nbytes) == text

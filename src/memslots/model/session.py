@@ -62,13 +62,13 @@ class Session(Generic[V]):
         self._unplaced: list[V] = []
         """VMs that were made on a descriptor that was not recorded."""
 
-    def process(self, name: str | None, tid: int | None) -> str:
+    def process(self, name: str | None, tid: int | None, *, is_told: bool = False) -> str:
         """The process of a call: by the name that the recording gives, or by its thread; the first
-        is ``.  What names neither speaks of the only process that is known to have VMs.
+        is ``.  A message (is_told) that names neither speaks of the only process that has VMs.
         """
         if name is not None:
             return name
-        if tid is None and len(self._current) == 1:
+        if is_told and tid is None and len(self._current) == 1:
             return next(iter(self._current))
         return self._processes.get(-1 if tid is None else tid, "")
 

@@ -184,7 +184,7 @@ class Replay:
         return step
 
     def _take(self, number: int, event: Event) -> Step:
-        process = self._session.process(event.process, event.pid)
+        process = self._session.process(event.process, event.pid, is_told=event.format in _WORDS)
         tracked, on, is_sure = self._place(event, process)
         step = Step(
             number, event, tracked.name, tracked.vm.page_shift, from_start=tracked.from_start
