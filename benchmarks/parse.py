@@ -41,6 +41,8 @@ GENERIC = re.compile(
 )
 GENERIC_TRACE = re.compile(r"^(?P<pid>\d+)@(?P<time>\d+\.\d+):(?P<name>\w+) (?P<args>.*)$")
 REGION = mixtures.REGION
+CALLED = f"{REGION}, {{"
+"""In a line of strace that is such a call, and in none that quotes its name."""
 SPARSE = {"region calls": 0.003}
 """Of most shapes: one line of 300 is a region call."""
 MIXED = {f"{kind}, 10 % of lines": {kind: 0.1} for kind in (
@@ -75,7 +77,7 @@ def ours_every_line(path: str) -> int:
 def generic(path: str) -> int:
     with open(path, encoding="utf-8") as file:
         matches = (GENERIC.match(line) for line in file)
-        return sum(1 for found in matches if found and REGION in found["args"])
+        return sum(1 for found in matches if found and CALLED in found["args"])
 
 
 def generic_trace(path: str) -> int:
@@ -92,7 +94,7 @@ def with_polars(path: str) -> int:
         polars.scan_csv(
             path, has_header=False, separator="\x01", quote_char=None, new_columns=["line"]
         )
-        .filter(line.str.contains(REGION, literal=True))
+        .filter(line.str.contains(CALLED, literal=True))
         .select(
             line.str.extract(r"slot=(\d+)").cast(polars.UInt32).alias("slot"),
             line.str.extract(r"memory_size=(\d+)").cast(polars.UInt64).alias("size"),
@@ -127,7 +129,7 @@ def peers() -> dict[str, Way]:
     except ImportError:
         print("polars: skipped, it is not installed", file=sys.stderr)
     if shutil.which("rg"):
-        ways[f"{first_line('rg', '--version')}, -c"] = program("rg", "-c", "-j1", REGION)
+        ways[f"{first_line('rg', '--version')}, -c"] = program("rg", "-c", "-j1", "-F", CALLED)
     if shutil.which("wc"):
         ways[f"{first_line('wc', '--version')}, -l"] = program("wc", "-l")
     return ways

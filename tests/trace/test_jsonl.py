@@ -143,3 +143,12 @@ def test_region_calls_read_at_a_glance_are_those_read_in_full(monkeypatch):
     assert told() == quick
     monkeypatch.setattr(jsonl, "LINE", re.compile(rb"(?!)"))
     assert told() == quick
+
+
+@pytest.mark.parametrize("time_ns", [1, 1 << 53, 1_795_363_703_000_000_000, (1 << 63) - 1])
+def test_a_region_call_of_any_time_is_read_the_quick_way(time_ns: int) -> None:
+    fields = dict.fromkeys(NAMES, 4096)
+    event = Event(REGION, fields, 0, fd=5, pid=9, time_ns=time_ns, line=3)
+    found = jsonl.REGION.match(event_to_json(event).encode() + b"\n")
+    assert found is not None
+    assert jsonl.region(found, 3).time_ns == time_ns

@@ -37,14 +37,14 @@ _NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _MESSAGE = lazy(r"\"(?:msg|message|MESSAGE|log|text|error|err|line|reason|stderr|body)\"\s*:\s*\"")
 LINE = lazy(rb"\{\"v\": ?\d{1,4}, ?\"call\": ?\"[\x20-\x7e]{1,60000}\}(?=\n)")
 """A line that is an event of ours and nothing else, undamaged."""
-_NUMBER = rb"(0|[1-9]\d{0,14})"
+_NUMBER = rb"(0|[1-9]\d{0,15})"
 _REGION_NAMES = ("slot", "flags", "guest_phys_addr", "memory_size", "userspace_addr")
 REGION = lazy(
     rb"\{\"v\": 1, \"call\": \"" + REGION_CALLS[0].encode() + rb"\", \"fields\": \{"
     + b", ".join(b'"%s": ' % name.encode() + _NUMBER for name in _REGION_NAMES)
     + rb"\}, \"result\": (0|-?[1-9]\d{0,8})"
     + b"".join(rb"(?:, \"" + name + rb"\": " + _NUMBER + rb")?" for name in (b"fd", b"pid"))
-    + rb"(?:, \"time_ns\": (?:" + _NUMBER + rb"|\"0x([0-9a-f]{1,15})\"))?"
+    + rb"(?:, \"time_ns\": (?:" + _NUMBER + rb"|\"0x([1-7][0-9a-f]{15}|[0-9a-f]{1,15})\"))?"
     + b"".join(rb"(?:, \"" + name + rb"\": " + _NUMBER + rb")?"
                for name in (b"line", b"duration_ns", b"vcpus_in_run"))
     + b"".join(rb"(?:, \"" + name + rb"\": \"([^\"\\<&\x00-\x1f\x7f-\xff]{1,300})\")?"
