@@ -43,18 +43,19 @@ def round_up(value: int, multiple: int) -> int:
 
 
 def format_bytes(nbytes: int) -> str:
-    """A byte count for people: `4 KiB`, `1.07 GiB`; what looks whole is exact: `1.999 GiB`."""
+    """A byte count for people: `4 KiB`, `1.07 GiB`; what looks whole is exact: `1.999 GiB`,
+    `16 TiB - 4 KiB`.
+    """
     if nbytes < 1024:
         return f"{nbytes} B"
-    at = min((nbytes.bit_length() - 1) // 10, len(_UNITS))
-    while True:
-        for decimals in (2, 3):
-            text = f"{nbytes / (1 << 10 * at):.{decimals}f}".rstrip("0").rstrip(".")
-            if "." in text or not nbytes % (1 << 10 * at):
-                return f"{text} {_UNITS[at - 1]}"
-        if at == 1:
-            return f"{nbytes} B"
-        at -= 1
+    shift = 10 * min((nbytes.bit_length() - 1) // 10, len(_UNITS))
+    unit = _UNITS[shift // 10 - 1]
+    for decimals in (2, 3):
+        text = f"{nbytes / (1 << shift):.{decimals}f}".rstrip("0").rstrip(".")
+        if "." in text or not nbytes % (1 << shift):
+            return f"{text} {unit}"
+    rest = nbytes - (int(text) << shift)
+    return f"{text} {unit} {'-' if rest < 0 else '+'} {format_bytes(abs(rest))}"
 
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")

@@ -174,7 +174,7 @@ def test_errors_name_the_mistake(words: str, message: str) -> None:
         ("--acts", "move 262144 pages"),
         ("--lost 1", "EIO"),
         ("--requested 100", "KVM_SET_NR_MMU_PAGES 100"),
-        ("--fill --kernel 7.2/ppc32", "6553 slots of 655344 pages (16 TiB)"),
+        ("--fill --kernel 7.2/ppc32", "6553 slots of 655344 pages (15.998 TiB)"),
     ],
 )
 def test_one_vm_call_by_call(words: str, shown: str) -> None:

@@ -11,6 +11,7 @@ from strace_lines import MIB, region, vm
 from memslots import Region, Vm
 from memslots.errnos import EFAULT
 from memslots.explain.analysis import Analysis
+from memslots.explain.explain import CERTAIN, POSSIBLE
 from memslots.explain.remedies import remedies
 from memslots.rules.answer import Accepted, Refused
 from memslots.views.explanation import explanation_lines
@@ -368,3 +369,22 @@ def test_a_signal_to_a_vcpu_is_no_failure_in_the_life_of_a_vm():
     assert not life.explanations
     dies = analysed("\n".join([vm(), region(0, 0, MIB), run, run.replace("EINTR", "EFAULT")]))
     assert dies.explanations[0].errno == EFAULT
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "certainty"),
+    [
+        ("KVM_SET_USER_MEMORY_REGION2: flags=65536: Invalid argument", "flags-invalid", CERTAIN),
+        ("KVM_SET_USER_MEMORY_REGION: rc -22, size 21474880 bytes", "size-unaligned", CERTAIN),
+        ("CreateUserMemoryRegion(Invalid argument (os error 22)) slot: 32770", "slot-id-too-high",
+         CERTAIN),
+        ("KVM_SET_USER_MEMORY_REGION: Invalid argument\nblock size 512", "size-unaligned",
+         POSSIBLE),
+    ],
+)  # fmt: skip
+def test_the_numbers_that_a_message_gives_decide(text, rule, certainty):
+    analysis = Analysis(text.encode())
+    analysis.finish()
+    (explanation,) = analysis.explanations
+    assert explanation.certainty == certainty
+    assert explanation.rule.id == rule

@@ -205,7 +205,10 @@ def _by_known_numbers(step: Step, errno: int) -> Possibility | None:
     answer = vm.what_if(region) if region is not None else None
     if not isinstance(answer, Refused) or answer.errno != errno:
         return None
-    numbers = ", ".join(f"{name} {number:#x}" for name, number in answer.numbers.items())
+    numbers = ", ".join(
+        f"{name} {number:#x}" if isinstance(number, int) else f"{name} {number}"
+        for name, number in answer.numbers.items()
+    )
     text = f"{answer.rule.title.rstrip('.')}: {numbers}" if numbers else answer.rule.title
     message = step.event.text.lower()
     is_its_own = all(f"{each}" in message or f"{each:x}" in message for each in known.values())
