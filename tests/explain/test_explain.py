@@ -376,6 +376,8 @@ def test_a_signal_to_a_vcpu_is_no_failure_in_the_life_of_a_vm():
     [
         ("KVM_SET_USER_MEMORY_REGION2: flags=65536: Invalid argument", "flags-invalid", CERTAIN),
         ("KVM_SET_USER_MEMORY_REGION: rc -22, size 21474880 bytes", "size-unaligned", CERTAIN),
+        ("KVM_SET_USER_MEMORY_REGION: Invalid argument, size=3KiB", "size-unaligned", CERTAIN),
+        ("KVM_SET_USER_MEMORY_REGION: EINVAL (errno 22)\nqueue len 2", "size-unaligned", POSSIBLE),
         ("CreateUserMemoryRegion(Invalid argument (os error 22)) slot: 32770", "slot-id-too-high",
          CERTAIN),
         ("KVM_SET_USER_MEMORY_REGION: Invalid argument\nblock size 512", "size-unaligned",

@@ -388,3 +388,17 @@ def test_an_errno_as_a_number(text):
 @pytest.mark.parametrize("text", ["failed: -1", "returned -1", "ret=-1", "failed 22 times", "= 22"])
 def test_a_number_that_is_no_errno(text):
     assert errno_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [("VFIO_MAP_DMA failed: 22", "VFIO_IOMMU_MAP_DMA"),
+     ("KVM_CREATE_VCPU failed with error 22", "KVM_CREATE_VCPU"),
+     ("KVM_SET_USER_MEMORY_REGION failed with error code (22)", REGION)],
+)  # fmt: skip
+def test_a_bare_number_behind_what_failed_is_its_errno(text, call):
+    assert (one(text).call, one(text).result) == (call, -22)
+
+
+def test_minus_one_behind_what_failed_is_no_errno():
+    assert not parse_text("KVM_CREATE_VM failed: -1")

@@ -14,6 +14,7 @@ from ..uapi.flags import KVM_MEM_GUEST_MEMFD
 from ..uapi.region import Region
 from .possibility import Possibility
 from .ranges import overlapping
+from .text_events import said_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,6 +211,5 @@ def _by_known_numbers(step: Step, errno: int) -> Possibility | None:
         for name, number in answer.numbers.items()
     )
     text = f"{answer.rule.title.rstrip('.')}: {numbers}" if numbers else answer.rule.title
-    message = step.event.text.lower()
-    is_its_own = all(f"{each}" in message or f"{each:x}" in message for each in known.values())
+    is_its_own = known.items() <= said_by(step.event).items()
     return Possibility(answer.rule, text, certain=is_its_own, points=STATED)

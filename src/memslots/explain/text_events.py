@@ -157,6 +157,11 @@ def _errno_near(flat: str, start: int, end: int) -> int | None:
     return None
 
 
+def said_by(event: Event) -> dict[str, int]:
+    """The numbers that the text of an event itself gives to the fields of its call."""
+    return _fields(event.text, CALLS[event.call], IN_A_MESSAGE)
+
+
 def _event(facts: Facts, call: str, errno: int, line: int) -> Event:
     lines = facts.text.split("\n")
     shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""

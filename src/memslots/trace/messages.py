@@ -34,7 +34,7 @@ _LONGEST = 4096
 _NAMED = lazy(r"\b(KVM_[A-Z0-9_]{2,40})\b")
 _FAILED_WITH = lazy(
     r"\W{0,3}\s{0,3}(?:ioctl )?(?:failed|error)(?: with)?(?: error)?(?:"
-    r" code)?\W{0,3}\s{0,3}\(?(-?\d{1,3})\b"
+    r" code)?\W{0,2}\s{0,3}\(?(-(?!1\b)\d{1,3}|(?<!-)\d{1,3})\b"
 )
 _CALLS = ((MEMORY_CALLS | {"KVM_RUN"}) | words.LOOKALIKE_NAMES) - QUERIES
 _FAILS = lazy(r"(?i)fail|error|\berrno\b|\brc\b|: |\bioctl\b|returned|\bunable|could ?n[o']t|\(")
@@ -109,7 +109,8 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
         match = pattern.search(text)
         if match is None:
             continue
-        result = _result(text[match.start() : match.start() + _SEARCHED])
+        number = _errno_behind(text, match.start(), match.end())
+        result = -number if number else None
         if result is not None or not needs_errno or (call == REGION and final):
             fields = _pairs(call, text, reading) if call == REGION else {}
             return _finished(Event(lookalike.place(call, result), fields, result), text, line)
@@ -118,6 +119,15 @@ def parse(text: str, line: int, reading: Reading, final: bool) -> Event | Litera
     if _RUST.search(text) and lookalike.ABOUT.search(text):
         return _finished(Event(MESSAGE, {}, _result(text)), text, line)
     return None
+
+
+def _errno_behind(text: str, start: int, end: int) -> int | None:
+    """The errno (positive) of what failed at [start, end): the first that is named from there on,
+    or a bare number right behind it: `failed with error 17`.
+    """
+    number = words.errno_in(text[start : start + _SEARCHED])
+    found = _FAILED_WITH.match(text, end) if number is None else None
+    return abs(int(found.group(1))) if found else number
 
 
 def _result(text: str) -> int | None:
@@ -173,10 +183,7 @@ def _named(
     call = named.group(1)
     rest = text[named.end() : named.end() + _SEARCHED]
     fields = _pairs(call, rest, reading)
-    number = words.errno_in(rest)
-    if number is None:
-        found = _FAILED_WITH.match(rest)
-        number = abs(int(found.group(1))) if found else None
+    number = _errno_behind(text, named.end(), named.end())
     if number is None and len(fields) > 2 and _SUCCEEDED.search(rest):
         return Event(call, fields, 0)
     region = call.startswith(REGION) or call.endswith("_LOG")

@@ -213,7 +213,8 @@ CAUSES = (
         supports="device add; object add; hotplug; qmp",
         seen='"unable to execute QEMU command", "QMP command failed", GenericError.',
         decides="the words behind the command: they are the reason.",
-        next="the same command in the monitor, and `info memory-devices`, `info qtree`.",
+        next="`virsh qemu-monitor-command DOMAIN --hmp 'info memory-devices'`, or that command in "
+        "QEMU's monitor.",
         kernels="none.",
         is_general=True,
     ),
@@ -225,7 +226,7 @@ CAUSES = (
         supports="command line; property; parameter",
         seen="QEMU's name, an option, and what is wrong: `qemu-system-x86_64: -device X: Y`.",
         decides="the words behind the option.",
-        next="correct the option; `qemu-system-x86_64 -device X,help` lists its properties.",
+        next="correct the option: `qemu-system-x86_64 -help` says what it takes.",
         kernels="none, unless the words are KVM's (an errno, a call).",
         is_general=True,
     ),
